@@ -1,0 +1,467 @@
+"""Every record and code of the core, in one place.
+
+Inside the core a symbol, an asset, a side or a reason is a small integer; names exist only at the edges. Records are
+NumPy structured types without implicit padding: a gap between fields would hold different garbage in each process and
+break the comparison of state by bytes. `record` refuses a gap at import.
+
+Units: `*_ts` and `*_ns` are int64 nanoseconds UTC; prices are int64 in the symbol's price unit (10^-price_decimals of
+the quote); money is int64 in the minor unit of its asset; `*_ppb` are parts per 10^9.
+"""
+
+from enum import IntEnum
+
+import numpy as np
+
+PPB = 1_000_000_000
+DAY_NS = 86_400_000_000_000
+NOBODY = -1
+"""An index that points at nothing: no slot, no symbol, no asset."""
+
+
+class EventKind(IntEnum):
+    """What may change money. Each kind has a view of the same 64 bytes."""
+
+    BAR = 1
+    SIGNAL = 2
+    ORDER = 3
+    CANCEL = 4
+    HALT = 5
+    RESUME = 6
+
+
+class BarFlag(IntEnum):
+    """Bits of `BAR_EVENT.flags`."""
+
+    END_OF_SLICE = 1
+    WARMUP = 2
+
+
+class OrderFlag(IntEnum):
+    """Bits of `ORDER_EVENT.flags` and `ORDER.flags`."""
+
+    POST_ONLY = 1
+    REDUCE_ONLY = 2
+    TRIGGERED = 4
+    BRACKET = 8
+    SEEN = 16
+
+
+class Side(IntEnum):
+    """The sign that an order gives to a position."""
+
+    BUY = 1
+    SELL = -1
+
+
+class Target(IntEnum):
+    """What a strategy wants to hold."""
+
+    SHORT = -1
+    FLAT = 0
+    LONG = 1
+
+
+class OrderType(IntEnum):
+    """Trailing and stop-limit orders will follow the same numbering."""
+
+    MARKET = 1
+    LIMIT = 2
+    STOP = 3
+
+
+class TimeInForce(IntEnum):
+    """How long an order may work."""
+
+    GTC = 1
+    IOC = 2
+    FOK = 3
+    GTD = 4
+
+
+class Role(IntEnum):
+    """Why an order exists; a round trip's reason follows from its last exit's role."""
+
+    ENTRY = 1
+    EXIT = 2
+    STOP = 3
+    TARGET = 4
+    FLATTEN = 5
+
+
+class Liquidity(IntEnum):
+    """Which fee a fill pays."""
+
+    TAKER = 1
+    MAKER = 2
+
+
+class Code(IntEnum):
+    """Why an order was blocked (in the gate's order of precedence), and how an order ended."""
+
+    NONE = 0
+    # Format rules: every order.
+    UNKNOWN_SYMBOL = 1
+    INVALID_ORDER = 2
+    INVALID_PRICE = 3
+    BELOW_STEP = 4
+    MIN_NOTIONAL = 5
+    OVERFLOW = 6
+    SHORT_NOT_ALLOWED = 7
+    REDUCE_ONLY = 8
+    CAPACITY = 9
+    # Risk rules: everything but reduce-only.
+    KILLSWITCH = 10
+    NO_PRICE = 11
+    STALE = 12
+    COOLDOWN = 13
+    ORDER_RATE = 14
+    PRICE_COLLAR = 15
+    MAX_POSITION_VALUE = 16
+    GROSS_EXPOSURE = 17
+    MAX_OPEN_POSITIONS = 18
+    MAX_OPEN_ORDERS = 19
+    FUNDS = 20
+    # Ends of an accepted order.
+    FILLED = 30
+    CANCELLED = 31
+    EXPIRED = 32
+    IOC = 33
+    FOK = 34
+    WOULD_TAKE = 35
+    FUNDS_AT_FILL = 36
+    ENTRY_TIMEOUT = 37
+    OCO = 38
+    STOPPED = 39
+    SUPERSEDED = 40
+    POSITION_CLOSED = 41
+
+
+class Fault(IntEnum):
+    """Why a run stopped in the middle: a strategy failed, or a number left its range."""
+
+    NONE = 0
+    STRATEGY_RAISED = 1
+    STRATEGY_NOT_FINITE = 2
+    OVERFLOW = 3
+    TIME_WENT_BACK = 4
+    BAD_EVENT = 5
+
+
+class HaltReason(IntEnum):
+    """Why trading is halted."""
+
+    NONE = 0
+    DAILY_LOSS = 1
+    MAX_DRAWDOWN = 2
+    MANUAL = 3
+    FEED = 4
+
+
+class OutputKind(IntEnum):
+    """Tag of an output record; each kind has a view of the same 160 bytes."""
+
+    SIGNAL = 1
+    ORDER = 2
+    BLOCKED = 3
+    FILL = 4
+    ORDER_CHANGE = 5
+    ORDER_END = 6
+    LEDGER = 7
+    HALT = 8
+    RESUME = 9
+    PATTERN = 10
+
+
+class FeatureKind(IntEnum):
+    """Streaming features; see `core/features.py` for the formulas."""
+
+    SMA = 1
+    EMA = 2
+    RSI = 3
+    ATR = 4
+    VWAP = 5
+    ZSCORE = 6
+    VOLATILITY = 7
+
+
+class StrategyKind(IntEnum):
+    """Which evaluation a strategy runs."""
+
+    EXTERNAL = 0
+    MEAN_REVERSION = 1
+    SMA_CROSS = 2
+    MOMENTUM = 3
+    PATTERN = 4
+    COMPILED = 5
+
+
+class Sizing(IntEnum):
+    """How the gate turns a long signal into a quantity."""
+
+    ATR = 1
+    FIXED_QUOTE = 2
+    FIXED_FRACTION = 3
+
+
+class SlippageModel(IntEnum):
+    """How far a taker's price moves against it."""
+
+    FIXED_BPS = 1
+    ATR_SCALED = 2
+
+
+class FeeAsset(IntEnum):
+    """Values of `SYMBOL_PARAMS.fee_asset` below zero; from zero on it is an asset's id."""
+
+    QUOTE = -1
+    RECEIVED = -2
+
+
+class RateVia(IntEnum):
+    """How the oracle steps from one asset to the next on the way to the account currency."""
+
+    NONE = 0
+    ACCOUNT = 1
+    OVERRIDE = 2
+    SYMBOL = 3
+    INVERSE = 4
+
+
+def record(size: int, *fields: tuple[str, str] | tuple[str, str, int]) -> np.dtype[np.void]:
+    """A structured dtype of exactly `size` bytes, whose fields fill it without a gap.
+
+    Raises AssertionError when they do not.
+    """
+    dtype = np.dtype(list(fields))
+    assert dtype.fields is not None
+    filled = sum(np.dtype(field[0]).itemsize for field in dtype.fields.values())
+    assert dtype.itemsize == filled == size, (dtype, filled, size)
+    return dtype
+
+
+def _words(*names: str) -> list[tuple[str, str]]:
+    return [(name, "<i8") for name in names]
+
+
+def _tagged(dtype_words: int, *extra: tuple[str, str]) -> np.dtype[np.void]:
+    """An output record: the common head, `extra` fields, and a filler up to 160 bytes."""
+    head = [("seq", "<i8"), ("ts", "<i8"), ("kind", "<i2"), ("symbol", "<i2"), ("strategy", "<i2"), ("code", "<i2")]
+    filler = [(f"filler_{k}", "<i8") for k in range(17 - dtype_words)]
+    return record(160, *head, *extra, *filler)
+
+
+# ---- events -------------------------------------------------------------------------------------------------------
+EVENT_BYTES = 64
+_TAIL = [("symbol", "<i2"), ("kind", "i1"), ("flags", "i1")]
+
+BAR_EVENT = record(
+    EVENT_BYTES,
+    *_words("open_ts", "close_ts", "open", "high", "low", "close"),
+    ("volume", "<f8"),
+    *_TAIL,
+    ("filler", "<i4"),
+)
+"""A final bar: prices in price units, volume as the venue said it (base or quote)."""
+
+ORDER_EVENT = record(
+    EVENT_BYTES,
+    *_words("ts", "quantity", "limit_price", "stop_price", "expires_ts", "stop_distance", "target_distance"),
+    *_TAIL,
+    ("strategy", "i1"),
+    ("side", "i1"),
+    ("order_type", "i1"),
+    ("time_in_force", "i1"),
+)
+"""A user's order. Distances of the protective pair count from the first fill's price; 0 means none."""
+
+SIGNAL_EVENT = record(
+    EVENT_BYTES,
+    *_words("ts", "strength_ppb", "filler_0", "filler_1", "filler_2", "filler_3", "filler_4"),
+    *_TAIL,
+    ("strategy", "i1"),
+    ("target", "i1"),
+    ("filler_5", "<i2"),
+)
+"""A target from outside the core: a Python strategy's answer, advice, an HTTP signal."""
+
+CONTROL_EVENT = record(
+    EVENT_BYTES,
+    *_words("ts", "order_id", "reason", "filler_0", "filler_1", "filler_2", "filler_3"),
+    *_TAIL,
+    ("filler_4", "<i4"),
+)
+"""CANCEL (`order_id`), HALT (`reason`) and RESUME."""
+
+# ---- parameters ---------------------------------------------------------------------------------------------------
+SYMBOL_PARAMS = record(
+    152,
+    *_words("tick", "step", "min_notional", "scale", "timeframe_ns", "stale_ns", "latency_ns", "fixed_quote"),
+    *_words("maker_ppb", "taker_ppb", "slippage_ppb", "atr_slippage_ppb", "liquidity_ppb"),
+    ("price_unit", "<f8"),
+    ("base_unit", "<f8"),
+    ("quote_unit", "<f8"),
+    ("base", "<i4"),
+    ("quote", "<i4"),
+    ("fee_asset", "<i4"),
+    ("volume_in_quote", "<i4"),
+    ("slippage_model", "<i4"),
+    ("touch_fills", "<i4"),
+)
+"""`scale` = 10^(base decimals + price decimals - quote decimals): quote minor = quantity * price / scale.
+`price_unit`, `base_unit`, `quote_unit` are 10^decimals as float64. `atr_slippage_ppb` = base_bps * atr_slip_mult."""
+
+ASSET_PARAMS = record(32, *_words("rate_num", "rate_den"), ("via", "<i4"), ("symbol", "<i4"), ("next", "<i8"))
+"""One oracle step: amount in `next` = amount * rate (override: rate_num / rate_den; symbol: its last close)."""
+
+STRATEGY_PARAMS = record(
+    160,
+    ("kind", "<i4"),
+    ("scratch", "<i4"),
+    ("address", "<i8"),
+    ("feature", "<i4", 8),
+    ("value", "<f8", 14),
+)
+"""`feature`: slots in the feature table; `value`: the strategy's numbers; `address`: a compiled strategy's code."""
+
+FEATURE_PARAMS = record(16, ("kind", "<i4"), ("window", "<i4"), ("ring", "<i4"), ("source", "<i4"))
+"""`ring`: offset of its ring buffer within a symbol's block; `source`: slot of the feature it reads, or NOBODY."""
+
+RISK_PARAMS = record(
+    200,
+    *_words("risk_ppb", "atr_stop_ppb", "atr_target_ppb", "fraction_ppb", "max_position_ppb", "gross_ppb"),
+    *_words("max_open_positions", "max_open_orders", "collar_ppb", "rate_orders", "rate_window_ns", "cooldown_bars"),
+    *_words("entry_timeout_bars", "daily_loss_ppb", "max_drawdown_ppb", "funds_margin_ppb", "ledger_every_ns"),
+    *_words("account_asset", "order_capacity", "n_symbols", "n_strategies", "n_features"),
+    ("sizing", "<i4"),
+    ("attach_stop", "<i4"),
+    ("flatten_on_trip", "<i4"),
+    ("atr_feature", "<i4"),
+    ("ring_size", "<i4"),
+    ("pattern_mask", "<i4"),
+)
+
+# ---- state --------------------------------------------------------------------------------------------------------
+ACCOUNT = record(
+    264,
+    *_words("seq", "next_order_id", "clock_ts", "slice_ts", "day_end_ts", "last_row_ts", "next_row_ts"),
+    *_words("equity", "start_equity", "day_reference", "day_floor", "peak", "peak_floor", "trough"),
+    *_words("drawdown_ppb", "max_drawdown_ppb", "realized", "unrealized", "fees", "gross", "fx_revaluation"),
+    *_words("slices", "exposed_slices", "trips", "rate_next", "fault_ts"),
+    ("open_orders", "<i4"),
+    ("reserved_orders", "<i4"),
+    ("free_slot", "<i4"),
+    ("slice_symbols", "<i4"),
+    ("open_positions", "<i4"),
+    ("halted", "<i4"),
+    ("valued", "<i4"),
+    ("started", "<i4"),
+    ("row_due", "<i4"),
+    ("fault", "<i4"),
+    ("fault_symbol", "<i4"),
+    ("fault_strategy", "<i4"),
+    ("revalue", "<i4"),
+    ("entry_orders", "<i4"),
+)
+
+ASSET = record(48, *_words("free", "locked", "opening", "venue", "fees", "held"))
+"""The double entry of one asset: opening + venue - fees = free + locked, where `venue` is what fills brought in and
+took out, `fees` what the venue kept. `held` is the part of `locked` that belongs to strategies' positions."""
+
+SYMBOL = record(
+    72,
+    *_words("last_close", "last_close_ts", "bars", "watch_high", "watch_low", "atr"),
+    ("head", "<i4"),
+    ("tail", "<i4"),
+    ("orders", "<i4"),
+    ("urgent", "<i4"),
+    ("in_slice", "<i4"),
+    ("filler", "<i4"),
+)
+
+POSITION = record(
+    72,
+    *_words("quantity", "cost", "realized", "fees", "cooldown_until", "strength_ppb"),
+    ("target", "<i4"),
+    ("dust", "<i4"),
+    ("enabled", "<i4"),
+    ("entries", "<i4"),
+    ("exits", "<i4"),
+    ("filler", "<i4"),
+)
+"""One strategy's holding of one symbol. Cost, realized and fees are in the quote's minor unit; `realized` is gross of
+`fees`. `entries` and `exits` count its open orders."""
+
+ORDER = record(
+    144,
+    *_words("id", "parent", "created_ts", "expires_ts", "quantity", "filled", "limit_price", "stop_price"),
+    *_words("locked", "stop_distance", "target_distance", "bars", "filler_0"),
+    ("previous", "<i4"),
+    ("next", "<i4"),
+    ("stop_slot", "<i4"),
+    ("target_slot", "<i4"),
+    ("parent_slot", "<i4"),
+    ("symbol", "<i4"),
+    ("strategy", "<i2"),
+    ("flags", "<i2"),
+    ("side", "i1"),
+    ("order_type", "i1"),
+    ("time_in_force", "i1"),
+    ("role", "i1"),
+    ("filler_1", "<i8"),
+)
+
+FEATURE = record(64, ("count", "<i8"), ("at", "<i8"), *[(name, "<f8") for name in ("value", "a", "b", "c", "d", "e")])
+
+# ---- outputs ------------------------------------------------------------------------------------------------------
+OUTPUT_BYTES = 160
+
+OUT_HEAD = _tagged(0)
+
+OUT_SIGNAL = _tagged(
+    7,
+    *_words("strength_ppb", "target", "atr", "close"),
+    ("value_0", "<f8"),
+    ("value_1", "<f8"),
+    ("value_2", "<f8"),
+)
+"""`atr`: whole price units, 0 while warming up. `value_*`: the features that the strategy looked at."""
+
+OUT_ORDER = _tagged(
+    12,
+    *_words("order_id", "parent", "quantity", "limit_price", "stop_price", "expires_ts", "locked"),
+    *_words("stop_distance", "target_distance", "atr"),
+    ("side", "<i2"),
+    ("order_type", "<i2"),
+    ("time_in_force", "<i2"),
+    ("role", "<i2"),
+    ("flags", "<i8"),
+)
+"""An order that the gate accepted (`ORDER`) or refused (`BLOCKED`, `code` says why, `order_id` is 0)."""
+
+OUT_FILL = _tagged(
+    17,
+    *_words("order_id", "parent", "quantity", "price", "reference", "notional", "fee_quote", "fee", "fee_account"),
+    *_words("realized", "realized_account", "position", "cost", "remaining", "atr"),
+    ("side", "<i2"),
+    ("liquidity", "<i2"),
+    ("fee_asset", "<i2"),
+    ("role", "<i2"),
+    ("open_ts", "<i8"),
+)
+"""`reference`: the price before slippage. `realized` is gross of the fee. `position` and `cost`: after the fill."""
+
+OUT_ORDER_END = _tagged(5, *_words("order_id", "quantity", "filled", "released", "parent"))
+"""`ORDER_CHANGE`: a new total quantity. `ORDER_END`: `code` says how it ended."""
+
+OUT_LEDGER = _tagged(
+    12,
+    *_words("equity", "peak", "drawdown_ppb", "realized", "unrealized", "fees", "fx_revaluation", "gross"),
+    *_words("day_reference", "open_positions", "open_orders", "valued"),
+)
+"""`code` is 1 on the first row. Equity and what follows it are void while `valued` is 0."""
+
+OUT_HALT = _tagged(4, *_words("reason", "equity", "reference", "trips"))
+OUT_PATTERN = _tagged(3, *_words("pattern", "direction", "close"))
+
+assert len({d.itemsize for d in (BAR_EVENT, ORDER_EVENT, SIGNAL_EVENT, CONTROL_EVENT)}) == 1
+assert len({d.itemsize for d in (OUT_HEAD, OUT_SIGNAL, OUT_ORDER, OUT_FILL, OUT_ORDER_END, OUT_LEDGER)}) == 1
