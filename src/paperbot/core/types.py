@@ -9,6 +9,7 @@ the quote); money is int64 in the minor unit of its asset; `*_ppb` are parts per
 """
 
 from enum import IntEnum
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -42,8 +43,6 @@ class OrderFlag(IntEnum):
     POST_ONLY = 1
     REDUCE_ONLY = 2
     TRIGGERED = 4
-    BRACKET = 8
-    SEEN = 16
 
 
 class Side(IntEnum):
@@ -86,6 +85,7 @@ class Role(IntEnum):
     STOP = 3
     TARGET = 4
     FLATTEN = 5
+    REDUCE = 6
 
 
 class Liquidity(IntEnum):
@@ -323,8 +323,11 @@ STRATEGY_PARAMS = record(
 )
 """`feature`: slots in the feature table; `value`: the strategy's numbers; `address`: a compiled strategy's code."""
 
-FEATURE_PARAMS = record(16, ("kind", "<i4"), ("window", "<i4"), ("ring", "<i4"), ("source", "<i4"))
-"""`ring`: offset of its ring buffer within a symbol's block; `source`: slot of the feature it reads, or NOBODY."""
+FEATURE_PARAMS = record(
+    24, ("kind", "<i4"), ("window", "<i4"), ("ring", "<i4"), ("source", "<i4"), ("needs", "<i4"), ("filler", "<i4")
+)
+"""`ring`: offset of its ring buffer within a symbol's block; `source`: slot of the feature it reads, or NOBODY;
+`needs`: bars until its value counts."""
 
 RISK_PARAMS = record(
     200,
@@ -339,6 +342,7 @@ RISK_PARAMS = record(
     ("ring_size", "<i4"),
     ("pattern_mask", "<i4"),
 )
+"""Settings of the whole account: sizing, caps, the kill switch, cadence and the counts of things."""
 
 # ---- state --------------------------------------------------------------------------------------------------------
 ACCOUNT = record(
@@ -346,7 +350,7 @@ ACCOUNT = record(
     *_words("seq", "next_order_id", "clock_ts", "slice_ts", "day_end_ts", "last_row_ts", "next_row_ts"),
     *_words("equity", "start_equity", "day_reference", "day_floor", "peak", "peak_floor", "trough"),
     *_words("drawdown_ppb", "max_drawdown_ppb", "realized", "unrealized", "fees", "gross", "fx_revaluation"),
-    *_words("slices", "exposed_slices", "trips", "rate_next", "fault_ts"),
+    *_words("slices", "exposed_slices", "trips", "rate_next", "rate_count"),
     ("open_orders", "<i4"),
     ("reserved_orders", "<i4"),
     ("free_slot", "<i4"),
@@ -359,8 +363,8 @@ ACCOUNT = record(
     ("fault", "<i4"),
     ("fault_symbol", "<i4"),
     ("fault_strategy", "<i4"),
-    ("revalue", "<i4"),
     ("entry_orders", "<i4"),
+    ("exit_orders", "<i4"),
 )
 
 ASSET = record(48, *_words("free", "locked", "opening", "venue", "fees", "held"))
@@ -368,25 +372,24 @@ ASSET = record(48, *_words("free", "locked", "opening", "venue", "fees", "held")
 took out, `fees` what the venue kept. `held` is the part of `locked` that belongs to strategies' positions."""
 
 SYMBOL = record(
-    72,
-    *_words("last_close", "last_close_ts", "bars", "watch_high", "watch_low", "atr"),
+    48,
+    *_words("last_close", "last_close_ts", "bars", "atr"),
     ("head", "<i4"),
     ("tail", "<i4"),
     ("orders", "<i4"),
-    ("urgent", "<i4"),
-    ("in_slice", "<i4"),
     ("filler", "<i4"),
 )
+"""What the core knows of a symbol: its mark, the bars seen, the ATR in whole price units (0 while warming up), and the
+list of its open orders by ascending id."""
 
 POSITION = record(
     72,
     *_words("quantity", "cost", "realized", "fees", "cooldown_until", "strength_ppb"),
     ("target", "<i4"),
     ("dust", "<i4"),
-    ("enabled", "<i4"),
     ("entries", "<i4"),
     ("exits", "<i4"),
-    ("filler", "<i4"),
+    ("filler", "<i8"),
 )
 """One strategy's holding of one symbol. Cost, realized and fees are in the quote's minor unit; `realized` is gross of
 `fees`. `entries` and `exits` count its open orders."""
@@ -465,3 +468,44 @@ OUT_PATTERN = _tagged(3, *_words("pattern", "direction", "close"))
 
 assert len({d.itemsize for d in (BAR_EVENT, ORDER_EVENT, SIGNAL_EVENT, CONTROL_EVENT)}) == 1
 assert len({d.itemsize for d in (OUT_HEAD, OUT_SIGNAL, OUT_ORDER, OUT_FILL, OUT_ORDER_END, OUT_LEDGER)}) == 1
+
+
+class World(NamedTuple):
+    """All that a step sees: parameters, state, the events of this call and the output buffer.
+
+    Each field is a one-dimensional array; `orders` has `order_capacity` slots plus one for each position's exit.
+    A position's index is strategy * n_symbols + symbol, a feature's symbol * n_features + slot. The views of the events
+    and of the outputs lie over the same memory, one for each kind.
+    """
+
+    risk: Any
+    symbol_params: Any
+    asset_params: Any
+    strategy_params: Any
+    feature_params: Any
+    enabled: Any
+    account: Any
+    assets: Any
+    symbols: Any
+    positions: Any
+    orders: Any
+    draft: Any
+    features: Any
+    rings: Any
+    scratch: Any
+    slice_symbols: Any
+    rate_ts: Any
+    bars: Any
+    order_events: Any
+    signal_events: Any
+    control_events: Any
+    cursor: Any
+    out_words: Any
+    out_head: Any
+    out_signal: Any
+    out_order: Any
+    out_fill: Any
+    out_end: Any
+    out_ledger: Any
+    out_halt: Any
+    out_pattern: Any

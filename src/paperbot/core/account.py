@@ -1,0 +1,174 @@
+"""The account over time: opening, days, peak and drawdown, and the kill switch.
+
+`docs/fills.md` §6 states the rules. The kill switch is one state of one account: while it is tripped the gate lets
+nothing pass but reduce-only orders, and only RESUME lifts it.
+"""
+
+from paperbot.core.book import end
+from paperbot.core.ledger import drawdown_ppb, revalue, write_row
+from paperbot.core.numeric import UP, kernel, ppb
+from paperbot.core.outputs import emit_halt
+from paperbot.core.risk import is_flat, leave
+from paperbot.core.types import DAY_NS, NOBODY, Code, HaltReason, OutputKind, Role
+
+
+@kernel
+def _floor(reference, share):
+    """The equity at or below which a loss rule trips; nothing is, when the rule is off."""
+    return reference - ppb(reference, share, UP) if share > 0 else -1
+
+
+@kernel
+def _rebase_day(w):
+    account = w.account[0]
+    account["day_reference"] = account["equity"]
+    account["day_floor"] = _floor(account["equity"], w.risk[0]["daily_loss_ppb"])
+
+
+@kernel
+def _rebase_peak(w):
+    account = w.account[0]
+    account["peak"] = account["equity"]
+    account["trough"] = account["equity"]
+    account["peak_floor"] = _floor(account["equity"], w.risk[0]["max_drawdown_ppb"])
+
+
+@kernel
+def _open_valued(w):
+    """The first equity there is: what every later figure is measured against."""
+    w.account[0]["start_equity"] = w.account[0]["equity"]
+    _rebase_day(w)
+    _rebase_peak(w)
+
+
+@kernel
+def _end_of_day(ts):
+    """The first nanosecond after the UTC day of a slice that closes at `ts`."""
+    return ((ts - 1) // DAY_NS + 1) * DAY_NS
+
+
+@kernel
+def open_books(w, bar):
+    """Write the opening row, before the first bar that counts."""
+    account = w.account[0]
+    account["started"] = 1
+    account["day_end_ts"] = _end_of_day(bar["close_ts"])
+    every = w.risk[0]["ledger_every_ns"]
+    account["next_row_ts"] = (bar["open_ts"] // every + 1) * every
+    revalue(w)
+    if account["valued"] != 0:
+        _open_valued(w)
+    write_row(w, bar["open_ts"], 1)
+
+
+@kernel
+def close_day(w):
+    """Write the old day's row when the first bar of a new day arrives, unless the last slice wrote one."""
+    account = w.account[0]
+    if account["last_row_ts"] != account["clock_ts"]:
+        write_row(w, account["clock_ts"], 0)
+
+
+@kernel
+def update_equity(w, ts):
+    """At END_OF_SLICE: day figures, then equity, peak and drawdown."""
+    account = w.account[0]
+    was_valued = account["valued"] != 0
+    if ts > account["day_end_ts"]:
+        account["day_end_ts"] = _end_of_day(ts)
+        if was_valued:
+            _rebase_day(w)
+    revalue(w)
+    account["slices"] += 1
+    if account["open_positions"] > 0:
+        account["exposed_slices"] += 1
+    if account["valued"] == 0:
+        return
+    if not was_valued:
+        _open_valued(w)
+    if account["equity"] > account["peak"]:
+        _rebase_peak(w)
+    elif account["equity"] < account["trough"]:
+        account["trough"] = account["equity"]
+        drawdown = drawdown_ppb(account)
+        account["max_drawdown_ppb"] = max(account["max_drawdown_ppb"], drawdown)
+
+
+@kernel
+def check_losses(w, ts):
+    """Trip the kill switch when the day's loss or the drawdown has reached its cap."""
+    account = w.account[0]
+    if account["valued"] == 0 or account["halted"] != 0:
+        return
+    if account["equity"] <= account["day_floor"]:
+        trip(w, ts, HaltReason.DAILY_LOSS, account["day_reference"])
+    elif account["equity"] <= account["peak_floor"]:
+        trip(w, ts, HaltReason.MAX_DRAWDOWN, account["peak"])
+
+
+@kernel
+def _next_entry(w, order_id):
+    """The slot of the open entry with the lowest id above `order_id`, over all symbols; or NOBODY."""
+    best = NOBODY
+    for symbol in range(w.risk[0]["n_symbols"]):
+        slot = w.symbols[symbol]["head"]
+        while slot != NOBODY:
+            order = w.orders[slot]
+            if order["role"] == Role.ENTRY and order["id"] > order_id:
+                if best == NOBODY or order["id"] < w.orders[best]["id"]:
+                    best = slot
+            slot = order["next"]
+    return best
+
+
+@kernel
+def trip(w, ts, reason, reference):
+    """Halt: open entries end, protective orders stay, positions are flattened if so configured. Once until RESUME."""
+    account = w.account[0]
+    if account["halted"] != 0:
+        return
+    account["halted"] = reason
+    account["trips"] += 1
+    account["row_due"] = 1
+    emit_halt(w, OutputKind.HALT, ts, reason, reference)
+    order_id = 0
+    slot = _next_entry(w, order_id)
+    while slot != NOBODY:
+        order_id = w.orders[slot]["id"]
+        end(w, slot, Code.KILLSWITCH, ts)
+        slot = _next_entry(w, order_id)
+    if w.risk[0]["flatten_on_trip"] == 0:
+        return
+    n_symbols = w.risk[0]["n_symbols"]
+    for symbol in range(n_symbols):
+        for strategy in range(w.risk[0]["n_strategies"]):
+            index = strategy * n_symbols + symbol
+            if not is_flat(w, index) and w.positions[index]["exits"] == 0:
+                leave(w, ts, strategy, symbol, Role.FLATTEN)
+
+
+@kernel
+def resume(w, ts):
+    """Lift a halt and measure losses from the present equity on."""
+    account = w.account[0]
+    if account["halted"] == 0:
+        return
+    reason = account["halted"]
+    account["halted"] = 0
+    account["row_due"] = 1
+    if account["valued"] != 0:
+        _rebase_day(w)
+        _rebase_peak(w)
+    emit_halt(w, OutputKind.RESUME, ts, reason, account["day_reference"])
+
+
+@kernel
+def row_if_due(w, ts):
+    """At the end of a slice: a row for a fill, a halt or resume, or the cadence."""
+    account = w.account[0]
+    if ts >= account["next_row_ts"]:
+        every = w.risk[0]["ledger_every_ns"]
+        account["next_row_ts"] = (ts // every + 1) * every
+        account["row_due"] = 1
+    if account["row_due"] != 0:
+        write_row(w, ts, 0)

@@ -1,0 +1,175 @@
+"""The open orders: slots in one table, chained by symbol in order of their ids.
+
+Only the gate (`risk.py`) puts an order here, and only `end` takes one out, so that a lock is always given back and a
+link to a freed slot never stays behind.
+"""
+
+from paperbot.core.numeric import kernel
+from paperbot.core.outputs import emit_end, emit_order
+from paperbot.core.types import NOBODY, OutputKind, Role
+
+
+@kernel
+def has_own_slot(role):
+    """Exits by signal and flattening orders do not count against the capacity: nothing may stop an exit."""
+    return role == Role.EXIT or role == Role.FLATTEN
+
+
+@kernel
+def legs(order):
+    """How many protective orders an entry brings along."""
+    return (1 if order["stop_distance"] > 0 else 0) + (1 if order["target_distance"] > 0 else 0)
+
+
+@kernel
+def is_leg(order):
+    """Whether the order is half of a protective pair. A working entry keeps a slot reserved for each leg not placed."""
+    return order["role"] == Role.STOP or order["role"] == Role.TARGET
+
+
+@kernel
+def position_index(w, order):
+    """Where the position of the order's strategy and symbol lies."""
+    return order["strategy"] * w.risk[0]["n_symbols"] + order["symbol"]
+
+
+@kernel
+def insert(w, ts, atr):
+    """Move the approved draft into a free slot, number it, chain it last and report it; returns the slot."""
+    account = w.account[0]
+    slot = account["free_slot"]
+    account["free_slot"] = w.orders[slot]["next"]
+    w.orders[slot] = w.draft[0]
+    order = w.orders[slot]
+    order["id"] = account["next_order_id"]
+    account["next_order_id"] += 1
+    symbol = w.symbols[order["symbol"]]
+    order["previous"] = symbol["tail"]
+    order["next"] = NOBODY
+    if symbol["tail"] == NOBODY:
+        symbol["head"] = slot
+    else:
+        w.orders[symbol["tail"]]["next"] = slot
+    symbol["tail"] = slot
+    symbol["orders"] += 1
+    position = w.positions[position_index(w, order)]
+    if order["role"] == Role.ENTRY:
+        account["entry_orders"] += 1
+        account["reserved_orders"] += legs(order)
+        position["entries"] += 1
+    elif is_leg(order):
+        account["reserved_orders"] -= 1
+    if has_own_slot(order["role"]):
+        account["exit_orders"] += 1
+        position["exits"] += 1
+    account["open_orders"] += 1
+    emit_order(w, OutputKind.ORDER, ts, order, 0, atr)
+    return slot
+
+
+@kernel
+def _unlink(w, slot):
+    """Forget the slot wherever a relative of its order points at it."""
+    order = w.orders[slot]
+    if order["parent_slot"] != NOBODY:
+        parent = w.orders[order["parent_slot"]]
+        if parent["stop_slot"] == slot:
+            parent["stop_slot"] = NOBODY
+        if parent["target_slot"] == slot:
+            parent["target_slot"] = NOBODY
+    if order["role"] == Role.ENTRY:
+        if order["stop_slot"] != NOBODY:
+            w.orders[order["stop_slot"]]["parent_slot"] = NOBODY
+        if order["target_slot"] != NOBODY:
+            w.orders[order["target_slot"]]["parent_slot"] = NOBODY
+    elif order["stop_slot"] != NOBODY:
+        w.orders[order["stop_slot"]]["target_slot"] = NOBODY
+    elif order["target_slot"] != NOBODY:
+        w.orders[order["target_slot"]]["stop_slot"] = NOBODY
+
+
+@kernel
+def end(w, slot, code, ts):
+    """Close an order: give its lock back, report how it ended, free the slot."""
+    account = w.account[0]
+    order = w.orders[slot]
+    released = order["locked"]
+    if released > 0:
+        quote = w.assets[w.symbol_params[order["symbol"]]["quote"]]
+        quote["locked"] -= released
+        quote["free"] += released
+        order["locked"] = 0
+    emit_end(w, OutputKind.ORDER_END, ts, order, code, released)
+    position = w.positions[position_index(w, order)]
+    if order["role"] == Role.ENTRY:
+        account["entry_orders"] -= 1
+        position["entries"] -= 1
+        placed = (1 if order["stop_slot"] != NOBODY else 0) + (1 if order["target_slot"] != NOBODY else 0)
+        account["reserved_orders"] -= legs(order) - placed
+    elif is_leg(order) and order["parent_slot"] != NOBODY:
+        account["reserved_orders"] += 1
+    if has_own_slot(order["role"]):
+        account["exit_orders"] -= 1
+        position["exits"] -= 1
+    account["open_orders"] -= 1
+    _unlink(w, slot)
+    symbol = w.symbols[order["symbol"]]
+    if order["previous"] == NOBODY:
+        symbol["head"] = order["next"]
+    else:
+        w.orders[order["previous"]]["next"] = order["next"]
+    if order["next"] == NOBODY:
+        symbol["tail"] = order["previous"]
+    else:
+        w.orders[order["next"]]["previous"] = order["previous"]
+    symbol["orders"] -= 1
+    order["id"] = 0
+    order["next"] = account["free_slot"]
+    account["free_slot"] = slot
+
+
+@kernel
+def after(w, symbol, order_id):
+    """The slot of the symbol's first open order with a higher id, or NOBODY. Fills end and make orders, so a walk over
+    the list asks anew after each one."""
+    slot = w.symbols[symbol]["head"]
+    while slot != NOBODY and w.orders[slot]["id"] <= order_id:
+        slot = w.orders[slot]["next"]
+    return slot
+
+
+@kernel
+def end_entries(w, strategy, symbol, code, ts):
+    """End the working entries of one strategy in one symbol, in id order."""
+    slot = w.symbols[symbol]["head"]
+    while slot != NOBODY:
+        order = w.orders[slot]
+        following = order["next"]
+        if order["role"] == Role.ENTRY and order["strategy"] == strategy:
+            end(w, slot, code, ts)
+        slot = following
+
+
+@kernel
+def end_exits(w, strategy, symbol, code, ts):
+    """End the working exits of one strategy in one symbol, in id order."""
+    slot = w.symbols[symbol]["head"]
+    while slot != NOBODY:
+        order = w.orders[slot]
+        following = order["next"]
+        if has_own_slot(order["role"]) and order["strategy"] == strategy:
+            end(w, slot, code, ts)
+        slot = following
+
+
+@kernel
+def entries_rest(w, symbol):
+    """What the open entries of a symbol may still buy, in base minor units."""
+    rest = 0
+    slot = w.symbols[symbol]["head"]
+    while slot != NOBODY:
+        order = w.orders[slot]
+        if order["role"] == Role.ENTRY:
+            rest += order["quantity"] - order["filled"]
+        slot = order["next"]
+    return rest

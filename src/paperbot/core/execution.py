@@ -1,0 +1,358 @@
+"""How orders are matched with one bar of one symbol.
+
+Assumptions, each a line of `docs/fills.md` §4 and §5:
+- Nothing is known of the path inside a bar but open, high and low. Where the order of events matters, the worse is taken.
+- Size is capped by a share of the bar's volume, which all orders of the symbol use up together.
+- A touch is not a fill: a resting limit needs a trade one tick beyond it.
+- Takers pay slippage and the taker fee; a maker gets exactly its limit.
+
+Matching on trades and the order book will be other phases of the same step.
+"""
+
+from paperbot.core.book import after, end, is_leg, legs, position_index
+from paperbot.core.ledger import largest_payable, post_fill
+from paperbot.core.numeric import DOWN, OVERFLOW, UP, kernel, mul_div, ppb, round_down, round_up, to_integer
+from paperbot.core.outputs import emit_end
+from paperbot.core.risk import place_leg
+from paperbot.core.types import (
+    NOBODY,
+    PPB,
+    Code,
+    Liquidity,
+    OrderFlag,
+    OrderType,
+    OutputKind,
+    Role,
+    Side,
+    SlippageModel,
+    TimeInForce,
+)
+
+_SATURATED = (1 << 62) - 1
+
+
+@kernel
+def bar_capacity(params, bar):
+    """What all orders together may take from the bar: whole steps, in base minor units."""
+    unit = params["base_unit"]
+    if params["volume_in_quote"] != 0:
+        unit = params["quote_unit"]
+    volume = to_integer(bar["volume"] * unit)
+    if volume == OVERFLOW:
+        volume = _SATURATED
+    if params["volume_in_quote"] != 0:
+        volume = mul_div(volume, params["scale"], bar["high"], DOWN)
+        if volume == OVERFLOW:
+            volume = _SATURATED
+    return round_down(ppb(volume, params["liquidity_ppb"], DOWN), params["step"])
+
+
+@kernel
+def taker_price(w, order, reference):
+    """The reference price moved against the taker by the slippage model, on the tick; OVERFLOW beyond 2^62."""
+    params = w.symbol_params[order["symbol"]]
+    buy = order["side"] == Side.BUY
+    atr = w.symbols[order["symbol"]]["atr"]
+    sign = 1 if buy else -1
+    if params["slippage_model"] == SlippageModel.ATR_SCALED and atr > 0:
+        away = ppb(atr, params["atr_slippage_ppb"], UP)
+        if away == OVERFLOW:
+            return OVERFLOW
+        price = reference + sign * away
+    else:
+        price = ppb(reference, PPB + sign * params["slippage_ppb"], UP if buy else DOWN)
+        if price == OVERFLOW:
+            return OVERFLOW
+    tick = params["tick"]
+    if buy:
+        price = round_up(price, tick)
+    else:
+        price = round_down(price, tick) if price > 0 else 0
+    price = max(price, tick)
+    if order["order_type"] == OrderType.LIMIT:
+        price = min(price, order["limit_price"]) if buy else max(price, order["limit_price"])
+    return price
+
+
+@kernel
+def _takes_part(w, order, bar):
+    if is_leg(order):
+        # The pair rests at the venue from its entry's fill on: no latency.
+        return bar["open_ts"] >= order["created_ts"]
+    return bar["open_ts"] >= order["created_ts"] + w.symbol_params[order["symbol"]]["latency_ns"]
+
+
+@kernel
+def _shrink_leg(w, slot, by, code, ts):
+    """Take a quantity off a protective order; it ends when nothing is left to protect."""
+    order = w.orders[slot]
+    if order["quantity"] - order["filled"] <= by:
+        end(w, slot, code, ts)
+        return
+    order["quantity"] -= by
+    emit_end(w, OutputKind.ORDER_CHANGE, ts, order, 0, 0)
+
+
+@kernel
+def _grow_leg(w, slot, by, ts):
+    order = w.orders[slot]
+    order["quantity"] += by
+    emit_end(w, OutputKind.ORDER_CHANGE, ts, order, 0, 0)
+
+
+@kernel
+def _protect(w, slot, quantity, price, ts):
+    """Give an entry's fill its protective pair, or make the pair that it has larger."""
+    entry = w.orders[slot]
+    if legs(entry) == 0:
+        return
+    tick = w.symbol_params[entry["symbol"]]["tick"]
+    if entry["stop_slot"] != NOBODY or entry["target_slot"] != NOBODY:
+        if entry["stop_slot"] != NOBODY:
+            _grow_leg(w, entry["stop_slot"], quantity, ts)
+        if entry["target_slot"] != NOBODY:
+            _grow_leg(w, entry["target_slot"], quantity, ts)
+        return
+    if entry["stop_distance"] > 0:
+        stop = max(round_down(max(price - entry["stop_distance"], 0), tick), tick)
+        entry["stop_slot"] = place_leg(w, ts, slot, quantity, stop, Role.STOP)
+    if entry["target_distance"] > 0:
+        target = round_up(price + entry["target_distance"], tick)
+        entry["target_slot"] = place_leg(w, ts, slot, quantity, target, Role.TARGET)
+    if entry["stop_slot"] != NOBODY and entry["target_slot"] != NOBODY:
+        w.orders[entry["stop_slot"]]["target_slot"] = entry["target_slot"]
+        w.orders[entry["target_slot"]]["stop_slot"] = entry["stop_slot"]
+
+
+@kernel
+def _leads_pair(order):
+    """One leg stands for its pair: the stop, or a target that has none."""
+    return order["role"] == Role.STOP or (order["role"] == Role.TARGET and order["stop_slot"] == NOBODY)
+
+
+@kernel
+def _fit_pairs(w, strategy, symbol, ts):
+    """Shrink the strategy's pairs, oldest first, until they cover no more than the position."""
+    index = strategy * w.risk[0]["n_symbols"] + symbol
+    excess = -round_down(w.positions[index]["quantity"], w.symbol_params[symbol]["step"])
+    slot = w.symbols[symbol]["head"]
+    while slot != NOBODY:
+        order = w.orders[slot]
+        if order["strategy"] == strategy and _leads_pair(order):
+            excess += order["quantity"] - order["filled"]
+        slot = order["next"]
+    slot = w.symbols[symbol]["head"]
+    while slot != NOBODY and excess > 0:
+        order = w.orders[slot]
+        order_id = order["id"]
+        if order["strategy"] == strategy and _leads_pair(order):
+            by = min(excess, order["quantity"] - order["filled"])
+            excess -= by
+            if by == 0:
+                slot = order["next"]
+                continue
+            sibling = order["target_slot"] if order["role"] == Role.STOP else NOBODY
+            _shrink_leg(w, slot, by, Code.POSITION_CLOSED, ts)
+            if sibling != NOBODY:
+                _shrink_leg(w, sibling, by, Code.POSITION_CLOSED, ts)
+        slot = after(w, symbol, order_id)
+
+
+@kernel
+def _follow_up(w, slot, quantity, price, ts):
+    """What a fill does to other orders: pairs grow, siblings shrink, an entry whose leg filled ends."""
+    order = w.orders[slot]
+    if order["role"] == Role.ENTRY:
+        _protect(w, slot, quantity, price, ts)
+    elif is_leg(order):
+        if order["role"] == Role.STOP:
+            position = w.positions[position_index(w, order)]
+            position["cooldown_until"] = w.symbols[order["symbol"]]["bars"] + 1 + w.risk[0]["cooldown_bars"]
+        sibling = order["target_slot"] if order["role"] == Role.STOP else order["stop_slot"]
+        if sibling != NOBODY:
+            _shrink_leg(w, sibling, quantity, Code.OCO, ts)
+        if order["parent_slot"] != NOBODY:
+            end(w, order["parent_slot"], Code.OCO, ts)
+    _fit_pairs(w, order["strategy"], order["symbol"], ts)
+
+
+@kernel
+def _execute(w, bar, slot, reference, liquidity, cap):
+    """Fill what can be filled of an order that was reached, end it if that settles it; returns what is left of cap."""
+    order = w.orders[slot]
+    ts = bar["close_ts"]
+    params = w.symbol_params[order["symbol"]]
+    rest = order["quantity"] - order["filled"]
+    quantity = min(rest, cap)
+    price = order["limit_price"] if liquidity == Liquidity.MAKER else taker_price(w, order, reference)
+    if price == OVERFLOW:
+        end(w, slot, Code.OVERFLOW, ts)
+        return cap
+    short = False
+    if order["side"] == Side.SELL:
+        held = round_down(w.positions[position_index(w, order)]["quantity"], params["step"])
+        if held == 0:
+            end(w, slot, Code.POSITION_CLOSED, ts)
+            return cap
+        quantity = min(quantity, held)
+    else:
+        paid = largest_payable(w, order, quantity, price, liquidity)
+        short = paid < quantity
+        quantity = paid
+    immediate = order["time_in_force"]
+    if immediate == TimeInForce.FOK and quantity < rest:
+        end(w, slot, Code.FOK, ts)
+        return cap
+    if quantity > 0:
+        if not post_fill(w, bar, slot, quantity, price, reference, liquidity):
+            end(w, slot, Code.OVERFLOW, ts)
+            return cap
+        _follow_up(w, slot, quantity, price, ts)
+    if order["id"] == 0:
+        return cap - quantity
+    if order["filled"] == order["quantity"]:
+        end(w, slot, Code.FILLED, ts)
+    elif short:
+        end(w, slot, Code.FUNDS_AT_FILL, ts)
+    elif immediate == TimeInForce.IOC:
+        end(w, slot, Code.IOC, ts)
+    return cap - quantity
+
+
+@kernel
+def _trigger(w, slot, ts):
+    """A stop becomes a market order; a protective stop ends what its entry still wants to buy."""
+    order = w.orders[slot]
+    order["flags"] |= OrderFlag.TRIGGERED
+    if order["parent_slot"] != NOBODY:
+        end(w, order["parent_slot"], Code.STOPPED, ts)
+
+
+@kernel
+def _at_open(w, bar, slot, cap):
+    """Phase 1 for one order; returns what is left of cap."""
+    order = w.orders[slot]
+    ts = bar["close_ts"]
+    buy = order["side"] == Side.BUY
+    opening = bar["open"]
+    kind = order["order_type"]
+    if kind == OrderType.MARKET or (order["flags"] & OrderFlag.TRIGGERED) != 0:
+        return _execute(w, bar, slot, opening, Liquidity.TAKER, cap)
+    if kind == OrderType.STOP:
+        if opening >= order["stop_price"] if buy else opening <= order["stop_price"]:
+            _trigger(w, slot, ts)
+            return _execute(w, bar, slot, opening, Liquidity.TAKER, cap)
+        return cap
+    limit = order["limit_price"]
+    if order["bars"] == 0:
+        if opening <= limit if buy else opening >= limit:
+            if (order["flags"] & OrderFlag.POST_ONLY) != 0:
+                end(w, slot, Code.WOULD_TAKE, ts)
+                return cap
+            return _execute(w, bar, slot, opening, Liquidity.TAKER, cap)
+        if order["time_in_force"] == TimeInForce.IOC:
+            end(w, slot, Code.IOC, ts)
+        elif order["time_in_force"] == TimeInForce.FOK:
+            end(w, slot, Code.FOK, ts)
+        return cap
+    if _trades_through(w, order, opening):
+        return _execute(w, bar, slot, limit, Liquidity.MAKER, cap)
+    return cap
+
+
+@kernel
+def _trades_through(w, order, price):
+    """Whether a trade at the price would have filled a resting limit order."""
+    params = w.symbol_params[order["symbol"]]
+    beyond = 0 if params["touch_fills"] != 0 else params["tick"]
+    if order["side"] == Side.BUY:
+        return price <= order["limit_price"] - beyond
+    return price >= order["limit_price"] + beyond
+
+
+@kernel
+def _inside(w, bar, slot, stops, cap):
+    """Phases 2 (stops) and 3 (limits) for one order that the open did not reach; returns what is left of cap."""
+    order = w.orders[slot]
+    buy = order["side"] == Side.BUY
+    if stops:
+        if order["order_type"] != OrderType.STOP or (order["flags"] & OrderFlag.TRIGGERED) != 0:
+            return cap
+        stop = order["stop_price"]
+        if bar["high"] >= stop if buy else bar["low"] <= stop:
+            _trigger(w, slot, bar["close_ts"])
+            return _execute(w, bar, slot, stop, Liquidity.TAKER, cap)
+        return cap
+    if order["order_type"] != OrderType.LIMIT or _was_reached_at_open(w, order, bar):
+        return cap
+    if _trades_through(w, order, bar["low"] if buy else bar["high"]):
+        return _execute(w, bar, slot, order["limit_price"], Liquidity.MAKER, cap)
+    return cap
+
+
+@kernel
+def _was_reached_at_open(w, order, bar):
+    if order["bars"] == 0:
+        if order["side"] == Side.BUY:
+            return bar["open"] <= order["limit_price"]
+        return bar["open"] >= order["limit_price"]
+    return _trades_through(w, order, bar["open"])
+
+
+@kernel
+def _expire(w, bar, symbol):
+    slot = w.symbols[symbol]["head"]
+    while slot != NOBODY:
+        order = w.orders[slot]
+        following = order["next"]
+        if order["time_in_force"] == TimeInForce.GTD and bar["close_ts"] > order["expires_ts"]:
+            end(w, slot, Code.EXPIRED, bar["close_ts"])
+        slot = following
+
+
+@kernel
+def _grow_older(w, bar, symbol, newest):
+    """Phase 5: count the bar for the orders that took part; give up entries that waited too long."""
+    timeout = w.risk[0]["entry_timeout_bars"]
+    slot = w.symbols[symbol]["head"]
+    while slot != NOBODY:
+        order = w.orders[slot]
+        following = order["next"]
+        if order["id"] < newest and _takes_part(w, order, bar):
+            order["bars"] += 1
+            if order["role"] == Role.ENTRY and 0 < timeout <= order["bars"]:
+                end(w, slot, Code.ENTRY_TIMEOUT, bar["close_ts"])
+        slot = following
+
+
+@kernel
+def match_bar(w, bar, symbol):
+    """Match all open orders of the symbol with its bar, phase by phase, by ascending id in each."""
+    params = w.symbol_params[symbol]
+    cap = bar_capacity(params, bar)
+    newest = w.account[0]["next_order_id"]
+    _expire(w, bar, symbol)
+    for phase in range(1, 4):
+        slot = w.symbols[symbol]["head"]
+        while slot != NOBODY and w.orders[slot]["id"] < newest:
+            order = w.orders[slot]
+            order_id = order["id"]
+            following = order["next"]
+            seq = w.account[0]["seq"]
+            if _takes_part(w, order, bar):
+                if phase == 1:
+                    cap = _at_open(w, bar, slot, cap)
+                else:
+                    cap = _inside(w, bar, slot, phase == 2, cap)
+            # Without an output nothing was ended or made, and the next in the chain is still the next.
+            slot = following if w.account[0]["seq"] == seq else after(w, symbol, order_id)
+    slot = after(w, symbol, newest - 1)
+    while slot != NOBODY:
+        order = w.orders[slot]
+        order_id = order["id"]
+        if order["role"] == Role.STOP and bar["low"] <= order["stop_price"]:
+            _trigger(w, slot, bar["close_ts"])
+            cap = _execute(w, bar, slot, min(order["stop_price"], bar["open"]), Liquidity.TAKER, cap)
+        slot = after(w, symbol, order_id)
+    _grow_older(w, bar, symbol, newest)
+

@@ -1,0 +1,207 @@
+"""Streaming features of one symbol: updated once a bar, in constant memory, the same for replay and live.
+
+A feature's state is one FEATURE record and, where it looks back, a ring buffer. A rolling sum is rebuilt from its ring
+once per window, so that rounding does not pile up. The value counts from `needs` bars on; before that it is 0, never NaN.
+
+Prices are floats in the quote here. Formulas and their sources: TA-Lib's `ta_RSI.c`, `ta_ATR.c`, `ta_EMA.c` (the first
+value is a simple mean, then Wilder's or the exponential smoothing); the others are stated at their function.
+"""
+
+from math import sqrt
+
+from paperbot.core.numeric import OVERFLOW, kernel, to_integer
+from paperbot.core.types import DAY_NS, NOBODY, FeatureKind
+
+
+@kernel(inline=True)
+def _sma(f, rings, at, window, price):
+    """Mean of the last `window` closes."""
+    slot = at + f["at"]
+    f["a"] += price - rings[slot]
+    rings[slot] = price
+    f["at"] += 1
+    if f["at"] == window:
+        f["at"] = 0
+        total = 0.0
+        for k in range(at, at + window):
+            total += rings[k]
+        f["a"] = total
+    if f["count"] >= window:
+        f["value"] = f["a"] / window
+
+
+@kernel(inline=True)
+def _ema(f, window, price):
+    """Exponential mean with 2 / (window + 1), seeded by the mean of the first `window` closes."""
+    if f["count"] <= window:
+        f["a"] += price
+        if f["count"] == window:
+            f["value"] = f["a"] / window
+    else:
+        f["value"] += (price - f["value"]) * (2.0 / (window + 1))
+
+
+@kernel(inline=True)
+def _rsi(f, window, price):
+    """Wilder's relative strength: 100 * gain / (gain + loss), 0 where nothing moved."""
+    change = price - f["c"]
+    f["c"] = price
+    if f["count"] == 1:
+        return
+    gain = change if change > 0.0 else 0.0
+    loss = -change if change < 0.0 else 0.0
+    if f["count"] <= window + 1:
+        f["a"] += gain
+        f["b"] += loss
+        if f["count"] <= window:
+            return
+        f["a"] /= window
+        f["b"] /= window
+    else:
+        f["a"] = (f["a"] * (window - 1) + gain) / window
+        f["b"] = (f["b"] * (window - 1) + loss) / window
+    moved = f["a"] + f["b"]
+    f["value"] = 100.0 * (f["a"] / moved) if moved > 0.0 else 0.0
+
+
+@kernel(inline=True)
+def _atr(f, window, high, low, close):
+    """Wilder's average of the true range; the first bar has no true range."""
+    before = f["c"]
+    f["c"] = close
+    if f["count"] == 1:
+        return
+    true_range = high - low
+    true_range = max(true_range, abs(before - high))
+    true_range = max(true_range, abs(before - low))
+    if f["count"] <= window + 1:
+        f["a"] += true_range
+        if f["count"] == window + 1:
+            f["value"] = f["a"] / window
+    else:
+        f["value"] = (f["value"] * (window - 1) + true_range) / window
+
+
+@kernel(inline=True)
+def _vwap(f, day, typical, volume):
+    """Session mean of the typical price weighted by base volume; the session is the UTC day. While the session has no
+    volume, the typical price."""
+    if f["c"] != day:
+        f["a"] = 0.0
+        f["b"] = 0.0
+        f["c"] = day
+    f["a"] += typical * volume
+    f["b"] += volume
+    f["value"] = f["a"] / f["b"] if f["b"] > 0.0 else typical
+
+
+@kernel(inline=True)
+def _deviation(f, rings, at, window, x):
+    """Population deviation of the last `window` x, by Welford's update for a sliding window.
+
+    `f.d` counts how often x has repeated itself: a window of equal values has deviation 0 exactly, where the running
+    sums would leave rounding noise to divide by.
+    """
+    f["d"] = f["d"] + 1.0 if x == f["c"] else 0.0
+    f["c"] = x
+    slot = at + f["at"]
+    if f["count"] <= window:
+        delta = x - f["a"]
+        f["a"] += delta / f["count"]
+        f["b"] += delta * (x - f["a"])
+    else:
+        old = rings[slot]
+        mean = f["a"]
+        f["a"] += (x - old) / window
+        f["b"] += (x - old) * (x - f["a"] + old - mean)
+    rings[slot] = x
+    f["at"] += 1
+    if f["at"] == window:
+        f["at"] = 0
+        _rebuild_deviation(f, rings, at, window)
+    if f["count"] < window or f["d"] >= window - 1.0 or f["b"] <= 0.0:
+        return 0.0
+    return sqrt(f["b"] / window)
+
+
+@kernel
+def _rebuild_deviation(f, rings, at, window):
+    mean = 0.0
+    for k in range(at, at + window):
+        mean += rings[k]
+    mean /= window
+    squares = 0.0
+    for k in range(at, at + window):
+        away = rings[k] - mean
+        squares += away * away
+    f["a"] = mean
+    f["b"] = squares
+
+
+@kernel(inline=True)
+def _zscore(f, rings, at, window, distance):
+    """d / population deviation of the last `window` d, where d = close - VWAP; 0 when that is 0."""
+    spread = _deviation(f, rings, at, window, distance)
+    f["value"] = distance / spread if spread > 0.0 else 0.0
+
+
+@kernel(inline=True)
+def _volatility(f, rings, at, window, price):
+    """Population deviation of the last `window` simple returns, per bar."""
+    before = f["e"]
+    f["e"] = price
+    if f["count"] == 1:
+        return
+    f["count"] -= 1
+    f["value"] = _deviation(f, rings, at, window, price / before - 1.0)
+    f["count"] += 1
+
+
+@kernel(inline=True)
+def update_features(w, bar, symbol):
+    """Advance every feature of the symbol by one bar, in the order of the table (a source before its reader)."""
+    params = w.symbol_params[symbol]
+    unit = params["price_unit"]
+    high = bar["high"] / unit
+    low = bar["low"] / unit
+    close = bar["close"] / unit
+    first = symbol * w.risk[0]["n_features"]
+    block = symbol * w.risk[0]["ring_size"]
+    for k in range(w.risk[0]["n_features"]):
+        f = w.features[first + k]
+        p = w.feature_params[k]
+        kind = p["kind"]
+        window = p["window"]
+        at = block + p["ring"]
+        f["count"] += 1
+        if kind == FeatureKind.SMA:
+            _sma(f, w.rings, at, window, close)
+        elif kind == FeatureKind.ZSCORE:
+            _zscore(f, w.rings, at, window, close - w.features[first + p["source"]]["value"])
+        elif kind == FeatureKind.VWAP:
+            typical = (high + low + close) / 3.0
+            volume = bar["volume"]
+            if params["volume_in_quote"] != 0:
+                volume /= typical
+            _vwap(f, float((bar["close_ts"] - 1) // DAY_NS), typical, volume)
+        elif kind == FeatureKind.ATR:
+            _atr(f, window, high, low, close)
+        elif kind == FeatureKind.RSI:
+            _rsi(f, window, close)
+        elif kind == FeatureKind.VOLATILITY:
+            _volatility(f, w.rings, at, window, close)
+        elif kind == FeatureKind.EMA:
+            _ema(f, window, close)
+    _publish_atr(w, symbol, first, unit)
+
+
+@kernel(inline=True)
+def _publish_atr(w, symbol, first, unit):
+    """The ATR in whole price units, the only form in which it enters money; 0 while it warms up."""
+    slot = w.risk[0]["atr_feature"]
+    if slot == NOBODY:
+        return
+    f = w.features[first + slot]
+    if f["count"] >= w.feature_params[slot]["needs"]:
+        atr = to_integer(f["value"] * unit)
+        w.symbols[symbol]["atr"] = 0 if atr == OVERFLOW else atr

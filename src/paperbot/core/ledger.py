@@ -1,0 +1,314 @@
+"""Money: what a fill moves, what the account is worth, and the ledger's rows.
+
+- Each fill posts balanced entries: what leaves an asset's `free + locked` enters `venue` or `fees`, and back.
+- Everything is computed and checked before anything is assigned: a fill that cannot be booked changes nothing.
+- `docs/fills.md` §6 states the rules; the identities there hold after every event.
+"""
+
+from paperbot.core.book import position_index
+from paperbot.core.numeric import DOWN, EVEN, LIMIT, OVERFLOW, UP, kernel, mul_div, ppb
+from paperbot.core.oracle import convert, notional, position_value, priced, to_account
+from paperbot.core.outputs import emit
+from paperbot.core.types import NOBODY, PPB, Fault, FeeAsset, Liquidity, OutputKind, Side
+
+
+@kernel
+def fee_rate(params, liquidity):
+    """Parts per 10^9 of the traded value."""
+    return params["maker_ppb"] if liquidity == Liquidity.MAKER else params["taker_ppb"]
+
+
+@kernel
+def payable(w, order, quantity, price, liquidity):
+    """Whether a buy's lock and the free balance pay for the quantity (and the fee, when it is taken in the quote)."""
+    params = w.symbol_params[order["symbol"]]
+    cost = notional(w, order["symbol"], quantity, price, EVEN)
+    if cost == OVERFLOW:
+        return False
+    if params["fee_asset"] == FeeAsset.QUOTE or params["fee_asset"] == params["quote"]:
+        fee = ppb(cost, fee_rate(params, liquidity), UP)
+        if fee == OVERFLOW:
+            return False
+        cost += fee
+    return cost <= order["locked"] + w.assets[params["quote"]]["free"]
+
+
+@kernel
+def largest_payable(w, order, quantity, price, liquidity):
+    """The largest whole number of steps up to `quantity` that a buy's funds pay for."""
+    if payable(w, order, quantity, price, liquidity):
+        return quantity
+    step = w.symbol_params[order["symbol"]]["step"]
+    low = 0
+    high = quantity // step
+    while high - low > 1:
+        middle = (low + high) // 2
+        if payable(w, order, middle * step, price, liquidity):
+            low = middle
+        else:
+            high = middle
+    return low * step
+
+
+@kernel
+def _fee_payer(w, order, fee_quote, spare_quote, received):
+    """(asset, amount, taken from the position) of the first source that can pay the whole fee; asset NOBODY if none can.
+
+    `spare_quote`: what of the quote is left after the trade itself; `received`: the position's quantity after a buy.
+    """
+    params = w.symbol_params[order["symbol"]]
+    buy = order["side"] == Side.BUY
+    arrives = params["base"] if buy else params["quote"]
+    first = params["fee_asset"]
+    if first == FeeAsset.QUOTE:
+        first = params["quote"]
+    elif first == FeeAsset.RECEIVED:
+        first = arrives
+    for attempt in range(3):
+        asset = first
+        if attempt == 1:
+            asset = w.risk[0]["account_asset"]
+        elif attempt == 2:
+            asset = arrives
+        if asset != params["quote"] and not (priced(w, params["quote"]) and priced(w, asset)):
+            continue
+        amount = convert(w, params["quote"], asset, fee_quote, UP)
+        if amount == OVERFLOW:
+            continue
+        # The account currency pays from its free balance even where it is the base that a buy receives.
+        from_position = buy and asset == params["base"] and attempt != 1
+        available = w.assets[asset]["free"]
+        if from_position:
+            available = received
+        elif asset == params["quote"]:
+            available = spare_quote
+        if amount <= available:
+            return asset, amount, from_position
+    return NOBODY, 0, False
+
+
+@kernel
+def _take_quote(w, order, quote, amount):
+    """Spend a buy's lock first, then the free balance."""
+    from_lock = min(amount, order["locked"])
+    order["locked"] -= from_lock
+    quote["locked"] -= from_lock
+    quote["free"] -= amount - from_lock
+
+
+@kernel
+def _book_buy(w, order, position, quantity, cost):
+    params = w.symbol_params[order["symbol"]]
+    quote = w.assets[params["quote"]]
+    base = w.assets[params["base"]]
+    _take_quote(w, order, quote, cost)
+    quote["venue"] -= cost
+    base["locked"] += quantity
+    base["held"] += quantity
+    base["venue"] += quantity
+    position["quantity"] += quantity
+    position["cost"] += cost
+    position["dust"] = 0
+
+
+@kernel
+def _book_sell(w, order, position, quantity, proceeds, cost_taken):
+    params = w.symbol_params[order["symbol"]]
+    quote = w.assets[params["quote"]]
+    base = w.assets[params["base"]]
+    base["locked"] -= quantity
+    base["held"] -= quantity
+    base["venue"] -= quantity
+    quote["free"] += proceeds
+    quote["venue"] += proceeds
+    position["quantity"] -= quantity
+    position["cost"] -= cost_taken
+
+
+@kernel
+def _book_fee(w, order, position, asset, amount, from_position):
+    """Charge the fee; returns the cost that left the position with it."""
+    taken = w.assets[asset]
+    taken["fees"] += amount
+    if from_position:
+        cost = position["cost"]
+        if amount < position["quantity"]:
+            cost = mul_div(position["cost"], amount, position["quantity"], EVEN)
+        position["quantity"] -= amount
+        position["cost"] -= cost
+        taken["locked"] -= amount
+        taken["held"] -= amount
+        return cost
+    if order["side"] == Side.BUY and asset == w.symbol_params[order["symbol"]]["quote"]:
+        _take_quote(w, order, taken, amount)
+    else:
+        taken["free"] -= amount
+    return 0
+
+
+@kernel
+def post_fill(w, bar, slot, quantity, price, reference, liquidity):
+    """Book one fill and report it. Returns False, with nothing changed, when a number would leave its range."""
+    order = w.orders[slot]
+    symbol = order["symbol"]
+    params = w.symbol_params[symbol]
+    position = w.positions[position_index(w, order)]
+    buy = order["side"] == Side.BUY
+    quote = w.assets[params["quote"]]
+    base = w.assets[params["base"]]
+    money = notional(w, symbol, quantity, price, EVEN if buy else DOWN)
+    if money == OVERFLOW:
+        return False
+    fee_quote = ppb(money, fee_rate(params, liquidity), UP)
+    fee_account = to_account(w, params["quote"], fee_quote, UP)
+    if fee_quote == OVERFLOW or fee_account == OVERFLOW:
+        return False
+    spare = quote["free"] + (order["locked"] - money if buy else money)
+    asset, fee, from_position = _fee_payer(w, order, fee_quote, spare, position["quantity"] + quantity)
+    incoming = base["free"] + base["locked"] + quantity if buy else quote["free"] + quote["locked"] + money
+    if asset == NOBODY or incoming >= LIMIT or position["cost"] + money >= LIMIT:
+        return False
+    cost_taken = 0
+    if buy:
+        _book_buy(w, order, position, quantity, money)
+    else:
+        cost_taken = position["cost"]
+        if quantity < position["quantity"]:
+            cost_taken = mul_div(position["cost"], quantity, position["quantity"], EVEN)
+        _book_sell(w, order, position, quantity, money, cost_taken)
+    realized = 0 if buy else money - cost_taken
+    fee_cost = _book_fee(w, order, position, asset, fee, from_position)
+    if from_position:
+        realized += fee_quote - fee_cost
+    if from_position or asset == params["quote"]:
+        position["fees"] += fee_quote
+    position["realized"] += realized
+    order["filled"] += quantity
+    account = w.account[0]
+    realized_account = to_account(w, params["quote"], realized, EVEN)
+    account["realized"] += realized_account
+    account["fees"] += fee_account
+    account["row_due"] = 1
+    out = w.out_fill[emit(w, OutputKind.FILL, bar["close_ts"], symbol, order["strategy"], 0)]
+    out["order_id"] = order["id"]
+    out["parent"] = order["parent"]
+    out["quantity"] = quantity
+    out["price"] = price
+    out["reference"] = reference
+    out["notional"] = money
+    out["fee_quote"] = fee_quote
+    out["fee"] = fee
+    out["fee_account"] = fee_account
+    out["realized"] = realized
+    out["realized_account"] = realized_account
+    out["position"] = position["quantity"]
+    out["cost"] = position["cost"]
+    out["remaining"] = order["quantity"] - order["filled"]
+    out["atr"] = w.symbols[symbol]["atr"]
+    out["side"] = order["side"]
+    out["liquidity"] = liquidity
+    out["fee_asset"] = asset
+    out["role"] = order["role"]
+    out["open_ts"] = bar["open_ts"]
+    return True
+
+
+@kernel
+def stop_run(w, fault, symbol, strategy):
+    """Mark the run as failed; the loop stops after this event and the shell says why."""
+    account = w.account[0]
+    if account["fault"] == Fault.NONE:
+        account["fault"] = fault
+        account["fault_symbol"] = symbol
+        account["fault_strategy"] = strategy
+
+
+@kernel
+def _value_idle_assets(w):
+    """(account value of what no position holds, all of it priced). OVERFLOW stops the run."""
+    total = 0
+    for asset in range(len(w.assets)):
+        record = w.assets[asset]
+        idle = record["free"] + record["locked"] - record["held"]
+        if idle == 0:
+            continue
+        if not priced(w, asset):
+            return 0, False
+        value = to_account(w, asset, idle, EVEN)
+        if value == OVERFLOW:
+            stop_run(w, Fault.OVERFLOW, NOBODY, NOBODY)
+            return 0, False
+        total += value
+    return total, True
+
+
+@kernel
+def revalue(w):
+    """Value the account at the latest closes: equity, gross, unrealized; `valued` is 0 while something has no price."""
+    account = w.account[0]
+    n_symbols = w.risk[0]["n_symbols"]
+    equity, complete = _value_idle_assets(w)
+    gross = 0
+    unrealized = 0
+    account["open_positions"] = 0
+    for index in range(len(w.positions)):
+        position = w.positions[index]
+        if position["quantity"] == 0:
+            continue
+        account["open_positions"] += 1
+        quote = w.symbol_params[index % n_symbols]["quote"]
+        if not priced(w, quote):
+            complete = False
+            continue
+        value = position_value(w, index)
+        in_account = to_account(w, quote, value, EVEN)
+        gain = to_account(w, quote, value - position["cost"], EVEN)
+        if value == OVERFLOW or in_account == OVERFLOW or gain == OVERFLOW:
+            stop_run(w, Fault.OVERFLOW, index % n_symbols, index // n_symbols)
+            return
+        gross += in_account
+        unrealized += gain
+    if not complete:
+        account["valued"] = 0
+        return
+    equity += gross
+    if equity >= LIMIT:
+        stop_run(w, Fault.OVERFLOW, NOBODY, NOBODY)
+        return
+    account["valued"] = 1
+    account["equity"] = equity
+    account["gross"] = gross
+    account["unrealized"] = unrealized
+
+
+@kernel
+def write_row(w, ts, code):
+    """Write a ledger row with the figures of the last valuation and the running sums."""
+    account = w.account[0]
+    account["row_due"] = 0
+    account["last_row_ts"] = ts
+    out = w.out_ledger[emit(w, OutputKind.LEDGER, ts, NOBODY, NOBODY, code)]
+    out["realized"] = account["realized"]
+    out["fees"] = account["fees"]
+    out["open_positions"] = account["open_positions"]
+    out["open_orders"] = account["open_orders"]
+    out["valued"] = account["valued"]
+    if account["valued"] == 0:
+        return
+    out["equity"] = account["equity"]
+    out["peak"] = account["peak"]
+    out["drawdown_ppb"] = drawdown_ppb(account)
+    out["unrealized"] = account["unrealized"]
+    out["fx_revaluation"] = (
+        account["equity"] - account["start_equity"] - account["realized"] - account["unrealized"] + account["fees"]
+    )
+    out["gross"] = account["gross"]
+    out["day_reference"] = account["day_reference"]
+
+
+@kernel
+def drawdown_ppb(account):
+    """How far equity is below its peak."""
+    if account["peak"] <= 0:
+        return 0
+    return mul_div(account["peak"] - account["equity"], PPB, account["peak"], EVEN)

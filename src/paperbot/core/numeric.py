@@ -1,0 +1,211 @@
+"""Exact integer arithmetic, the integer hash, and the one decorator that compiles the core.
+
+Everything that is compiled goes through `kernel` (core functions), `bridge` (what Python calls) or `strategy` (a user's
+compiled strategy), so that the flags stand in one place. The flags are part of the cache's folder name: Numba keys its
+cache on the decorated function's own file, and would otherwise keep running old machine code after an edit elsewhere.
+"""
+
+import hashlib
+import os
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any, TypeVar
+
+JIT = os.environ.get("NUMBA_DISABLE_JIT", "0") in {"", "0"}
+BOUNDS_CHECK = os.environ.get("NUMBA_BOUNDSCHECK", "0") not in {"", "0"}
+NUMBA_PIN = "0.68"
+
+
+def cache_folder(root: Path, sources: Path) -> Path:
+    """The folder for machine code of exactly these sources, flags and machine target."""
+    link = hashlib.sha256()
+    for path in sorted(sources.glob("*.py")):
+        link.update(path.name.encode() + b"\0" + path.read_bytes() + b"\0")
+    target = os.environ.get("NUMBA_CPU_NAME", "host")
+    link.update(repr((NUMBA_PIN, JIT, BOUNDS_CHECK, target)).encode())
+    return root / "paperbot" / link.hexdigest()[:16]
+
+
+def _cache_root() -> Path:
+    chosen = os.environ.get("PAPERBOT_CACHE_DIR") or os.environ.get("XDG_CACHE_HOME")
+    return Path(chosen) if chosen else Path.home() / ".cache"
+
+
+CACHE_FOLDER = cache_folder(_cache_root(), Path(__file__).parent)
+os.environ["NUMBA_CACHE_DIR"] = str(CACHE_FOLDER)
+
+import numba  # noqa: E402  (the cache folder must be set before Numba is imported)
+import numpy as np  # noqa: E402
+from numba import carray  # noqa: E402
+from numba.core import cgutils  # noqa: E402
+from numba.extending import intrinsic  # noqa: E402
+
+from paperbot.core.types import PPB  # noqa: E402
+
+__all__ = ["carray"]
+numba.config.CACHE_DIR = str(CACHE_FOLDER)  # For a process that had imported Numba before.
+assert numba.__version__.startswith(NUMBA_PIN + "."), f"the core is measured with numba {NUMBA_PIN}"
+
+F = TypeVar("F", bound=Callable[..., Any])
+
+LIMIT = 1 << 62
+"""No amount, price or product may reach this magnitude."""
+
+OVERFLOW = -(1 << 63)
+"""What `mul_div` returns in place of a result of magnitude 2^62 or more. Callers compare with it before they assign."""
+
+DOWN = 0
+UP = 1
+EVEN = 2
+
+_DIGIT = (1 << 31) - 1
+_EXACT_BELOW = 4.0e18
+_SMALL_DIVISOR = 1 << 32
+
+
+def kernel(function: F | None = None, *, inline: bool = False) -> Any:
+    """Compile a core function: no reference counting (it allocates nothing), by force inlined if it runs on every bar.
+
+    `_nrt=False` is a private option of Numba; without it each array view costs an incref and a decref, which was most of
+    the time of a bar.
+    """
+    if function is None:
+        return lambda f: kernel(f, inline=inline)
+    return numba.njit(cache=True, error_model="numpy", _nrt=False, forceinline=inline)(function)
+
+
+def bridge(function: F) -> F:
+    """Compile a function that Python calls with integer addresses only."""
+    return numba.njit(cache=True, error_model="numpy")(function)  # type: ignore[no-any-return]
+
+
+if JIT:
+
+    @intrinsic
+    def pointer(typing_context, address):  # type: ignore[no-untyped-def] # noqa: ARG001
+        """The integer `address` as a void pointer, for `carray`."""
+        signature = numba.types.voidptr(numba.types.intp)
+
+        def generate(context, builder, signature, arguments):  # type: ignore[no-untyped-def] # noqa: ARG001
+            return builder.inttoptr(arguments[0], cgutils.voidptr_t)
+
+        return signature, generate
+else:
+
+    def pointer(address: int) -> int:
+        """Only compiled code can follow an address."""
+        return address
+
+
+@kernel
+def mul_div(a, b, c, rounding):
+    """a * b / c for |a|, |b| < 2^62 and 0 < c < 2^62, exact and rounded once; OVERFLOW when |result| >= 2^62.
+
+    DOWN is toward zero, UP away from zero, EVEN half to even. The product is held in four digits of 31 bits, so that
+    no intermediate leaves int64.
+    """
+    negative = (a < 0) != (b < 0)
+    x = -a if a < 0 else a
+    y = -b if b < 0 else b
+    if float(x) * float(y) < _EXACT_BELOW:
+        product = x * y
+        quotient = product // c
+        remainder = product - quotient * c
+    else:
+        quotient, remainder = _divide_wide(x, y, c)
+        if quotient < 0:
+            return OVERFLOW
+    if rounding == UP:
+        if remainder > 0:
+            quotient += 1
+    elif rounding == EVEN:
+        twice = remainder - (c - remainder)
+        if twice > 0 or (twice == 0 and (quotient & 1) == 1):
+            quotient += 1
+    if quotient >= LIMIT:
+        return OVERFLOW
+    return -quotient if negative else quotient
+
+
+@kernel
+def _divide_wide(x, y, c):
+    """(quotient, remainder) of x * y / c by long division; the quotient is -1 when it would reach 2^62."""
+    x1, x0 = x >> 31, x & _DIGIT
+    y1, y0 = y >> 31, y & _DIGIT
+    low = x0 * y0
+    middle = x1 * y0 + (low >> 31)
+    cross = x0 * y1 + (middle & _DIGIT)
+    high = x1 * y1 + (middle >> 31) + (cross >> 31)
+    d1 = cross & _DIGIT
+    d0 = low & _DIGIT
+    if high >= c:
+        return -1, 0
+    remainder = high
+    if c < _SMALL_DIVISOR:
+        step = (remainder << 31) | d1
+        q1 = step // c
+        step = ((step - q1 * c) << 31) | d0
+        q0 = step // c
+        return (q1 << 31) + q0, step - q0 * c
+    quotient = np.int64(0)
+    rest = (d1 << 31) | d0
+    for bit in range(61, -1, -1):
+        remainder = (remainder << 1) | ((rest >> bit) & 1)
+        quotient <<= 1
+        if remainder >= c:
+            remainder -= c
+            quotient |= 1
+    return quotient, remainder
+
+
+@kernel
+def ppb(a, share, rounding):
+    """The share (parts per 10^9) of an amount."""
+    return mul_div(a, share, PPB, rounding)
+
+
+@kernel
+def to_integer(value):
+    """A finite float64 rounded half to even; OVERFLOW when it is not finite or reaches 2^62."""
+    if not (-4.6e18 < value < 4.6e18):
+        return OVERFLOW
+    return np.int64(np.rint(value))
+
+
+@kernel
+def round_down(amount, step):
+    """The largest multiple of `step` that is not above `amount` (both not negative)."""
+    return amount - amount % step
+
+
+@kernel
+def round_up(amount, step):
+    """The smallest multiple of `step` that is not below `amount` (both not negative)."""
+    return (amount + step - 1) // step * step
+
+
+@kernel
+def hash64(seed, sequence, salt):
+    """53 well-mixed bits of three integers: the only source of noise, in int64 arithmetic that never wraps."""
+    state = np.int64(0x243F6A88)
+    for word in (seed & _DIGIT, (seed >> 31) & _DIGIT, sequence & _DIGIT, (sequence >> 31) & _DIGIT, salt & _DIGIT):
+        state = (state ^ word) & 0xFFFFFFFF
+        state = _mix32(state)
+    high = _mix32(state ^ 0x9E3779B9)
+    low = _mix32(high ^ state ^ 0x7F4A7C15)
+    return ((high & 0x1FFFFF) << 32) | low
+
+
+@kernel
+def _mix32(x):
+    """A 32-bit finalizer (Wellons' lowbias32) in int64 arithmetic, 16 bits of multiplier at a time."""
+    x = _times32(x ^ (x >> 16), 0x7FEB352D)
+    x = _times32(x ^ (x >> 15), 0x846CA68B)
+    return x ^ (x >> 16)
+
+
+@kernel
+def _times32(x, factor):
+    low = x * (factor & 0xFFFF)
+    high = (x * (factor >> 16)) & 0xFFFF
+    return (low + (high << 16)) & 0xFFFFFFFF

@@ -1,0 +1,90 @@
+"""What an amount of one asset is worth in another: overrides first, then the stream's own prices.
+
+The path from each asset to the account currency is found before the run (`engine/params.py`); the core only walks it.
+An asset without a path, or with a symbol on it that had no bar yet, has no price, and callers ask `priced` first.
+"""
+
+from paperbot.core.numeric import EVEN, OVERFLOW, kernel, mul_div
+from paperbot.core.types import RateVia
+
+
+@kernel
+def priced(w, asset):
+    """Whether every step from the asset to the account currency has a price."""
+    for _ in range(len(w.assets) + 1):
+        step = w.asset_params[asset]
+        via = step["via"]
+        if via == RateVia.ACCOUNT:
+            return True
+        if via == RateVia.NONE:
+            return False
+        if via != RateVia.OVERRIDE and w.symbols[step["symbol"]]["last_close"] == 0:
+            return False
+        asset = step["next"]
+    return False
+
+
+@kernel
+def _ratio(w, asset):
+    """(numerator, denominator) of one step: amount in the next asset = amount * numerator / denominator."""
+    step = w.asset_params[asset]
+    if step["via"] == RateVia.OVERRIDE:
+        return step["rate_num"], step["rate_den"]
+    close = w.symbols[step["symbol"]]["last_close"]
+    scale = w.symbol_params[step["symbol"]]["scale"]
+    if step["via"] == RateVia.SYMBOL:
+        return close, scale
+    return scale, close
+
+
+@kernel
+def to_account(w, asset, amount, rounding):
+    """The amount in the account currency's minor unit, rounded at each step; OVERFLOW beyond 2^62. Needs `priced`."""
+    while w.asset_params[asset]["via"] != RateVia.ACCOUNT and amount != OVERFLOW:
+        numerator, denominator = _ratio(w, asset)
+        amount = mul_div(amount, numerator, denominator, rounding)
+        asset = w.asset_params[asset]["next"]
+    return amount
+
+
+@kernel
+def from_account(w, asset, amount, rounding):
+    """The account currency's amount in the asset's minor unit: the asset's path walked backwards. Needs `priced`."""
+    steps = 0
+    node = asset
+    while w.asset_params[node]["via"] != RateVia.ACCOUNT:
+        node = w.asset_params[node]["next"]
+        steps += 1
+    for position in range(steps - 1, -1, -1):
+        if amount == OVERFLOW:
+            return OVERFLOW
+        node = asset
+        for _ in range(position):
+            node = w.asset_params[node]["next"]
+        numerator, denominator = _ratio(w, node)
+        amount = mul_div(amount, denominator, numerator, rounding)
+    return amount
+
+
+@kernel
+def convert(w, source, target, amount, rounding):
+    """The amount of `source` in `target`, through the account currency; itself when they are the same asset."""
+    if source == target:
+        return amount
+    amount = to_account(w, source, amount, rounding)
+    if amount == OVERFLOW:
+        return OVERFLOW
+    return from_account(w, target, amount, rounding)
+
+
+@kernel
+def notional(w, symbol, quantity, price, rounding):
+    """quantity * price in the quote's minor unit; OVERFLOW beyond 2^62."""
+    return mul_div(quantity, price, w.symbol_params[symbol]["scale"], rounding)
+
+
+@kernel
+def position_value(w, index):
+    """A position's value at its symbol's last close, in the quote's minor unit."""
+    symbol = index % w.risk[0]["n_symbols"]
+    return notional(w, symbol, w.positions[index]["quantity"], w.symbols[symbol]["last_close"], EVEN)

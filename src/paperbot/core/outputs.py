@@ -1,0 +1,68 @@
+"""The one stream of output records: the only way by which anything leaves the core."""
+
+from paperbot.core.numeric import kernel
+from paperbot.core.types import NOBODY, OUTPUT_BYTES
+
+_WORDS = OUTPUT_BYTES // 8
+
+
+@kernel
+def emit(w, kind, ts, symbol, strategy, code):
+    """Append a record with its head filled in and the rest zero; returns its index. The loop has checked the room."""
+    index = w.cursor[0]
+    w.cursor[0] = index + 1
+    for word in range(index * _WORDS, (index + 1) * _WORDS):
+        w.out_words[word] = 0
+    account = w.account[0]
+    account["seq"] += 1
+    head = w.out_head[index]
+    head["seq"] = account["seq"]
+    head["ts"] = ts
+    head["kind"] = kind
+    head["symbol"] = symbol
+    head["strategy"] = strategy
+    head["code"] = code
+    return index
+
+
+@kernel
+def emit_order(w, kind, ts, order, code, atr):
+    """ORDER or BLOCKED: the order as the gate left it."""
+    out = w.out_order[emit(w, kind, ts, order["symbol"], order["strategy"], code)]
+    out["order_id"] = order["id"]
+    out["parent"] = order["parent"]
+    out["quantity"] = order["quantity"]
+    out["limit_price"] = order["limit_price"]
+    out["stop_price"] = order["stop_price"]
+    out["expires_ts"] = order["expires_ts"]
+    out["locked"] = order["locked"]
+    out["stop_distance"] = order["stop_distance"]
+    out["target_distance"] = order["target_distance"]
+    out["atr"] = atr
+    out["side"] = order["side"]
+    out["order_type"] = order["order_type"]
+    out["time_in_force"] = order["time_in_force"]
+    out["role"] = order["role"]
+    out["flags"] = order["flags"]
+
+
+@kernel
+def emit_end(w, kind, ts, order, code, released):
+    """ORDER_CHANGE or ORDER_END: the order's total quantity and what was filled of it."""
+    out = w.out_end[emit(w, kind, ts, order["symbol"], order["strategy"], code)]
+    out["order_id"] = order["id"]
+    out["parent"] = order["parent"]
+    out["quantity"] = order["quantity"]
+    out["filled"] = order["filled"]
+    out["released"] = released
+
+
+@kernel
+def emit_halt(w, kind, ts, reason, reference):
+    """The kill switch has tripped (`HALT`), or that halt was lifted (`RESUME`)."""
+    account = w.account[0]
+    out = w.out_halt[emit(w, kind, ts, NOBODY, NOBODY, reason)]
+    out["reason"] = reason
+    out["equity"] = account["equity"]
+    out["reference"] = reference
+    out["trips"] = account["trips"]

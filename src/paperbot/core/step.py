@@ -1,0 +1,232 @@
+"""The whole path of an event: the only code that changes the state. Pure: no clock, no randomness, no I/O."""
+
+import numpy as np
+
+from paperbot.core import types as t
+from paperbot.core.account import check_losses, close_day, open_books, resume, row_if_due, trip, update_equity
+from paperbot.core.book import end, end_entries, end_exits
+from paperbot.core.execution import match_bar
+from paperbot.core.features import update_features
+from paperbot.core.ledger import stop_run
+from paperbot.core.numeric import bridge, carray, kernel, pointer, to_integer
+from paperbot.core.outputs import emit, emit_order
+from paperbot.core.risk import enter, is_flat, leave, new_draft, submit
+from paperbot.core.strategies import decide, strength
+
+
+@kernel(inline=True)
+def step(w, index):
+    """Advance the state by one event."""
+    bar = w.bars[index]
+    kind = bar["kind"]
+    if kind == t.EventKind.BAR:
+        _on_bar(w, bar)
+    elif kind == t.EventKind.SIGNAL:
+        _on_signal(w, w.signal_events[index])
+    elif kind == t.EventKind.ORDER:
+        _on_order(w, w.order_events[index])
+    elif kind == t.EventKind.CANCEL:
+        _on_cancel(w, w.control_events[index])
+    elif kind == t.EventKind.HALT:
+        trip(w, w.control_events[index]["ts"], w.control_events[index]["reason"], 0)
+    elif kind == t.EventKind.RESUME:
+        resume(w, w.control_events[index]["ts"])
+    else:
+        stop_run(w, t.Fault.BAD_EVENT, t.NOBODY, t.NOBODY)
+
+
+@kernel(inline=True)
+def _on_bar(w, bar):
+    """Fills, mark and features of one symbol; at the end of the slice the account and the strategies."""
+    account = w.account[0]
+    symbol = bar["symbol"]
+    market = w.symbols[symbol]
+    close_ts = bar["close_ts"]
+    if close_ts < account["slice_ts"] or close_ts <= market["last_close_ts"]:
+        stop_run(w, t.Fault.TIME_WENT_BACK, symbol, t.NOBODY)
+        return
+    account["slice_ts"] = close_ts
+    counts = (bar["flags"] & t.BarFlag.WARMUP) == 0
+    if counts:
+        if account["started"] == 0:
+            open_books(w, bar)
+        elif close_ts > account["day_end_ts"] and account["slice_symbols"] == 0:
+            close_day(w)
+        if market["orders"] > 0:
+            match_bar(w, bar, symbol)
+        _join_slice(w, symbol)
+    market["last_close"] = bar["close"]
+    market["last_close_ts"] = close_ts
+    market["bars"] += 1
+    update_features(w, bar, symbol)
+    if counts and (bar["flags"] & t.BarFlag.END_OF_SLICE) != 0:
+        _end_slice(w, close_ts)
+
+
+@kernel(inline=True)
+def _join_slice(w, symbol):
+    """Keep the slice's symbols in id order; bars of different timeframes may arrive in another."""
+    account = w.account[0]
+    at = account["slice_symbols"]
+    while at > 0 and w.slice_symbols[at - 1] > symbol:
+        w.slice_symbols[at] = w.slice_symbols[at - 1]
+        at -= 1
+    w.slice_symbols[at] = symbol
+    account["slice_symbols"] += 1
+
+
+@kernel(inline=True)
+def _end_slice(w, ts):
+    """The one place where the account is judged and strategies speak: everything is marked, nothing is half done."""
+    account = w.account[0]
+    account["clock_ts"] = ts
+    update_equity(w, ts)
+    check_losses(w, ts)
+    n_symbols = w.risk[0]["n_symbols"]
+    for k in range(account["slice_symbols"]):
+        symbol = w.slice_symbols[k]
+        for strategy in range(w.risk[0]["n_strategies"]):
+            index = strategy * n_symbols + symbol
+            if w.enabled[index] != 0:
+                before = w.positions[index]["target"]
+                target = decide(w, strategy, symbol, before)
+                if target != before:
+                    score = to_integer(strength(w, strategy, symbol) * t.PPB)
+                    _take_target(w, ts, strategy, symbol, target, score)
+    account["slice_symbols"] = 0
+    row_if_due(w, ts)
+
+
+@kernel
+def _take_target(w, ts, strategy, symbol, target, score):
+    """Report a changed target and send the orders that it calls for."""
+    index = strategy * w.risk[0]["n_symbols"] + symbol
+    position = w.positions[index]
+    position["target"] = target
+    _emit_signal(w, ts, strategy, symbol, target, score)
+    if target == t.Target.LONG:
+        end_exits(w, strategy, symbol, t.Code.SUPERSEDED, ts)
+        if is_flat(w, index) and position["entries"] == 0:
+            enter(w, ts, strategy, symbol)
+        return
+    if target == t.Target.SHORT and is_flat(w, index) and position["entries"] == 0:
+        draft = new_draft(w, ts, symbol, strategy, t.Side.SELL, t.Role.ENTRY)
+        emit_order(w, t.OutputKind.BLOCKED, ts, draft, t.Code.SHORT_NOT_ALLOWED, w.symbols[symbol]["atr"])
+        return
+    end_entries(w, strategy, symbol, t.Code.SUPERSEDED, ts)
+    if not is_flat(w, index) and position["exits"] == 0:
+        leave(w, ts, strategy, symbol, t.Role.EXIT)
+
+
+@kernel
+def _emit_signal(w, ts, strategy, symbol, target, score):
+    market = w.symbols[symbol]
+    out = w.out_signal[emit(w, t.OutputKind.SIGNAL, ts, symbol, strategy, 0)]
+    out["strength_ppb"] = score
+    out["target"] = target
+    out["atr"] = market["atr"]
+    out["close"] = market["last_close"]
+    params = w.strategy_params[strategy]
+    first = symbol * w.risk[0]["n_features"]
+    if params["feature"][0] != t.NOBODY:
+        out["value_0"] = w.features[first + params["feature"][0]]["value"]
+        if params["feature"][1] != t.NOBODY:
+            out["value_1"] = w.features[first + params["feature"][1]]["value"]
+            if params["feature"][2] != t.NOBODY:
+                out["value_2"] = w.features[first + params["feature"][2]]["value"]
+
+
+@kernel
+def _in_range(w, strategy, symbol):
+    return 0 <= strategy < w.risk[0]["n_strategies"] and 0 <= symbol < w.risk[0]["n_symbols"]
+
+
+@kernel
+def _on_signal(w, event):
+    """A target from outside: it counts when it differs from that strategy's last one."""
+    if not _in_range(w, event["strategy"], event["symbol"]):
+        stop_run(w, t.Fault.BAD_EVENT, event["symbol"], event["strategy"])
+        return
+    position = w.positions[event["strategy"] * w.risk[0]["n_symbols"] + event["symbol"]]
+    if event["target"] != position["target"]:
+        _take_target(w, event["ts"], event["strategy"], event["symbol"], event["target"], event["strength_ppb"])
+
+
+@kernel
+def _on_order(w, event):
+    role = t.Role.ENTRY if event["side"] == t.Side.BUY else t.Role.REDUCE
+    draft = new_draft(w, event["ts"], event["symbol"], event["strategy"], event["side"], role)
+    draft["quantity"] = event["quantity"]
+    draft["limit_price"] = event["limit_price"]
+    draft["stop_price"] = event["stop_price"]
+    draft["expires_ts"] = event["expires_ts"]
+    draft["stop_distance"] = event["stop_distance"]
+    draft["target_distance"] = event["target_distance"]
+    draft["flags"] = event["flags"]
+    draft["order_type"] = event["order_type"]
+    draft["time_in_force"] = event["time_in_force"]
+    submit(w, event["ts"])
+
+
+@kernel
+def _on_cancel(w, event):
+    for slot in range(len(w.orders)):
+        if w.orders[slot]["id"] == event["order_id"] and event["order_id"] > 0:
+            end(w, slot, t.Code.CANCELLED, event["ts"])
+            return
+
+
+@kernel
+def run(w, count, room):
+    """Step through `count` events, stopping before one for which the output buffer might not have `room`, or after one
+    that stopped the run. Returns how many were consumed; never stops inside an event."""
+    for index in range(count):
+        if len(w.out_head) - w.cursor[0] < room:
+            return index
+        step(w, index)
+        if w.account[0]["fault"] != 0:
+            return index
+    return count
+
+
+# The order of the addresses (and then of the lengths) in the table that Python hands over: World's fields up to the
+# events, whose four views share one address, and the outputs, whose nine do.
+@bridge
+def advance(table, count, room):
+    """`run` on the arrays whose addresses and lengths stand in an int64 table at the address `table`."""
+    a = carray(pointer(table), (40,), np.int64)
+    n = a[20:]
+    w = t.World(
+        carray(pointer(a[0]), (n[0],), t.RISK_PARAMS),
+        carray(pointer(a[1]), (n[1],), t.SYMBOL_PARAMS),
+        carray(pointer(a[2]), (n[2],), t.ASSET_PARAMS),
+        carray(pointer(a[3]), (n[3],), t.STRATEGY_PARAMS),
+        carray(pointer(a[4]), (n[4],), t.FEATURE_PARAMS),
+        carray(pointer(a[5]), (n[5],), np.int64),
+        carray(pointer(a[6]), (n[6],), t.ACCOUNT),
+        carray(pointer(a[7]), (n[7],), t.ASSET),
+        carray(pointer(a[8]), (n[8],), t.SYMBOL),
+        carray(pointer(a[9]), (n[9],), t.POSITION),
+        carray(pointer(a[10]), (n[10],), t.ORDER),
+        carray(pointer(a[11]), (n[11],), t.ORDER),
+        carray(pointer(a[12]), (n[12],), t.FEATURE),
+        carray(pointer(a[13]), (n[13],), np.float64),
+        carray(pointer(a[14]), (n[14],), np.float64),
+        carray(pointer(a[15]), (n[15],), np.int64),
+        carray(pointer(a[16]), (n[16],), np.int64),
+        carray(pointer(a[17]), (n[17],), t.BAR_EVENT),
+        carray(pointer(a[17]), (n[17],), t.ORDER_EVENT),
+        carray(pointer(a[17]), (n[17],), t.SIGNAL_EVENT),
+        carray(pointer(a[17]), (n[17],), t.CONTROL_EVENT),
+        carray(pointer(a[18]), (n[18],), np.int64),
+        carray(pointer(a[19]), (n[19] * 20,), np.int64),
+        carray(pointer(a[19]), (n[19],), t.OUT_HEAD),
+        carray(pointer(a[19]), (n[19],), t.OUT_SIGNAL),
+        carray(pointer(a[19]), (n[19],), t.OUT_ORDER),
+        carray(pointer(a[19]), (n[19],), t.OUT_FILL),
+        carray(pointer(a[19]), (n[19],), t.OUT_ORDER_END),
+        carray(pointer(a[19]), (n[19],), t.OUT_LEDGER),
+        carray(pointer(a[19]), (n[19],), t.OUT_HALT),
+        carray(pointer(a[19]), (n[19],), t.OUT_PATTERN),
+    )
+    return run(w, count, room)

@@ -1,0 +1,163 @@
+"""The host of the core: memory for state and outputs, and the one call by which events go in.
+
+The whole state is one block of bytes, so that a snapshot is a copy and equality is equality of bytes.
+"""
+
+from collections.abc import Iterator
+from dataclasses import dataclass, fields
+
+import numpy as np
+from numpy.typing import NDArray
+
+from paperbot.core import types as t
+from paperbot.core.numeric import JIT
+from paperbot.core.step import advance, run
+
+Records = NDArray[np.void]
+
+
+@dataclass(frozen=True)
+class Params:
+    """The core's parameters as arrays (see `core/types.py`), and the opening balances in minor units."""
+
+    risk: Records
+    symbols: Records
+    assets: Records
+    strategies: Records
+    features: Records
+    enabled: NDArray[np.int64]
+    opening: NDArray[np.int64]
+
+
+@dataclass
+class State:
+    """Named views over one block of memory."""
+
+    memory: NDArray[np.uint8]
+    account: Records
+    assets: Records
+    symbols: Records
+    positions: Records
+    orders: Records
+    draft: Records
+    features: Records
+    rings: NDArray[np.float64]
+    scratch: NDArray[np.float64]
+    slice_symbols: NDArray[np.int64]
+    rate_ts: NDArray[np.int64]
+
+
+def _layout(params: Params) -> dict[str, tuple[np.dtype[np.generic], int]]:
+    risk = params.risk[0]
+    n_symbols, n_strategies = int(risk["n_symbols"]), int(risk["n_strategies"])
+    n_positions = n_symbols * n_strategies
+    integer, floating = np.dtype(np.int64), np.dtype(np.float64)
+    scratch = int(params.strategies["scratch"].sum()) * n_symbols
+    return {
+        "account": (t.ACCOUNT, 1),
+        "assets": (t.ASSET, len(params.assets)),
+        "symbols": (t.SYMBOL, n_symbols),
+        "positions": (t.POSITION, n_positions),
+        "orders": (t.ORDER, int(risk["order_capacity"]) + n_positions),
+        "draft": (t.ORDER, 1),
+        "features": (t.FEATURE, n_symbols * int(risk["n_features"])),
+        "rings": (floating, n_symbols * int(risk["ring_size"])),
+        "scratch": (floating, scratch),
+        "slice_symbols": (integer, n_symbols),
+        "rate_ts": (integer, int(risk["rate_orders"])),
+    }
+
+
+def allocate(params: Params) -> State:
+    """A fresh state: nothing seen, the opening balances free."""
+    layout = _layout(params)
+    sizes = {name: dtype.itemsize * count for name, (dtype, count) in layout.items()}
+    memory = np.zeros(sum(sizes.values()), dtype=np.uint8)
+    views: dict[str, NDArray[np.generic]] = {}
+    at = 0
+    for name, (dtype, _) in layout.items():
+        views[name] = memory[at : at + sizes[name]].view(dtype)
+        at += sizes[name]
+    state = State(memory, **views)  # type: ignore[arg-type]
+    state.account["next_order_id"] = 1
+    state.assets["opening"] = params.opening
+    state.assets["free"] = params.opening
+    state.symbols["head"] = t.NOBODY
+    state.symbols["tail"] = t.NOBODY
+    state.orders["next"] = np.arange(1, len(state.orders) + 1)
+    state.orders["next"][-1] = t.NOBODY
+    return state
+
+
+def outputs_per_event(params: Params) -> int:
+    """The most output records that one event can cause.
+
+    Per open order: a fill, its end, changes or ends of both legs of a pair and of an entry, and two new legs. Per
+    position at the end of a slice: a signal, a new order and its block. Plus halt, resume and ledger rows.
+    """
+    risk = params.risk[0]
+    positions = int(risk["n_symbols"]) * int(risk["n_strategies"])
+    orders = int(risk["order_capacity"]) + positions
+    return 8 * orders + 4 * positions + 16
+
+
+class Machine:
+    """One engine: parameters, state and an output buffer, advanced by events.
+
+    `buffer_rows` is the size of the output buffer in records (at least, and by default some times, what one event can
+    cause). How large it is, and how the events are cut into calls, changes nothing of what comes out.
+    """
+
+    def __init__(self, params: Params, buffer_rows: int = 0) -> None:
+        self.params = params
+        self.state = allocate(params)
+        self.room = outputs_per_event(params)
+        self._outputs = np.zeros(max(buffer_rows, self.room), dtype=t.OUT_HEAD)
+        self._cursor = np.zeros(1, dtype=np.int64)
+        self._table = np.zeros(40, dtype=np.int64)
+        inputs = [getattr(params, field.name) for field in fields(Params)][:6]
+        held = [getattr(self.state, field.name) for field in fields(State)][1:]
+        self._arrays = [*inputs, *held, None, self._cursor, self._outputs]
+        for slot, array in enumerate(self._arrays):
+            if array is not None:
+                self._table[slot] = array.ctypes.data
+                self._table[20 + slot] = len(array)
+
+    @property
+    def account(self) -> np.void:
+        """The account's record."""
+        return self.state.account[0]  # type: ignore[no-any-return]
+
+    def advance(self, events: Records) -> Iterator[Records]:
+        """Step through the events; yields the output records whenever the buffer is drained and at the end.
+
+        Stops early when the run has failed: `account["fault"]` then says why.
+        """
+        done = 0
+        while done < len(events) and self.account["fault"] == 0:
+            done += self._call(events[done:])
+            count = int(self._cursor[0])
+            self._cursor[0] = 0
+            if count:
+                yield self._outputs[:count].copy()
+
+    def _call(self, events: Records) -> int:
+        if not JIT:
+            return int(run(self._world(events), len(events), self.room))
+        self._table[17] = events.ctypes.data
+        self._table[37] = len(events)
+        return int(advance(self._table.ctypes.data, len(events), self.room))
+
+    def _world(self, events: Records) -> t.World:
+        """The same view of memory that the bridge builds, for uncompiled runs."""
+        views = [t.OUT_HEAD, t.OUT_SIGNAL, t.OUT_ORDER, t.OUT_FILL, t.OUT_ORDER_END, t.OUT_LEDGER, t.OUT_HALT, t.OUT_PATTERN]
+        kinds = [t.BAR_EVENT, t.ORDER_EVENT, t.SIGNAL_EVENT, t.CONTROL_EVENT]
+        return t.World(
+            *self._arrays[:17],
+            *[events.view(kind) for kind in kinds],
+            self._cursor,
+            self._outputs.view(np.int64),
+            *[self._outputs.view(view) for view in views],
+        )
+
+
