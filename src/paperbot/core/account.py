@@ -20,23 +20,23 @@ def _floor(reference, share):
 
 @kernel
 def _rebase_day(w):
-    account = w.account[0]
+    account = w.account
     account["day_reference"] = account["equity"]
-    account["day_floor"] = _floor(account["equity"], w.risk[0]["daily_loss_ppb"])
+    account["day_floor"] = _floor(account["equity"], w.risk["daily_loss_ppb"])
 
 
 @kernel
 def _rebase_peak(w):
-    account = w.account[0]
+    account = w.account
     account["peak"] = account["equity"]
     account["trough"] = account["equity"]
-    account["peak_floor"] = _floor(account["equity"], w.risk[0]["max_drawdown_ppb"])
+    account["peak_floor"] = _floor(account["equity"], w.risk["max_drawdown_ppb"])
 
 
 @kernel
 def _open_valued(w):
     """The first equity there is: what every later figure is measured against."""
-    w.account[0]["start_equity"] = w.account[0]["equity"]
+    w.account["start_equity"] = w.account["equity"]
     _rebase_day(w)
     _rebase_peak(w)
 
@@ -50,10 +50,10 @@ def _end_of_day(ts):
 @kernel
 def open_books(w, bar):
     """Write the opening row, before the first bar that counts."""
-    account = w.account[0]
+    account = w.account
     account["started"] = 1
     account["day_end_ts"] = _end_of_day(bar["close_ts"])
-    every = w.risk[0]["ledger_every_ns"]
+    every = w.risk["ledger_every_ns"]
     account["next_row_ts"] = (bar["open_ts"] // every + 1) * every
     revalue(w)
     if account["valued"] != 0:
@@ -64,7 +64,7 @@ def open_books(w, bar):
 @kernel
 def close_day(w):
     """Write the old day's row when the first bar of a new day arrives, unless the last slice wrote one."""
-    account = w.account[0]
+    account = w.account
     if account["last_row_ts"] != account["clock_ts"]:
         write_row(w, account["clock_ts"], 0)
 
@@ -72,7 +72,7 @@ def close_day(w):
 @kernel
 def update_equity(w, ts):
     """At END_OF_SLICE: day figures, then equity, peak and drawdown."""
-    account = w.account[0]
+    account = w.account
     was_valued = account["valued"] != 0
     if ts > account["day_end_ts"]:
         account["day_end_ts"] = _end_of_day(ts)
@@ -97,7 +97,7 @@ def update_equity(w, ts):
 @kernel
 def check_losses(w, ts):
     """Trip the kill switch when the day's loss or the drawdown has reached its cap."""
-    account = w.account[0]
+    account = w.account
     if account["valued"] == 0 or account["halted"] != 0:
         return
     if account["equity"] <= account["day_floor"]:
@@ -110,7 +110,7 @@ def check_losses(w, ts):
 def _next_entry(w, order_id):
     """The slot of the open entry with the lowest id above `order_id`, over all symbols; or NOBODY."""
     best = NOBODY
-    for symbol in range(w.risk[0]["n_symbols"]):
+    for symbol in range(w.risk["n_symbols"]):
         slot = w.symbols[symbol]["head"]
         while slot != NOBODY:
             order = w.orders[slot]
@@ -124,7 +124,7 @@ def _next_entry(w, order_id):
 @kernel
 def trip(w, ts, reason, reference):
     """Halt: open entries end, protective orders stay, positions are flattened if so configured. Once until RESUME."""
-    account = w.account[0]
+    account = w.account
     if account["halted"] != 0:
         return
     account["halted"] = reason
@@ -137,11 +137,11 @@ def trip(w, ts, reason, reference):
         order_id = w.orders[slot]["id"]
         end(w, slot, Code.KILLSWITCH, ts)
         slot = _next_entry(w, order_id)
-    if w.risk[0]["flatten_on_trip"] == 0:
+    if w.risk["flatten_on_trip"] == 0:
         return
-    n_symbols = w.risk[0]["n_symbols"]
+    n_symbols = w.risk["n_symbols"]
     for symbol in range(n_symbols):
-        for strategy in range(w.risk[0]["n_strategies"]):
+        for strategy in range(w.risk["n_strategies"]):
             index = strategy * n_symbols + symbol
             if not is_flat(w, index) and w.positions[index]["exits"] == 0:
                 leave(w, ts, strategy, symbol, Role.FLATTEN)
@@ -150,7 +150,7 @@ def trip(w, ts, reason, reference):
 @kernel
 def resume(w, ts):
     """Lift a halt and measure losses from the present equity on."""
-    account = w.account[0]
+    account = w.account
     if account["halted"] == 0:
         return
     reason = account["halted"]
@@ -165,9 +165,9 @@ def resume(w, ts):
 @kernel
 def row_if_due(w, ts):
     """At the end of a slice: a row for a fill, a halt or resume, or the cadence."""
-    account = w.account[0]
+    account = w.account
     if ts >= account["next_row_ts"]:
-        every = w.risk[0]["ledger_every_ns"]
+        every = w.risk["ledger_every_ns"]
         account["next_row_ts"] = (ts // every + 1) * every
         account["row_due"] = 1
     if account["row_due"] != 0:

@@ -6,7 +6,7 @@ link to a freed slot never stays behind.
 
 from paperbot.core.numeric import kernel
 from paperbot.core.outputs import emit_end, emit_order
-from paperbot.core.types import NOBODY, OutputKind, Role
+from paperbot.core.types import NOBODY, Code, OutputKind, Role
 
 
 @kernel
@@ -30,16 +30,16 @@ def is_leg(order):
 @kernel
 def position_index(w, order):
     """Where the position of the order's strategy and symbol lies."""
-    return order["strategy"] * w.risk[0]["n_symbols"] + order["symbol"]
+    return order["strategy"] * w.risk["n_symbols"] + order["symbol"]
 
 
 @kernel
 def insert(w, ts, atr):
     """Move the approved draft into a free slot, number it, chain it last and report it; returns the slot."""
-    account = w.account[0]
+    account = w.account
     slot = account["free_slot"]
     account["free_slot"] = w.orders[slot]["next"]
-    w.orders[slot] = w.draft[0]
+    w.orders[slot] = w.draft
     order = w.orders[slot]
     order["id"] = account["next_order_id"]
     account["next_order_id"] += 1
@@ -63,7 +63,7 @@ def insert(w, ts, atr):
         account["exit_orders"] += 1
         position["exits"] += 1
     account["open_orders"] += 1
-    emit_order(w, OutputKind.ORDER, ts, order, 0, atr)
+    emit_order(w, OutputKind.ORDER, ts, order, Code.NONE, atr)
     return slot
 
 
@@ -91,7 +91,7 @@ def _unlink(w, slot):
 @kernel
 def end(w, slot, code, ts):
     """Close an order: give its lock back, report how it ended, free the slot."""
-    account = w.account[0]
+    account = w.account
     order = w.orders[slot]
     released = order["locked"]
     if released > 0:

@@ -11,7 +11,7 @@ Matching on trades and the order book will be other phases of the same step.
 
 from paperbot.core.book import after, end, is_leg, legs, position_index
 from paperbot.core.ledger import largest_payable, post_fill
-from paperbot.core.numeric import DOWN, OVERFLOW, UP, kernel, mul_div, ppb, round_down, round_up, to_integer
+from paperbot.core.numeric import DOWN, LIMIT, OVERFLOW, UP, kernel, mul_div, ppb, round_down, round_up, to_integer
 from paperbot.core.outputs import emit_end
 from paperbot.core.risk import place_leg
 from paperbot.core.types import (
@@ -28,7 +28,7 @@ from paperbot.core.types import (
     TimeInForce,
 )
 
-_SATURATED = (1 << 62) - 1
+_SATURATED = LIMIT - 1
 
 
 @kernel
@@ -90,14 +90,14 @@ def _shrink_leg(w, slot, by, code, ts):
         end(w, slot, code, ts)
         return
     order["quantity"] -= by
-    emit_end(w, OutputKind.ORDER_CHANGE, ts, order, 0, 0)
+    emit_end(w, OutputKind.ORDER_CHANGE, ts, order, Code.NONE, 0)
 
 
 @kernel
 def _grow_leg(w, slot, by, ts):
     order = w.orders[slot]
     order["quantity"] += by
-    emit_end(w, OutputKind.ORDER_CHANGE, ts, order, 0, 0)
+    emit_end(w, OutputKind.ORDER_CHANGE, ts, order, Code.NONE, 0)
 
 
 @kernel
@@ -133,7 +133,7 @@ def _leads_pair(order):
 @kernel
 def _fit_pairs(w, strategy, symbol, ts):
     """Shrink the strategy's pairs, oldest first, until they cover no more than the position."""
-    index = strategy * w.risk[0]["n_symbols"] + symbol
+    index = strategy * w.risk["n_symbols"] + symbol
     excess = -round_down(w.positions[index]["quantity"], w.symbol_params[symbol]["step"])
     slot = w.symbols[symbol]["head"]
     while slot != NOBODY:
@@ -167,7 +167,7 @@ def _follow_up(w, slot, quantity, price, ts):
     elif is_leg(order):
         if order["role"] == Role.STOP:
             position = w.positions[position_index(w, order)]
-            position["cooldown_until"] = w.symbols[order["symbol"]]["bars"] + 1 + w.risk[0]["cooldown_bars"]
+            position["cooldown_until"] = w.symbols[order["symbol"]]["bars"] + 1 + w.risk["cooldown_bars"]
         sibling = order["target_slot"] if order["role"] == Role.STOP else order["stop_slot"]
         if sibling != NOBODY:
             _shrink_leg(w, sibling, quantity, Code.OCO, ts)
@@ -313,7 +313,7 @@ def _expire(w, bar, symbol):
 @kernel
 def _grow_older(w, bar, symbol, newest):
     """Phase 5: count the bar for the orders that took part; give up entries that waited too long."""
-    timeout = w.risk[0]["entry_timeout_bars"]
+    timeout = w.risk["entry_timeout_bars"]
     slot = w.symbols[symbol]["head"]
     while slot != NOBODY:
         order = w.orders[slot]
@@ -330,7 +330,7 @@ def match_bar(w, bar, symbol):
     """Match all open orders of the symbol with its bar, phase by phase, by ascending id in each."""
     params = w.symbol_params[symbol]
     cap = bar_capacity(params, bar)
-    newest = w.account[0]["next_order_id"]
+    newest = w.account["next_order_id"]
     _expire(w, bar, symbol)
     for phase in range(1, 4):
         slot = w.symbols[symbol]["head"]
@@ -338,14 +338,14 @@ def match_bar(w, bar, symbol):
             order = w.orders[slot]
             order_id = order["id"]
             following = order["next"]
-            seq = w.account[0]["seq"]
+            seq = w.account["seq"]
             if _takes_part(w, order, bar):
                 if phase == 1:
                     cap = _at_open(w, bar, slot, cap)
                 else:
                     cap = _inside(w, bar, slot, phase == 2, cap)
             # Without an output nothing was ended or made, and the next in the chain is still the next.
-            slot = following if w.account[0]["seq"] == seq else after(w, symbol, order_id)
+            slot = following if w.account["seq"] == seq else after(w, symbol, order_id)
     slot = after(w, symbol, newest - 1)
     while slot != NOBODY:
         order = w.orders[slot]

@@ -165,9 +165,9 @@ def update_features(w, bar, symbol):
     high = bar["high"] / unit
     low = bar["low"] / unit
     close = bar["close"] / unit
-    first = symbol * w.risk[0]["n_features"]
-    block = symbol * w.risk[0]["ring_size"]
-    for k in range(w.risk[0]["n_features"]):
+    first = symbol * w.risk["n_features"]
+    block = symbol * w.risk["ring_size"]
+    for k in range(w.risk["n_features"]):
         f = w.features[first + k]
         p = w.feature_params[k]
         kind = p["kind"]
@@ -198,7 +198,7 @@ def update_features(w, bar, symbol):
 @kernel(inline=True)
 def _publish_atr(w, symbol, first, unit):
     """The ATR in whole price units, the only form in which it enters money; 0 while it warms up."""
-    slot = w.risk[0]["atr_feature"]
+    slot = w.risk["atr_feature"]
     if slot == NOBODY:
         return
     f = w.features[first + slot]

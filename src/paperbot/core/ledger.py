@@ -9,7 +9,7 @@ from paperbot.core.book import position_index
 from paperbot.core.numeric import DOWN, EVEN, LIMIT, OVERFLOW, UP, kernel, mul_div, ppb
 from paperbot.core.oracle import convert, notional, position_value, priced, to_account
 from paperbot.core.outputs import emit
-from paperbot.core.types import NOBODY, PPB, Fault, FeeAsset, Liquidity, OutputKind, Side
+from paperbot.core.types import NOBODY, PPB, Code, Fault, FeeAsset, Liquidity, OutputKind, Side
 
 
 @kernel
@@ -67,7 +67,7 @@ def _fee_payer(w, order, fee_quote, spare_quote, received):
     for attempt in range(3):
         asset = first
         if attempt == 1:
-            asset = w.risk[0]["account_asset"]
+            asset = w.risk["account_asset"]
         elif attempt == 2:
             asset = arrives
         if asset != params["quote"] and not (priced(w, params["quote"]) and priced(w, asset)):
@@ -184,12 +184,12 @@ def post_fill(w, bar, slot, quantity, price, reference, liquidity):
         position["fees"] += fee_quote
     position["realized"] += realized
     order["filled"] += quantity
-    account = w.account[0]
+    account = w.account
     realized_account = to_account(w, params["quote"], realized, EVEN)
     account["realized"] += realized_account
     account["fees"] += fee_account
     account["row_due"] = 1
-    out = w.out_fill[emit(w, OutputKind.FILL, bar["close_ts"], symbol, order["strategy"], 0)]
+    out = w.out_fill[emit(w, OutputKind.FILL, bar["close_ts"], symbol, order["strategy"], Code.NONE)]
     out["order_id"] = order["id"]
     out["parent"] = order["parent"]
     out["quantity"] = quantity
@@ -216,7 +216,7 @@ def post_fill(w, bar, slot, quantity, price, reference, liquidity):
 @kernel
 def stop_run(w, fault, symbol, strategy):
     """Mark the run as failed; the loop stops after this event and the shell says why."""
-    account = w.account[0]
+    account = w.account
     if account["fault"] == Fault.NONE:
         account["fault"] = fault
         account["fault_symbol"] = symbol
@@ -245,8 +245,8 @@ def _value_idle_assets(w):
 @kernel
 def revalue(w):
     """Value the account at the latest closes: equity, gross, unrealized; `valued` is 0 while something has no price."""
-    account = w.account[0]
-    n_symbols = w.risk[0]["n_symbols"]
+    account = w.account
+    n_symbols = w.risk["n_symbols"]
     equity, complete = _value_idle_assets(w)
     gross = 0
     unrealized = 0
@@ -284,7 +284,7 @@ def revalue(w):
 @kernel
 def write_row(w, ts, code):
     """Write a ledger row with the figures of the last valuation and the running sums."""
-    account = w.account[0]
+    account = w.account
     account["row_due"] = 0
     account["last_row_ts"] = ts
     out = w.out_ledger[emit(w, OutputKind.LEDGER, ts, NOBODY, NOBODY, code)]

@@ -48,30 +48,31 @@ assert numba.__version__.startswith(NUMBA_PIN + "."), f"the core is measured wit
 
 F = TypeVar("F", bound=Callable[..., Any])
 
-LIMIT = 1 << 62
+LIMIT = np.int64(1 << 62)
 """No amount, price or product may reach this magnitude."""
 
-OVERFLOW = -(1 << 63)
+OVERFLOW = np.int64(-(1 << 63))
 """What `mul_div` returns in place of a result of magnitude 2^62 or more. Callers compare with it before they assign."""
 
-DOWN = 0
-UP = 1
-EVEN = 2
+DOWN = np.int64(0)
+UP = np.int64(1)
+EVEN = np.int64(2)
 
 _DIGIT = (1 << 31) - 1
 _EXACT_BELOW = 4.0e18
 _SMALL_DIVISOR = 1 << 32
 
 
-def kernel(function: F | None = None, *, inline: bool = False) -> Any:
+def kernel(function: F | None = None, *, inline: bool = False, python: bool = False) -> Any:
     """Compile a core function: no reference counting (it allocates nothing), by force inlined if it runs on every bar.
 
     `_nrt=False` is a private option of Numba; without it each array view costs an incref and a decref, which was most of
-    the time of a bar.
+    the time of a bar. Only what is marked `python` can be called from Python: the wrappers cost compile time.
     """
     if function is None:
-        return lambda f: kernel(f, inline=inline)
-    return numba.njit(cache=True, error_model="numpy", _nrt=False, forceinline=inline)(function)
+        return lambda f: kernel(f, inline=inline, python=python)
+    wrap = {} if python else {"no_cpython_wrapper": True, "no_cfunc_wrapper": True}
+    return numba.njit(cache=True, error_model="numpy", _nrt=False, forceinline=inline, **wrap)(function)
 
 
 def bridge(function: F) -> F:
@@ -97,7 +98,7 @@ else:
         return address
 
 
-@kernel
+@kernel(python=True)
 def mul_div(a, b, c, rounding):
     """a * b / c for |a|, |b| < 2^62 and 0 < c < 2^62, exact and rounded once; OVERFLOW when |result| >= 2^62.
 
@@ -158,13 +159,13 @@ def _divide_wide(x, y, c):
     return quotient, remainder
 
 
-@kernel
+@kernel(python=True)
 def ppb(a, share, rounding):
     """The share (parts per 10^9) of an amount."""
     return mul_div(a, share, PPB, rounding)
 
 
-@kernel
+@kernel(python=True)
 def to_integer(value):
     """A finite float64 rounded half to even; OVERFLOW when it is not finite or reaches 2^62."""
     if not (-4.6e18 < value < 4.6e18):
@@ -172,19 +173,19 @@ def to_integer(value):
     return np.int64(np.rint(value))
 
 
-@kernel
+@kernel(python=True)
 def round_down(amount, step):
     """The largest multiple of `step` that is not above `amount` (both not negative)."""
     return amount - amount % step
 
 
-@kernel
+@kernel(python=True)
 def round_up(amount, step):
     """The smallest multiple of `step` that is not below `amount` (both not negative)."""
     return (amount + step - 1) // step * step
 
 
-@kernel
+@kernel(python=True)
 def hash64(seed, sequence, salt):
     """53 well-mixed bits of three integers: the only source of noise, in int64 arithmetic that never wraps."""
     state = np.int64(0x243F6A88)

@@ -86,5 +86,5 @@ def notional(w, symbol, quantity, price, rounding):
 @kernel
 def position_value(w, index):
     """A position's value at its symbol's last close, in the quote's minor unit."""
-    symbol = index % w.risk[0]["n_symbols"]
+    symbol = index % w.risk["n_symbols"]
     return notional(w, symbol, w.positions[index]["quantity"], w.symbols[symbol]["last_close"], EVEN)

@@ -13,7 +13,7 @@ def emit(w, kind, ts, symbol, strategy, code):
     w.cursor[0] = index + 1
     for word in range(index * _WORDS, (index + 1) * _WORDS):
         w.out_words[word] = 0
-    account = w.account[0]
+    account = w.account
     account["seq"] += 1
     head = w.out_head[index]
     head["seq"] = account["seq"]
@@ -60,7 +60,7 @@ def emit_end(w, kind, ts, order, code, released):
 @kernel
 def emit_halt(w, kind, ts, reason, reference):
     """The kill switch has tripped (`HALT`), or that halt was lifted (`RESUME`)."""
-    account = w.account[0]
+    account = w.account
     out = w.out_halt[emit(w, kind, ts, NOBODY, NOBODY, reason)]
     out["reason"] = reason
     out["equity"] = account["equity"]

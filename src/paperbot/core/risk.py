@@ -27,7 +27,7 @@ from paperbot.core.types import (
 @kernel
 def new_draft(w, ts, symbol, strategy, side, role):
     """A market order with everything else at rest, for the caller to fill in before `submit`."""
-    draft = w.draft[0]
+    draft = w.draft
     draft["id"] = 0
     draft["parent"] = 0
     draft["created_ts"] = ts
@@ -71,7 +71,7 @@ def gate_price(w, draft):
 
 @kernel
 def _known(w, draft):
-    risk = w.risk[0]
+    risk = w.risk
     if not (0 <= draft["symbol"] < risk["n_symbols"] and 0 <= draft["strategy"] < risk["n_strategies"]):
         return False
     return w.enabled[position_index(w, draft)] != 0
@@ -152,7 +152,7 @@ def lock_for(w, draft):
     value = notional(w, draft["symbol"], draft["quantity"], close, EVEN)
     if value == OVERFLOW:
         return OVERFLOW
-    padded = ppb(value, PPB + w.risk[0]["funds_margin_ppb"], UP)
+    padded = ppb(value, PPB + w.risk["funds_margin_ppb"], UP)
     if padded == OVERFLOW:
         return OVERFLOW
     fee = ppb(padded, w.symbol_params[draft["symbol"]]["taker_ppb"], UP)
@@ -180,16 +180,16 @@ def _format_rule(w, draft):
         if is_reduce_only(draft) and held < params["step"]:
             return Code.REDUCE_ONLY
     if not has_own_slot(draft["role"]):
-        account = w.account[0]
+        account = w.account
         used = account["open_orders"] - account["exit_orders"] + account["reserved_orders"]
-        if used + 1 + legs(draft) > w.risk[0]["order_capacity"]:
+        if used + 1 + legs(draft) > w.risk["order_capacity"]:
             return Code.CAPACITY
     return Code.NONE
 
 
 @kernel
 def _has_prices(w, draft):
-    if w.symbols[draft["symbol"]]["last_close"] == 0 or w.account[0]["valued"] == 0:
+    if w.symbols[draft["symbol"]]["last_close"] == 0 or w.account["valued"] == 0:
         return False
     params = w.symbol_params[draft["symbol"]]
     if not priced(w, params["quote"]):
@@ -203,14 +203,14 @@ def _has_prices(w, draft):
 @kernel
 def _pace_rule(w, draft, ts):
     """Rules about when: staleness, cooldown (entries), order rate."""
-    risk = w.risk[0]
+    risk = w.risk
     symbol = w.symbols[draft["symbol"]]
     stale_ns = w.symbol_params[draft["symbol"]]["stale_ns"]
     if stale_ns > 0 and ts - symbol["last_close_ts"] > stale_ns:
         return Code.STALE
     if draft["side"] == Side.BUY and symbol["bars"] < w.positions[position_index(w, draft)]["cooldown_until"]:
         return Code.COOLDOWN
-    account = w.account[0]
+    account = w.account
     if risk["rate_orders"] > 0 and account["rate_count"] >= risk["rate_orders"]:
         if w.rate_ts[account["rate_next"]] > ts - risk["rate_window_ns"]:
             return Code.ORDER_RATE
@@ -219,7 +219,7 @@ def _pace_rule(w, draft, ts):
 
 @kernel
 def _breaks_collar(w, draft):
-    collar = w.risk[0]["collar_ppb"]
+    collar = w.risk["collar_ppb"]
     if collar == 0 or draft["order_type"] == OrderType.MARKET:
         return False
     close = w.symbols[draft["symbol"]]["last_close"]
@@ -232,7 +232,7 @@ def _breaks_collar(w, draft):
 @kernel
 def _held_in_symbol(w, symbol):
     """Quote value of all strategies' holdings of the symbol and of its open entries' rests, at the last close."""
-    risk = w.risk[0]
+    risk = w.risk
     close = w.symbols[symbol]["last_close"]
     total = notional(w, symbol, entries_rest(w, symbol), close, EVEN)
     for strategy in range(risk["n_strategies"]):
@@ -246,8 +246,8 @@ def _held_in_symbol(w, symbol):
 @kernel
 def _exposure(w):
     """Account value of all positions and of all open entries' rests, or OVERFLOW."""
-    total = w.account[0]["gross"]
-    for symbol in range(w.risk[0]["n_symbols"]):
+    total = w.account["gross"]
+    for symbol in range(w.risk["n_symbols"]):
         if w.symbols[symbol]["orders"] > 0:
             value = notional(w, symbol, entries_rest(w, symbol), w.symbols[symbol]["last_close"], EVEN)
             value = to_account(w, w.symbol_params[symbol]["quote"], value, EVEN)
@@ -260,8 +260,8 @@ def _exposure(w):
 @kernel
 def _size_rule(w, draft):
     """Rules about how much: value in one symbol, gross exposure."""
-    risk = w.risk[0]
-    equity = w.account[0]["equity"]
+    risk = w.risk
+    equity = w.account["equity"]
     quote = w.symbol_params[draft["symbol"]]["quote"]
     value = notional(w, draft["symbol"], draft["quantity"], w.symbols[draft["symbol"]]["last_close"], EVEN)
     in_account = to_account(w, quote, value, EVEN)
@@ -287,7 +287,7 @@ def _size_rule(w, draft):
 def is_flat(w, index):
     """Less than one step, or marked as dust."""
     position = w.positions[index]
-    step = w.symbol_params[index % w.risk[0]["n_symbols"]]["step"]
+    step = w.symbol_params[index % w.risk["n_symbols"]]["step"]
     return position["dust"] != 0 or position["quantity"] < step
 
 
@@ -303,8 +303,8 @@ def _engaged_positions(w):
 
 @kernel
 def _risk_rule(w, draft, ts):
-    account = w.account[0]
-    risk = w.risk[0]
+    account = w.account
+    risk = w.risk
     buy = draft["side"] == Side.BUY
     if account["halted"] != 0:
         return Code.KILLSWITCH
@@ -332,10 +332,10 @@ def _risk_rule(w, draft, ts):
 
 @kernel
 def _count_for_rate(w, ts):
-    limit = w.risk[0]["rate_orders"]
+    limit = w.risk["rate_orders"]
     if limit == 0:
         return
-    account = w.account[0]
+    account = w.account
     w.rate_ts[account["rate_next"]] = ts
     account["rate_next"] = (account["rate_next"] + 1) % limit
     if account["rate_count"] < limit:
@@ -345,7 +345,7 @@ def _count_for_rate(w, ts):
 @kernel
 def submit(w, ts):
     """Judge the draft; place it or report why not. Returns the block's code, NONE when the order works now."""
-    draft = w.draft[0]
+    draft = w.draft
     atr = 0
     if not _known(w, draft):
         code = Code.UNKNOWN_SYMBOL
@@ -393,7 +393,7 @@ def place_leg(w, ts, entry_slot, quantity, price, role):
 @kernel
 def _raw_size(w, symbol, equity_quote):
     """The quantity that the sizing rule asks for, before any cap; OVERFLOW or, without an ATR, -1."""
-    risk = w.risk[0]
+    risk = w.risk
     params = w.symbol_params[symbol]
     close = w.symbols[symbol]["last_close"]
     if risk["sizing"] == Sizing.FIXED_QUOTE:
@@ -413,12 +413,12 @@ def _raw_size(w, symbol, equity_quote):
 @kernel
 def _size(w, symbol):
     """(quantity, code) of an entry by signal."""
-    risk = w.risk[0]
+    risk = w.risk
     params = w.symbol_params[symbol]
     close = w.symbols[symbol]["last_close"]
-    if w.account[0]["valued"] == 0 or close == 0 or not priced(w, params["quote"]):
+    if w.account["valued"] == 0 or close == 0 or not priced(w, params["quote"]):
         return 0, Code.NO_PRICE
-    equity_quote = from_account(w, params["quote"], max(w.account[0]["equity"], 0), DOWN)
+    equity_quote = from_account(w, params["quote"], max(w.account["equity"], 0), DOWN)
     if equity_quote == OVERFLOW:
         return 0, Code.OVERFLOW
     quantity = _raw_size(w, symbol, equity_quote)
@@ -446,17 +446,17 @@ def enter(w, ts, strategy, symbol):
     draft = new_draft(w, ts, symbol, strategy, Side.BUY, Role.ENTRY)
     quantity, code = _size(w, symbol)
     atr = w.symbols[symbol]["atr"]
-    stop_distance = ppb(atr, w.risk[0]["atr_stop_ppb"], UP)
-    target_distance = ppb(atr, w.risk[0]["atr_target_ppb"], UP)
+    stop_distance = ppb(atr, w.risk["atr_stop_ppb"], UP)
+    target_distance = ppb(atr, w.risk["atr_target_ppb"], UP)
     if stop_distance == OVERFLOW or target_distance == OVERFLOW:
         code = Code.OVERFLOW
     if code != Code.NONE:
-        if code != Code.OVERFLOW and w.account[0]["halted"] != 0:
+        if code != Code.OVERFLOW and w.account["halted"] != 0:
             code = Code.KILLSWITCH
         emit_order(w, OutputKind.BLOCKED, ts, draft, code, atr)
         return code
     draft["quantity"] = quantity
-    if w.risk[0]["attach_stop"] != 0:
+    if w.risk["attach_stop"] != 0:
         draft["stop_distance"] = stop_distance
     draft["target_distance"] = target_distance
     return submit(w, ts)
@@ -465,7 +465,7 @@ def enter(w, ts, strategy, symbol):
 @kernel
 def leave(w, ts, strategy, symbol, role):
     """Send a reduce-only market sell of a whole position; what is too small to be sold counts as dust from then on."""
-    index = strategy * w.risk[0]["n_symbols"] + symbol
+    index = strategy * w.risk["n_symbols"] + symbol
     draft = new_draft(w, ts, symbol, strategy, Side.SELL, role)
     draft["quantity"] = w.positions[index]["quantity"]
     draft["flags"] = OrderFlag.REDUCE_ONLY

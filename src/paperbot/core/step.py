@@ -15,22 +15,22 @@ from paperbot.core.strategies import decide, strength
 
 
 @kernel(inline=True)
-def step(w, index):
+def step(w, events, index):
     """Advance the state by one event."""
-    bar = w.bars[index]
+    bar = events.bars[index]
     kind = bar["kind"]
     if kind == t.EventKind.BAR:
         _on_bar(w, bar)
     elif kind == t.EventKind.SIGNAL:
-        _on_signal(w, w.signal_events[index])
+        _on_signal(w, events.signals[index])
     elif kind == t.EventKind.ORDER:
-        _on_order(w, w.order_events[index])
+        _on_order(w, events.orders[index])
     elif kind == t.EventKind.CANCEL:
-        _on_cancel(w, w.control_events[index])
+        _on_cancel(w, events.controls[index])
     elif kind == t.EventKind.HALT:
-        trip(w, w.control_events[index]["ts"], w.control_events[index]["reason"], 0)
+        trip(w, events.controls[index]["ts"], events.controls[index]["reason"], 0)
     elif kind == t.EventKind.RESUME:
-        resume(w, w.control_events[index]["ts"])
+        resume(w, events.controls[index]["ts"])
     else:
         stop_run(w, t.Fault.BAD_EVENT, t.NOBODY, t.NOBODY)
 
@@ -38,8 +38,8 @@ def step(w, index):
 @kernel(inline=True)
 def _on_bar(w, bar):
     """Fills, mark and features of one symbol; at the end of the slice the account and the strategies."""
-    account = w.account[0]
-    symbol = bar["symbol"]
+    account = w.account
+    symbol = np.int64(bar["symbol"])
     market = w.symbols[symbol]
     close_ts = bar["close_ts"]
     if close_ts < account["slice_ts"] or close_ts <= market["last_close_ts"]:
@@ -66,7 +66,7 @@ def _on_bar(w, bar):
 @kernel(inline=True)
 def _join_slice(w, symbol):
     """Keep the slice's symbols in id order; bars of different timeframes may arrive in another."""
-    account = w.account[0]
+    account = w.account
     at = account["slice_symbols"]
     while at > 0 and w.slice_symbols[at - 1] > symbol:
         w.slice_symbols[at] = w.slice_symbols[at - 1]
@@ -78,14 +78,14 @@ def _join_slice(w, symbol):
 @kernel(inline=True)
 def _end_slice(w, ts):
     """The one place where the account is judged and strategies speak: everything is marked, nothing is half done."""
-    account = w.account[0]
+    account = w.account
     account["clock_ts"] = ts
     update_equity(w, ts)
     check_losses(w, ts)
-    n_symbols = w.risk[0]["n_symbols"]
+    n_symbols = w.risk["n_symbols"]
     for k in range(account["slice_symbols"]):
         symbol = w.slice_symbols[k]
-        for strategy in range(w.risk[0]["n_strategies"]):
+        for strategy in range(w.risk["n_strategies"]):
             index = strategy * n_symbols + symbol
             if w.enabled[index] != 0:
                 before = w.positions[index]["target"]
@@ -100,7 +100,7 @@ def _end_slice(w, ts):
 @kernel
 def _take_target(w, ts, strategy, symbol, target, score):
     """Report a changed target and send the orders that it calls for."""
-    index = strategy * w.risk[0]["n_symbols"] + symbol
+    index = strategy * w.risk["n_symbols"] + symbol
     position = w.positions[index]
     position["target"] = target
     _emit_signal(w, ts, strategy, symbol, target, score)
@@ -121,13 +121,13 @@ def _take_target(w, ts, strategy, symbol, target, score):
 @kernel
 def _emit_signal(w, ts, strategy, symbol, target, score):
     market = w.symbols[symbol]
-    out = w.out_signal[emit(w, t.OutputKind.SIGNAL, ts, symbol, strategy, 0)]
+    out = w.out_signal[emit(w, t.OutputKind.SIGNAL, ts, symbol, strategy, t.Code.NONE)]
     out["strength_ppb"] = score
     out["target"] = target
     out["atr"] = market["atr"]
     out["close"] = market["last_close"]
     params = w.strategy_params[strategy]
-    first = symbol * w.risk[0]["n_features"]
+    first = symbol * w.risk["n_features"]
     if params["feature"][0] != t.NOBODY:
         out["value_0"] = w.features[first + params["feature"][0]]["value"]
         if params["feature"][1] != t.NOBODY:
@@ -138,24 +138,27 @@ def _emit_signal(w, ts, strategy, symbol, target, score):
 
 @kernel
 def _in_range(w, strategy, symbol):
-    return 0 <= strategy < w.risk[0]["n_strategies"] and 0 <= symbol < w.risk[0]["n_symbols"]
+    return 0 <= strategy < w.risk["n_strategies"] and 0 <= symbol < w.risk["n_symbols"]
 
 
 @kernel
 def _on_signal(w, event):
     """A target from outside: it counts when it differs from that strategy's last one."""
-    if not _in_range(w, event["strategy"], event["symbol"]):
-        stop_run(w, t.Fault.BAD_EVENT, event["symbol"], event["strategy"])
+    strategy, symbol = np.int64(event["strategy"]), np.int64(event["symbol"])
+    if not _in_range(w, strategy, symbol):
+        stop_run(w, t.Fault.BAD_EVENT, symbol, strategy)
         return
-    position = w.positions[event["strategy"] * w.risk[0]["n_symbols"] + event["symbol"]]
-    if event["target"] != position["target"]:
-        _take_target(w, event["ts"], event["strategy"], event["symbol"], event["target"], event["strength_ppb"])
+    target = np.int64(event["target"])
+    if target != w.positions[strategy * w.risk["n_symbols"] + symbol]["target"]:
+        _take_target(w, event["ts"], strategy, symbol, target, event["strength_ppb"])
 
 
 @kernel
 def _on_order(w, event):
     role = t.Role.ENTRY if event["side"] == t.Side.BUY else t.Role.REDUCE
-    draft = new_draft(w, event["ts"], event["symbol"], event["strategy"], event["side"], role)
+    symbol, strategy = np.int64(event["symbol"]), np.int64(event["strategy"])
+    draft = new_draft(w, event["ts"], symbol, strategy, t.Side.BUY, role)
+    draft["side"] = event["side"]
     draft["quantity"] = event["quantity"]
     draft["limit_price"] = event["limit_price"]
     draft["stop_price"] = event["stop_price"]
@@ -177,47 +180,48 @@ def _on_cancel(w, event):
 
 
 @kernel
-def run(w, count, room):
+def run(w, events, count, room):
     """Step through `count` events, stopping before one for which the output buffer might not have `room`, or after one
     that stopped the run. Returns how many were consumed; never stops inside an event."""
     for index in range(count):
         if len(w.out_head) - w.cursor[0] < room:
             return index
-        step(w, index)
-        if w.account[0]["fault"] != 0:
+        step(w, events, index)
+        if w.account["fault"] != t.Fault.NONE:
             return index
     return count
 
 
-# The order of the addresses (and then of the lengths) in the table that Python hands over: World's fields up to the
-# events, whose four views share one address, and the outputs, whose nine do.
+# The table holds 20 addresses and then 20 lengths: World's fields up to `rate_ts`, the events, the cursor, the outputs.
 @bridge
 def advance(table, count, room):
     """`run` on the arrays whose addresses and lengths stand in an int64 table at the address `table`."""
     a = carray(pointer(table), (40,), np.int64)
     n = a[20:]
+    events = t.Events(
+        carray(pointer(a[17]), (n[17],), t.BAR_EVENT),
+        carray(pointer(a[17]), (n[17],), t.ORDER_EVENT),
+        carray(pointer(a[17]), (n[17],), t.SIGNAL_EVENT),
+        carray(pointer(a[17]), (n[17],), t.CONTROL_EVENT),
+    )
     w = t.World(
-        carray(pointer(a[0]), (n[0],), t.RISK_PARAMS),
+        carray(pointer(a[0]), (1,), t.RISK_PARAMS)[0],
         carray(pointer(a[1]), (n[1],), t.SYMBOL_PARAMS),
         carray(pointer(a[2]), (n[2],), t.ASSET_PARAMS),
         carray(pointer(a[3]), (n[3],), t.STRATEGY_PARAMS),
         carray(pointer(a[4]), (n[4],), t.FEATURE_PARAMS),
         carray(pointer(a[5]), (n[5],), np.int64),
-        carray(pointer(a[6]), (n[6],), t.ACCOUNT),
+        carray(pointer(a[6]), (1,), t.ACCOUNT)[0],
         carray(pointer(a[7]), (n[7],), t.ASSET),
         carray(pointer(a[8]), (n[8],), t.SYMBOL),
         carray(pointer(a[9]), (n[9],), t.POSITION),
         carray(pointer(a[10]), (n[10],), t.ORDER),
-        carray(pointer(a[11]), (n[11],), t.ORDER),
+        carray(pointer(a[11]), (1,), t.ORDER)[0],
         carray(pointer(a[12]), (n[12],), t.FEATURE),
         carray(pointer(a[13]), (n[13],), np.float64),
         carray(pointer(a[14]), (n[14],), np.float64),
         carray(pointer(a[15]), (n[15],), np.int64),
         carray(pointer(a[16]), (n[16],), np.int64),
-        carray(pointer(a[17]), (n[17],), t.BAR_EVENT),
-        carray(pointer(a[17]), (n[17],), t.ORDER_EVENT),
-        carray(pointer(a[17]), (n[17],), t.SIGNAL_EVENT),
-        carray(pointer(a[17]), (n[17],), t.CONTROL_EVENT),
         carray(pointer(a[18]), (n[18],), np.int64),
         carray(pointer(a[19]), (n[19] * 20,), np.int64),
         carray(pointer(a[19]), (n[19],), t.OUT_HEAD),
@@ -229,4 +233,4 @@ def advance(table, count, room):
         carray(pointer(a[19]), (n[19],), t.OUT_HALT),
         carray(pointer(a[19]), (n[19],), t.OUT_PATTERN),
     )
-    return run(w, count, room)
+    return run(w, events, count, room)

@@ -4,22 +4,24 @@ A strategy sees its features, its own last target and nothing else, and answers 
 target while a feature of its warms up or when nothing speaks for a change.
 """
 
+import numpy as np
+
 from paperbot.core.numeric import kernel
 from paperbot.core.types import NOBODY, StrategyKind, Target
 
-LONG = int(Target.LONG)
-FLAT = int(Target.FLAT)
+LONG = np.int64(Target.LONG)
+FLAT = np.int64(Target.FLAT)
 
 
 @kernel(inline=True)
 def _feature(w, symbol, slot):
-    return w.features[symbol * w.risk[0]["n_features"] + slot]["value"]
+    return w.features[symbol * w.risk["n_features"] + slot]["value"]
 
 
 @kernel(inline=True)
 def is_ready(w, params, symbol):
     """Whether all features that the strategy reads have seen enough bars."""
-    first = symbol * w.risk[0]["n_features"]
+    first = symbol * w.risk["n_features"]
     for k in range(len(params["feature"])):
         slot = params["feature"][k]
         if slot == NOBODY:

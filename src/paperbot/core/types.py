@@ -13,9 +13,9 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-PPB = 1_000_000_000
-DAY_NS = 86_400_000_000_000
-NOBODY = -1
+PPB = np.int64(1_000_000_000)
+DAY_NS = np.int64(86_400_000_000_000)
+NOBODY = np.int64(-1)
 """An index that points at nothing: no slot, no symbol, no asset."""
 
 
@@ -294,77 +294,77 @@ CONTROL_EVENT = record(
 
 # ---- parameters ---------------------------------------------------------------------------------------------------
 SYMBOL_PARAMS = record(
-    152,
+    176,
     *_words("tick", "step", "min_notional", "scale", "timeframe_ns", "stale_ns", "latency_ns", "fixed_quote"),
     *_words("maker_ppb", "taker_ppb", "slippage_ppb", "atr_slippage_ppb", "liquidity_ppb"),
     ("price_unit", "<f8"),
     ("base_unit", "<f8"),
     ("quote_unit", "<f8"),
-    ("base", "<i4"),
-    ("quote", "<i4"),
-    ("fee_asset", "<i4"),
-    ("volume_in_quote", "<i4"),
-    ("slippage_model", "<i4"),
-    ("touch_fills", "<i4"),
+    ("base", "<i8"),
+    ("quote", "<i8"),
+    ("fee_asset", "<i8"),
+    ("volume_in_quote", "<i8"),
+    ("slippage_model", "<i8"),
+    ("touch_fills", "<i8"),
 )
 """`scale` = 10^(base decimals + price decimals - quote decimals): quote minor = quantity * price / scale.
 `price_unit`, `base_unit`, `quote_unit` are 10^decimals as float64. `atr_slippage_ppb` = base_bps * atr_slip_mult."""
 
-ASSET_PARAMS = record(32, *_words("rate_num", "rate_den"), ("via", "<i4"), ("symbol", "<i4"), ("next", "<i8"))
+ASSET_PARAMS = record(40, *_words("rate_num", "rate_den"), ("via", "<i8"), ("symbol", "<i8"), ("next", "<i8"))
 """One oracle step: amount in `next` = amount * rate (override: rate_num / rate_den; symbol: its last close)."""
 
 STRATEGY_PARAMS = record(
-    160,
-    ("kind", "<i4"),
-    ("scratch", "<i4"),
+    200,
+    ("kind", "<i8"),
+    ("scratch", "<i8"),
     ("address", "<i8"),
-    ("feature", "<i4", 8),
+    ("feature", "<i8", 8),
     ("value", "<f8", 14),
 )
 """`feature`: slots in the feature table; `value`: the strategy's numbers; `address`: a compiled strategy's code."""
 
 FEATURE_PARAMS = record(
-    24, ("kind", "<i4"), ("window", "<i4"), ("ring", "<i4"), ("source", "<i4"), ("needs", "<i4"), ("filler", "<i4")
+    40, ("kind", "<i8"), ("window", "<i8"), ("ring", "<i8"), ("source", "<i8"), ("needs", "<i8")
 )
 """`ring`: offset of its ring buffer within a symbol's block; `source`: slot of the feature it reads, or NOBODY;
 `needs`: bars until its value counts."""
 
 RISK_PARAMS = record(
-    200,
+    224,
     *_words("risk_ppb", "atr_stop_ppb", "atr_target_ppb", "fraction_ppb", "max_position_ppb", "gross_ppb"),
     *_words("max_open_positions", "max_open_orders", "collar_ppb", "rate_orders", "rate_window_ns", "cooldown_bars"),
     *_words("entry_timeout_bars", "daily_loss_ppb", "max_drawdown_ppb", "funds_margin_ppb", "ledger_every_ns"),
     *_words("account_asset", "order_capacity", "n_symbols", "n_strategies", "n_features"),
-    ("sizing", "<i4"),
-    ("attach_stop", "<i4"),
-    ("flatten_on_trip", "<i4"),
-    ("atr_feature", "<i4"),
-    ("ring_size", "<i4"),
-    ("pattern_mask", "<i4"),
+    ("sizing", "<i8"),
+    ("attach_stop", "<i8"),
+    ("flatten_on_trip", "<i8"),
+    ("atr_feature", "<i8"),
+    ("ring_size", "<i8"),
+    ("pattern_mask", "<i8"),
 )
 """Settings of the whole account: sizing, caps, the kill switch, cadence and the counts of things."""
 
 # ---- state --------------------------------------------------------------------------------------------------------
 ACCOUNT = record(
-    264,
+    320,
     *_words("seq", "next_order_id", "clock_ts", "slice_ts", "day_end_ts", "last_row_ts", "next_row_ts"),
     *_words("equity", "start_equity", "day_reference", "day_floor", "peak", "peak_floor", "trough"),
     *_words("drawdown_ppb", "max_drawdown_ppb", "realized", "unrealized", "fees", "gross", "fx_revaluation"),
     *_words("slices", "exposed_slices", "trips", "rate_next", "rate_count"),
-    ("open_orders", "<i4"),
-    ("reserved_orders", "<i4"),
-    ("free_slot", "<i4"),
-    ("slice_symbols", "<i4"),
-    ("open_positions", "<i4"),
-    ("halted", "<i4"),
-    ("valued", "<i4"),
-    ("started", "<i4"),
-    ("row_due", "<i4"),
-    ("fault", "<i4"),
-    ("fault_symbol", "<i4"),
-    ("fault_strategy", "<i4"),
-    ("entry_orders", "<i4"),
-    ("exit_orders", "<i4"),
+    ("open_orders", "<i8"),
+    ("reserved_orders", "<i8"),
+    ("free_slot", "<i8"),
+    ("slice_symbols", "<i8"),
+    ("open_positions", "<i8"),
+    ("halted", "<i8"),
+    ("valued", "<i8"),
+    ("started", "<i8"),
+    ("row_due", "<i8"),
+    ("fault", "<i8"),
+    ("fault_symbol", "<i8"),
+    ("fault_strategy", "<i8"),
+    ("entry_orders", "<i8"),
+    ("exit_orders", "<i8"),
 )
 
 ASSET = record(48, *_words("free", "locked", "opening", "venue", "fees", "held"))
@@ -372,45 +372,42 @@ ASSET = record(48, *_words("free", "locked", "opening", "venue", "fees", "held")
 took out, `fees` what the venue kept. `held` is the part of `locked` that belongs to strategies' positions."""
 
 SYMBOL = record(
-    48,
+    56,
     *_words("last_close", "last_close_ts", "bars", "atr"),
-    ("head", "<i4"),
-    ("tail", "<i4"),
-    ("orders", "<i4"),
-    ("filler", "<i4"),
+    ("head", "<i8"),
+    ("tail", "<i8"),
+    ("orders", "<i8"),
 )
 """What the core knows of a symbol: its mark, the bars seen, the ATR in whole price units (0 while warming up), and the
 list of its open orders by ascending id."""
 
 POSITION = record(
-    72,
+    80,
     *_words("quantity", "cost", "realized", "fees", "cooldown_until", "strength_ppb"),
-    ("target", "<i4"),
-    ("dust", "<i4"),
-    ("entries", "<i4"),
-    ("exits", "<i4"),
-    ("filler", "<i8"),
+    ("target", "<i8"),
+    ("dust", "<i8"),
+    ("entries", "<i8"),
+    ("exits", "<i8"),
 )
 """One strategy's holding of one symbol. Cost, realized and fees are in the quote's minor unit; `realized` is gross of
 `fees`. `entries` and `exits` count its open orders."""
 
 ORDER = record(
-    144,
+    192,
     *_words("id", "parent", "created_ts", "expires_ts", "quantity", "filled", "limit_price", "stop_price"),
-    *_words("locked", "stop_distance", "target_distance", "bars", "filler_0"),
-    ("previous", "<i4"),
-    ("next", "<i4"),
-    ("stop_slot", "<i4"),
-    ("target_slot", "<i4"),
-    ("parent_slot", "<i4"),
-    ("symbol", "<i4"),
-    ("strategy", "<i2"),
-    ("flags", "<i2"),
-    ("side", "i1"),
-    ("order_type", "i1"),
-    ("time_in_force", "i1"),
-    ("role", "i1"),
-    ("filler_1", "<i8"),
+    *_words("locked", "stop_distance", "target_distance", "bars"),
+    ("previous", "<i8"),
+    ("next", "<i8"),
+    ("stop_slot", "<i8"),
+    ("target_slot", "<i8"),
+    ("parent_slot", "<i8"),
+    ("symbol", "<i8"),
+    ("strategy", "<i8"),
+    ("flags", "<i8"),
+    ("side", "<i8"),
+    ("order_type", "<i8"),
+    ("time_in_force", "<i8"),
+    ("role", "<i8"),
 )
 
 FEATURE = record(64, ("count", "<i8"), ("at", "<i8"), *[(name, "<f8") for name in ("value", "a", "b", "c", "d", "e")])
@@ -470,12 +467,21 @@ assert len({d.itemsize for d in (BAR_EVENT, ORDER_EVENT, SIGNAL_EVENT, CONTROL_E
 assert len({d.itemsize for d in (OUT_HEAD, OUT_SIGNAL, OUT_ORDER, OUT_FILL, OUT_ORDER_END, OUT_LEDGER)}) == 1
 
 
-class World(NamedTuple):
-    """All that a step sees: parameters, state, the events of this call and the output buffer.
+class Events(NamedTuple):
+    """The events of one call: views over the same memory, one for each kind."""
 
-    Each field is a one-dimensional array; `orders` has `order_capacity` slots plus one for each position's exit.
-    A position's index is strategy * n_symbols + symbol, a feature's symbol * n_features + slot. The views of the events
-    and of the outputs lie over the same memory, one for each kind.
+    bars: Any
+    orders: Any
+    signals: Any
+    controls: Any
+
+
+class World(NamedTuple):
+    """All that a step sees beside its event: parameters, state and the output buffer.
+
+    `risk`, `account` and `draft` are records, the others one-dimensional arrays; `orders` has `order_capacity` slots
+    plus one for each position's exit. A position's index is strategy * n_symbols + symbol, a feature's
+    symbol * n_features + slot. The views of the outputs lie over the same memory, one for each kind.
     """
 
     risk: Any
@@ -495,10 +501,6 @@ class World(NamedTuple):
     scratch: Any
     slice_symbols: Any
     rate_ts: Any
-    bars: Any
-    order_events: Any
-    signal_events: Any
-    control_events: Any
     cursor: Any
     out_words: Any
     out_head: Any

@@ -15,6 +15,12 @@ from paperbot.core.step import advance, run
 
 Records = NDArray[np.void]
 
+_EVENTS = (t.BAR_EVENT, t.ORDER_EVENT, t.SIGNAL_EVENT, t.CONTROL_EVENT)
+_OUTPUTS = (
+    *(t.OUT_HEAD, t.OUT_SIGNAL, t.OUT_ORDER, t.OUT_FILL),
+    *(t.OUT_ORDER_END, t.OUT_LEDGER, t.OUT_HALT, t.OUT_PATTERN),
+)
+
 
 @dataclass(frozen=True)
 class Params:
@@ -143,21 +149,16 @@ class Machine:
 
     def _call(self, events: Records) -> int:
         if not JIT:
-            return int(run(self._world(events), len(events), self.room))
+            return int(run(self._world(), t.Events(*map(events.view, _EVENTS)), len(events), self.room))
         self._table[17] = events.ctypes.data
         self._table[37] = len(events)
         return int(advance(self._table.ctypes.data, len(events), self.room))
 
-    def _world(self, events: Records) -> t.World:
+    def _world(self) -> t.World:
         """The same view of memory that the bridge builds, for uncompiled runs."""
-        views = [t.OUT_HEAD, t.OUT_SIGNAL, t.OUT_ORDER, t.OUT_FILL, t.OUT_ORDER_END, t.OUT_LEDGER, t.OUT_HALT, t.OUT_PATTERN]
-        kinds = [t.BAR_EVENT, t.ORDER_EVENT, t.SIGNAL_EVENT, t.CONTROL_EVENT]
-        return t.World(
-            *self._arrays[:17],
-            *[events.view(kind) for kind in kinds],
-            self._cursor,
-            self._outputs.view(np.int64),
-            *[self._outputs.view(view) for view in views],
-        )
-
-
+        names = t.World._fields
+        arrays = dict(zip(names, self._arrays[:17], strict=False))
+        for name in ("risk", "account", "draft"):
+            arrays[name] = arrays[name][0]
+        views = dict(zip(names[-8:], map(self._outputs.view, _OUTPUTS), strict=True))
+        return t.World(**arrays, cursor=self._cursor, out_words=self._outputs.view(np.int64), **views)

@@ -1,0 +1,55 @@
+# Needs git, make and CPython 3.11, 3.12 or 3.13; everything else comes from requirements.lock.
+# A second interpreter: make test PYTHON=/path/to/python3.13 VENV=.venv-3.13
+.DEFAULT_GOAL := help
+.DELETE_ON_ERROR:
+SHELL := /bin/sh
+
+VENV ?= .venv
+PYTHON ?=
+BIN := $(VENV)/bin
+STAMP := $(VENV)/.stamp
+CANDIDATES := $(if $(PYTHON),'$(PYTHON)',python3 python3.11 python3.12 python3.13)
+
+# Each candidate is run, not only looked up: a shim may exist and fail, and Debian's python3 may lack ensurepip.
+# It answers with its base interpreter, so that an activated .venv never rebuilds itself from itself.
+PROBE := import sys, venv, ensurepip; \
+	print(getattr(sys, "_base_executable", sys.executable)) if (3, 11) <= sys.version_info < (3, 14) else sys.exit(1)
+
+.PHONY: help venv demo test lint lock clean
+
+help: ## this list
+	@grep -hE '^[a-z]+:.*## ' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 8
+
+venv: $(STAMP) ## make .venv with what the lock says
+
+$(STAMP): requirements.lock pyproject.toml
+	@python=; for each in $(CANDIDATES); do \
+		python=$$("$$each" -c '$(PROBE)' 2>/dev/null) && break; python=; \
+	done; \
+	if [ -z "$$python" ]; then \
+		echo "error: needs CPython >=3.11,<3.14 with venv; none works among: $(CANDIDATES) (set PYTHON=/path/to/python)" >&2; exit 1; \
+	fi; \
+	echo "$(VENV): $$python"; \
+	"$$python" -m venv --clear '$(VENV)'
+	@'$(BIN)/python' -m pip install -qq --disable-pip-version-check --require-hashes --only-binary :all: -r requirements.lock
+	@'$(BIN)/python' -m pip install -qq --disable-pip-version-check --no-deps --no-build-isolation --editable .
+	@touch $@
+
+demo: $(STAMP) ## run the demo
+	@'$(BIN)/paperbot' demo
+
+test: $(STAMP) ## run the tests
+	@'$(BIN)/python' -m pytest -q
+
+lint: $(STAMP) ## ruff, flake8, mypy
+	@'$(BIN)/ruff' check .
+	@'$(BIN)/flake8'
+	@'$(BIN)/mypy' --strict src
+
+lock: ## resolve anew with Poetry (2.2 or later, with its export plugin), write both locks
+	poetry lock
+	poetry export --with dev --format requirements.txt --output requirements.lock
+
+clean: ## remove what was made here
+	rm -rf .venv .venv-* build dist .coverage* .hypothesis .mypy_cache .pytest_cache .ruff_cache
+	find src tests -name __pycache__ -type d -prune -exec rm -rf {} +

@@ -1,0 +1,259 @@
+"""How the configuration is put together, layer over layer, and where each value is from.
+
+For the settings: built-in < config.yaml < command line. For what holds in a symbol (`MarketKnobs`): built-in < realism
+preset < profile < the profile's symbol patterns, the most specific last < config.yaml's `execution` < its symbol
+patterns < command line.
+"""
+
+import types
+import typing
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass
+from fnmatch import fnmatchcase
+from pathlib import Path
+from typing import Any
+
+import yaml
+from pydantic import BaseModel, ValidationError
+
+from paperbot.errors import ConfigError, did_you_mean
+from paperbot.settings import REALISM, MarketKnobs, Profile, Settings
+
+BUILT_IN = "built-in"
+COMMAND_LINE = "command line"
+SECRET_WORDS = ("secret", "key", "token", "password")
+
+Tree = dict[str, Any]
+M = typing.TypeVar("M", bound=BaseModel)
+
+
+@dataclass(frozen=True)
+class Layer:
+    """A tree of values and the name of the place they are from."""
+
+    origin: str
+    tree: Tree
+
+
+@dataclass(frozen=True)
+class Configuration:
+    """The validated settings, the profile that matches them, and the origin of every value."""
+
+    settings: Settings
+    profile: Profile | None
+    origins: Mapping[str, str]
+    market_layers: tuple[Layer, ...]
+
+    @property
+    def market(self) -> str:
+        """`crypto` or `stocks`: what the profile says, crypto without one."""
+        return self.profile.market if self.profile else "crypto"
+
+    def knobs(self, symbol: str) -> tuple[MarketKnobs, dict[str, str]]:
+        """What holds for a symbol, and the origin of each value."""
+        layers = []
+        for layer in self.market_layers:
+            patterns = layer.tree.get("symbols", {})
+            layers.append(Layer(layer.origin, {key: value for key, value in layer.tree.items() if key != "symbols"}))
+            layers += [
+                Layer(f"{layer.origin} [{pattern}]", patterns[pattern]) for pattern in matching(symbol, patterns)
+            ]
+        merged, origins = merge(layers)
+        knobs = validate(MarketKnobs, merged, origins, f"{symbol}: ")
+        return knobs, {path: origins.get(path, BUILT_IN) for path, _ in leaves(knobs.model_dump())}
+
+
+def matching(symbol: str, patterns: Iterable[str]) -> list[str]:
+    """The patterns that fit a symbol, the most specific (the most letters that are no wildcard) last."""
+    fitting = [pattern for pattern in patterns if fnmatchcase(symbol, pattern)]
+    return sorted(fitting, key=lambda pattern: (len(pattern.replace("*", "").replace("?", "")), pattern))
+
+
+def leaves(tree: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str, Any]]:
+    """Dotted path and value of each leaf; a list is a leaf."""
+    for key, value in tree.items():
+        path = f"{prefix}{key}"
+        if isinstance(value, Mapping) and value:
+            yield from leaves(value, path + ".")
+        else:
+            yield path, value
+
+
+def merge(layers: Iterable[Layer]) -> tuple[Tree, dict[str, str]]:
+    """One tree in which later layers win leaf by leaf, and the origin of each leaf."""
+    merged: Tree = {}
+    origins: dict[str, str] = {}
+    for layer in layers:
+        _merge_into(merged, layer.tree, layer.origin, origins, "")
+    return merged, origins
+
+
+def _merge_into(merged: Tree, tree: Tree, origin: str, origins: dict[str, str], prefix: str) -> None:
+    for key, value in tree.items():
+        path = f"{prefix}{key}"
+        if isinstance(value, Mapping) and isinstance(merged.get(key, {}), Mapping):
+            merged[key] = dict(merged.get(key, {}))
+            _merge_into(merged[key], dict(value), origin, origins, path + ".")
+        else:
+            merged[key] = value
+            origins[path] = origin
+
+
+def validate(model: type[M], tree: Tree, origins: Mapping[str, str] | str, where: str = "") -> M:
+    """The tree as a model. Raises ConfigError that names the place, the key, the value and what is allowed."""
+
+    def origin_of(path: str) -> str:
+        if isinstance(origins, str):
+            return origins
+        related = (known for known in origins if f"{path}.".startswith(f"{known}.") or known.startswith(f"{path}."))
+        return origins.get(next(related, ""), BUILT_IN)
+
+    for path, word, known in _unknown_keys(model, tree, ""):
+        raise ConfigError(f"{origin_of(path)}: {where}unknown key {path}{did_you_mean(word, known)}")
+    try:
+        return model.model_validate(tree)
+    except ValidationError as error:
+        first = error.errors()[0]
+        path = ".".join(str(part) for part in first["loc"])
+        message = first["msg"].removeprefix("Value error, ")
+        value = "" if isinstance(first["input"], Mapping | list) else f" = {first['input']!r}"
+        place = origin_of(path)
+        if first["type"] == "missing":
+            raise ConfigError(f"{place}: {where}{path} is missing") from None
+        raise ConfigError(f"{place}: {where}{path}{value}: {message[:1].lower()}{message[1:]}") from None
+
+
+def _unknown_keys(annotation: Any, value: Any, prefix: str) -> Iterator[tuple[str, str, list[str]]]:  # noqa: ANN401
+    """(path, key, known keys) of each key that the annotated type does not have."""
+    if isinstance(annotation, type) and issubclass(annotation, BaseModel):
+        if not isinstance(value, Mapping):
+            return
+        for key, item in value.items():
+            field = annotation.model_fields.get(key)
+            if field is None:
+                yield f"{prefix}{key}", str(key), list(annotation.model_fields)
+            else:
+                yield from _unknown_keys(field.annotation, item, f"{prefix}{key}.")
+        return
+    arguments = typing.get_args(annotation)
+    if typing.get_origin(annotation) is list and isinstance(value, list):
+        for index, item in enumerate(value):
+            yield from _unknown_keys(arguments[0], item, f"{prefix}{index}.")
+    elif typing.get_origin(annotation) is typing.Annotated:
+        yield from _unknown_keys(arguments[0], value, prefix)
+    elif typing.get_origin(annotation) in (types.UnionType, typing.Union) and isinstance(value, Mapping):
+        kinds = [kind for kind in arguments if isinstance(kind, type) and issubclass(kind, BaseModel)]
+        for kind in kinds:
+            if value.get("kind") in typing.get_args(kind.model_fields["kind"].annotation):
+                yield from _unknown_keys(kind, value, prefix)
+
+
+def read_yaml(path: Path) -> Tree:
+    """A YAML file as a tree. Raises ConfigError for a file that is missing, unreadable or no mapping."""
+    try:
+        tree = yaml.safe_load(path.read_text(encoding="utf-8"))
+    except FileNotFoundError:
+        raise ConfigError(f"{path}: there is no such file") from None
+    except (OSError, UnicodeDecodeError) as error:
+        raise ConfigError(f"{path}: cannot be read: {error}") from None
+    except yaml.YAMLError as error:
+        raise ConfigError(f"{path}: is not YAML: {' '.join(str(error).split())}") from None
+    if tree is None:
+        return {}
+    if not isinstance(tree, dict):
+        raise ConfigError(f"{path}: must hold keys and values, not a {type(tree).__name__}")
+    return tree
+
+
+def read_profile(path: Path) -> Profile:
+    """A file of `config/exchanges/`. Its market keys are checked as they stand, patterns included."""
+    tree = read_yaml(path)
+    head = {key: tree.pop(key) for key in ("match", "market", "symbols") if key in tree}
+    known = [*MarketKnobs.model_fields, "match", "market", "symbols"]
+    for key in tree:
+        if key not in known:
+            raise ConfigError(f"{path}: unknown key {key}{did_you_mean(str(key), known)}")
+    validate(MarketKnobs, tree, str(path))
+    profile = validate(Profile, {**head, "knobs": tree}, str(path))
+    _check_patterns(profile.symbols, str(path))
+    return profile
+
+
+def _check_patterns(patterns: Mapping[str, Tree], origin: str) -> None:
+    for pattern, tree in patterns.items():
+        if not isinstance(tree, Mapping):
+            raise ConfigError(f"{origin}: symbols.{pattern} must hold keys and values")
+        validate(MarketKnobs, dict(tree), origin, f"symbols.{pattern}: ")
+
+
+def find_profile(folder: Path, exchange: str, environment: str) -> tuple[Profile, Path]:
+    """The profile that matches. Raises ConfigError that lists what there is, when none does."""
+    known = []
+    for path in sorted(folder.glob("*.yml")):
+        profile = read_profile(path)
+        if profile.match.exchange == exchange and environment in profile.match.environment:
+            return profile, path
+        known += [f"{profile.match.exchange}/{name}" for name in profile.match.environment]
+    raise ConfigError(
+        f"no profile in {folder} matches exchange {exchange} and environment {environment}"
+        f"{did_you_mean(f'{exchange}/{environment}', known)}"
+    )
+
+
+def parse_assignment(text: str) -> Tree:
+    """`risk.max_drawdown=0.1` as a tree. Raises ConfigError when there is no key or no `=`."""
+    path, equals, value = text.partition("=")
+    if not equals or not path.strip():
+        raise ConfigError(f"command line: --set {text}: expected KEY=VALUE, such as risk.max_drawdown=0.1")
+    tree: Any = yaml.safe_load(value)
+    for key in reversed(path.strip().split(".")):
+        tree = {key: tree}
+    return typing.cast("Tree", tree)
+
+
+def load(path: Path | None, overrides: Iterable[Tree] = ()) -> Configuration:
+    """Read, merge and check everything. `path` None: the built-in settings and no profile folder but the shipped one.
+
+    Raises ConfigError.
+    """
+    command, _ = merge(Layer(COMMAND_LINE, tree) for tree in overrides)
+    layers = [Layer(str(path), read_yaml(path))] if path else []
+    merged, origins = merge([*layers, Layer(COMMAND_LINE, command)])
+    settings = validate(Settings, merged, origins)
+    profile, profile_path = find_profile(_profile_folder(path), settings.exchange, settings.environment)
+    market_layers = [
+        Layer(f"realism {settings.realism}", REALISM[settings.realism]),
+        Layer(str(profile_path), {**profile.knobs, "symbols": profile.symbols}),
+    ]
+    for layer in [*layers, Layer(COMMAND_LINE, command)]:
+        tree = layer.tree.get("execution") or {}
+        _check_patterns(tree.get("symbols") or {}, layer.origin)
+        validate(MarketKnobs, {k: v for k, v in tree.items() if k != "symbols"}, layer.origin, "execution: ")
+        market_layers.append(Layer(layer.origin, tree))
+    full = {name: origins.get(name, BUILT_IN) for name, _ in leaves(settings.model_dump())}
+    return Configuration(settings, profile, {**full, **origins}, tuple(market_layers))
+
+
+def _profile_folder(path: Path | None) -> Path:
+    """`exchanges/` beside the configuration file; for the built-in settings the shipped one."""
+    if path is not None and (path.parent / "exchanges").is_dir():
+        return path.parent / "exchanges"
+    return Path(__file__).resolve().parents[2] / "config" / "exchanges"
+
+
+def masked(path: str, value: object) -> str:
+    """The value as text, hidden when its key looks like a secret's."""
+    name = path.rsplit(".", 1)[-1].lower()
+    return "********" if value and any(word in name.split("_") for word in SECRET_WORDS) else str(value)
+
+
+def show(configuration: Configuration, symbols: Iterable[str]) -> Iterator[tuple[str, str, str]]:
+    """(key, value, origin) of every setting and of each symbol's market keys."""
+    for path, value in leaves(configuration.settings.model_dump(exclude={"execution"})):
+        yield path, masked(path, value), configuration.origins.get(path, BUILT_IN)
+    for symbol in symbols:
+        knobs, origins = configuration.knobs(symbol)
+        for path, value in leaves(knobs.model_dump()):
+            yield f"{symbol} {path}", masked(path, value), origins[path]
+
+

@@ -1,0 +1,286 @@
+"""The configuration as frozen models: each key with its meaning, unit and default.
+
+`Settings` is `config/config.yaml`; `Profile` is a file of `config/exchanges/`; `MarketKnobs` is what both can set for a
+symbol. How the layers are put together stands in `config.py`.
+"""
+
+from decimal import Decimal
+from typing import Annotated, Any, Literal
+
+from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
+
+_UNITS_S = {"s": 1, "m": 60, "h": 3_600, "d": 86_400, "w": 604_800}
+
+Share = Annotated[Decimal, Field(ge=0, le=1)]
+Positive = Annotated[Decimal, Field(gt=0)]
+NotNegative = Annotated[Decimal, Field(ge=0)]
+Count = Annotated[int, Field(ge=0)]
+
+
+def duration_s(text: str) -> int:
+    """Seconds of `15s`, `1m`, `4h`, `1d`, `1w`. Raises ValueError for anything else."""
+    number, unit = text[:-1], text[-1:]
+    if unit not in _UNITS_S or not number.isdigit() or int(number) == 0:
+        raise ValueError(f"{text!r} is no duration: a whole number and one of s, m, h, d, w, such as 15m")
+    return int(number) * _UNITS_S[unit]
+
+
+def _checked_duration(text: str) -> str:
+    duration_s(text)
+    return text
+
+
+Duration = Annotated[str, Field(json_schema_extra={"format": "duration"})]
+
+
+class Frozen(BaseModel):
+    """Immutable, and closed: an unknown key is an error."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid", validate_default=True)
+
+
+class Fees(Frozen):
+    """What the venue charges for a fill."""
+
+    maker_bps: Annotated[Decimal, Field(ge=0, le=10_000)] = Field(
+        default=Decimal(10), description="fee of a resting order's fill, in 1/10,000 of its value"
+    )
+    taker_bps: Annotated[Decimal, Field(ge=0, le=10_000)] = Field(
+        default=Decimal(10), description="fee of any other fill, in 1/10,000 of its value"
+    )
+    asset: str = Field(
+        default="quote", description="what fees are paid in: `quote`, `received`, or the name of an asset, such as BNB"
+    )
+
+
+class MarketKnobs(Frozen):
+    """How one symbol trades; each layer may set any of these."""
+
+    fees: Fees = Field(default=Fees(), description="maker and taker fee, and what they are paid in")
+    min_notional: NotNegative = Field(default=Decimal(10), description="smallest value of an order, in the quote")
+    tick_size: Positive = Field(default=Decimal("0.01"), description="order prices are multiples of it, in the quote")
+    step_size: Positive = Field(default=Decimal("0.00001"), description="quantities are multiples of it, in the base")
+    price_decimals: Annotated[int, Field(ge=0, le=12)] = Field(
+        default=8, description="decimals that data prices are kept with"
+    )
+    slippage_bps: Annotated[Decimal, Field(ge=0, lt=10_000)] = Field(
+        default=Decimal(2), description="how far a taker's price moves against it, in 1/10,000"
+    )
+    slippage_model: Literal["fixed_bps", "atr_scaled"] = Field(
+        default="fixed_bps", description="`atr_scaled`: slippage_bps x (ATR / price) x atr_slip_mult"
+    )
+    atr_slip_mult: NotNegative = Field(default=Decimal(500), description="multiplier of `atr_scaled`")
+    liquidity_fraction: Annotated[Decimal, Field(gt=0, le=1)] = Field(
+        default=Decimal("0.1"), description="share of a bar's volume that all orders together may take"
+    )
+    touch_fills: bool = Field(default=False, description="whether a resting limit fills on a touch of its price")
+    latency_ms: Count = Field(
+        default=0, description="an order takes part in bars that open at least so many milliseconds after it was made"
+    )
+    volume_unit: Literal["base", "quote"] = Field(default="base", description="what the data's volume counts")
+
+
+class AccountSettings(Frozen):
+    """Whose money it is."""
+
+    currency: str = Field(default="USD", description="equity, profit and loss are reported in it")
+    balances: dict[str, NotNegative] = Field(
+        default={"USDT": Decimal(10_000)}, description="opening balance of each asset, in whole units"
+    )
+    start_cash: dict[str, Positive] = Field(
+        default={
+            **dict.fromkeys(("USD", "USDT", "USDC", "BUSD", "FDUSD", "TUSD", "EUR"), Decimal(10_000)),
+            "BTC": Decimal(1),
+            "ETH": Decimal(20),
+        },
+        description="balance of a replay in a quote currency that `balances` does not hold, in whole units",
+    )
+    decimals: dict[str, Annotated[int, Field(ge=0, le=12)]] = Field(
+        default={}, description="decimals that an asset's balance is kept with, where not 8"
+    )
+
+
+class OracleSettings(Frozen):
+    """Prices that the market data does not give."""
+
+    overrides: dict[str, Positive] = Field(
+        default=dict.fromkeys(("USDT", "USDC", "BUSD", "FDUSD", "TUSD"), Decimal(1)),
+        description="fixed value of one unit of an asset, in USD",
+    )
+
+
+FEATURES = ("rsi", "atr", "vwap", "zscore", "volatility")
+
+
+class FeatureSettings(Frozen):
+    """Windows, in bars, and which features are always computed."""
+
+    rsi: Annotated[int, Field(ge=2, le=1000)] = Field(default=14, description="bars of the relative strength index")
+    atr: Annotated[int, Field(ge=1, le=1000)] = Field(default=14, description="bars of the average true range")
+    zscore: Annotated[int, Field(ge=2, le=10_000)] = Field(default=50, description="bars of the z-score's deviation")
+    volatility: Annotated[int, Field(ge=2, le=10_000)] = Field(default=30, description="returns of realized volatility")
+    always: list[Literal["rsi", "atr", "vwap", "zscore", "volatility"]] = Field(
+        default=[], description="features to compute even if no strategy reads them"
+    )
+
+
+class StrategyBase(Frozen):
+    """What every strategy has."""
+
+    name: str = Field(pattern=r"^[a-z][a-z0-9_]{0,31}$", description="its name in logs, tables and metrics")
+    symbols: list[str] = Field(default=["*"], description="patterns of the symbols that it trades")
+
+
+class MeanReversion(StrategyBase):
+    """Buys far below the session's VWAP and leaves near it."""
+
+    kind: Literal["mean_reversion"]
+    enter: Annotated[float, Field(lt=0, ge=-100)] = Field(default=-1.6, description="long at this z-score or below")
+    leave: Annotated[float, Field(ge=-100, le=100)] = Field(default=-0.3, description="flat at this z-score or above")
+
+    @model_validator(mode="after")
+    def _ordered(self) -> "MeanReversion":
+        if self.leave <= self.enter:
+            raise ValueError(f"leave ({self.leave}) must be above enter ({self.enter})")
+        return self
+
+
+class SmaCross(StrategyBase):
+    """Long while the fast simple moving average is above the slow one."""
+
+    kind: Literal["sma_cross"]
+    fast: Annotated[int, Field(ge=1, le=10_000)] = Field(default=20, description="bars of the fast average")
+    slow: Annotated[int, Field(ge=2, le=10_000)] = Field(default=50, description="bars of the slow average")
+
+    @model_validator(mode="after")
+    def _ordered(self) -> "SmaCross":
+        if self.slow <= self.fast:
+            raise ValueError(f"slow ({self.slow}) must be above fast ({self.fast})")
+        return self
+
+
+Strategy = Annotated[MeanReversion | SmaCross, Field(discriminator="kind")]
+
+
+class RiskSettings(Frozen):
+    """What the gate allows. A cap of 0 is off."""
+
+    sizing: Literal["atr", "fixed_quote", "fixed_fraction"] = Field(default="atr", description="how entries are sized")
+    risk_frac: Annotated[Decimal, Field(gt=0, le=1)] = Field(
+        default=Decimal("0.01"), description="`atr`: share of equity that is lost when the stop is hit"
+    )
+    atr_stop_mult: Positive = Field(default=Decimal(2), description="distance of the protective stop, in ATRs")
+    attach_stop: bool = Field(default=True, description="whether entries by signal carry a protective stop")
+    take_profit_atr_mult: NotNegative = Field(
+        default=Decimal(0), description="distance of the take-profit, in ATRs; 0: none"
+    )
+    fixed_quote: Positive = Field(default=Decimal(100), description="`fixed_quote`: value of an entry, in the quote")
+    fixed_fraction: Annotated[Decimal, Field(gt=0, le=1)] = Field(
+        default=Decimal("0.1"), description="`fixed_fraction`: share of equity of an entry"
+    )
+    max_position_value_per_symbol: NotNegative = Field(
+        default=Decimal("0.25"), description="value held in one symbol, as a share of equity"
+    )
+    max_gross_exposure: NotNegative = Field(default=Decimal(1), description="value of all positions, as a share of equity")
+    max_open_positions: Count = Field(default=20, description="positions (strategy and symbol) at a time")
+    max_open_orders: Count = Field(default=50, description="working entries at a time")
+    price_collar: NotNegative = Field(
+        default=Decimal("0.2"), description="largest |price / last close - 1| of a limit or stop price"
+    )
+    max_orders_per_minute: Annotated[int, Field(ge=0, le=100_000)] = Field(
+        default=60, description="orders that pass the gate in 60 s of event time, exits not counted"
+    )
+    cooldown_bars: Count = Field(default=5, description="bars without entry after a strategy's stop in a symbol")
+    stale_after_bars: Count = Field(default=3, description="bars after which a symbol's last close is too old to trade on")
+    entry_timeout_bars: Count = Field(default=10, description="bars after which an unfilled entry is given up")
+    funds_margin: NotNegative = Field(
+        default=Decimal("0.01"), description="what a buy locks beyond its value at the last close, as a share"
+    )
+    daily_loss_cap: Share = Field(default=Decimal("0.05"), description="loss of the UTC day that trips the kill switch")
+    max_drawdown: Share = Field(default=Decimal("0.2"), description="drawdown from the peak that trips the kill switch")
+    flatten_on_trip: bool = Field(default=False, description="whether a trip of the kill switch sells all positions")
+
+
+class LedgerSettings(Frozen):
+    """How often the ledger speaks when nothing happens."""
+
+    every: Duration = Field(default="1h", description="event time between two rows")
+
+    _every = field_validator("every")(_checked_duration)
+
+
+class CapacitySettings(Frozen):
+    """Sizes that are fixed for a run."""
+
+    open_orders: Annotated[int, Field(ge=1, le=100_000)] = Field(
+        default=256, description="open orders, protective ones included; strategies' exits have room of their own"
+    )
+
+
+class Settings(Frozen):
+    """`config/config.yaml`."""
+
+    exchange: str = Field(default="binance", description="venue whose rules apply; with `environment` it picks the profile")
+    environment: str = Field(default="spot-testnet", description="which of the venue's worlds")
+    timeframe: Duration = Field(default="1m", description="length of a bar in demo and live")
+    symbols: list[str] = Field(default=["BTC/USDT", "ETH/USDT"], description="what demo and live trade: BASE/QUOTE")
+    realism: Literal["optimistic", "realistic", "pessimistic"] = Field(
+        default="realistic", description="which assumptions about fills the profile starts from"
+    )
+    account: AccountSettings = Field(default=AccountSettings(), description="currency and opening balances")
+    oracle: OracleSettings = Field(default=OracleSettings(), description="prices that the data does not give")
+    features: FeatureSettings = Field(default=FeatureSettings(), description="windows of the features")
+    strategies: list[Strategy] = Field(
+        default=[
+            MeanReversion(name="mean_reversion", kind="mean_reversion"),
+            SmaCross(name="sma_cross", kind="sma_cross"),
+        ],
+        description="strategies, in the order in which they act within a symbol",
+    )
+    risk: RiskSettings = Field(default=RiskSettings(), description="what the gate allows")
+    execution: dict[str, Any] = Field(
+        default={}, description="keys of a profile (fees, filters, slippage, `symbols`) to set for your account"
+    )
+    ledger: LedgerSettings = Field(default=LedgerSettings(), description="cadence of the ledger")
+    capacities: CapacitySettings = Field(default=CapacitySettings(), description="sizes that are fixed for a run")
+
+    _timeframe = field_validator("timeframe")(_checked_duration)
+
+    @field_validator("strategies")
+    @classmethod
+    def _names_differ(cls, strategies: list[StrategyBase]) -> list[StrategyBase]:
+        names = [strategy.name for strategy in strategies]
+        twice = next((name for name in names if names.count(name) > 1), None)
+        if twice is not None:
+            raise ValueError(f"two strategies are named {twice}")
+        return strategies
+
+
+class Match(Frozen):
+    """What a profile is for."""
+
+    exchange: str = Field(description="name of the venue")
+    environment: list[str] = Field(description="the venue's worlds that it covers")
+
+
+class Profile(Frozen):
+    """A file of `config/exchanges/`, apart from its market knobs."""
+
+    match: Match = Field(description="when the profile applies")
+    market: Literal["crypto", "stocks"] = Field(description="label of equity and kill switch; 365 or 252 days a year")
+    knobs: dict[str, Any] = Field(default={}, description="keys of the market that hold for every symbol")
+    symbols: dict[str, dict[str, Any]] = Field(default={}, description="keys for symbols by pattern")
+
+
+REALISM: dict[str, dict[str, Any]] = {
+    "optimistic": {"touch_fills": True, "liquidity_fraction": "1", "slippage_bps": "0", "latency_ms": 0},
+    "realistic": {"touch_fills": False, "liquidity_fraction": "0.1", "slippage_bps": "2", "latency_ms": 0},
+    "pessimistic": {
+        "touch_fills": False,
+        "liquidity_fraction": "0.02",
+        "slippage_bps": "10",
+        "latency_ms": 500,
+        "slippage_model": "atr_scaled",
+    },
+}
+"""The assumptions behind each name of `realism`. A profile or the user's configuration may still override them."""
