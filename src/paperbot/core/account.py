@@ -63,9 +63,9 @@ def open_books(w, bar):
 
 @kernel
 def close_day(w):
-    """Write the old day's row when the first bar of a new day arrives, unless the last slice wrote one."""
+    """Write the row of the last slice, unless it has one: when the first bar of a new day arrives, and at the end."""
     account = w.account
-    if account["last_row_ts"] != account["clock_ts"]:
+    if account["slices"] > 0 and account["last_row_ts"] != account["clock_ts"]:
         write_row(w, account["clock_ts"], 0)
 
 

@@ -31,6 +31,8 @@ def step(w, events, index):
         trip(w, events.controls[index]["ts"], events.controls[index]["reason"], 0)
     elif kind == t.EventKind.RESUME:
         resume(w, events.controls[index]["ts"])
+    elif kind == t.EventKind.END:
+        close_day(w)
     else:
         stop_run(w, t.Fault.BAD_EVENT, t.NOBODY, t.NOBODY)
 

@@ -20,7 +20,8 @@ NOBODY = np.int64(-1)
 
 
 class EventKind(IntEnum):
-    """What may change money. Each kind has a view of the same 64 bytes."""
+    """What may change money. Each kind has a view of the same 64 bytes. END only asks for the closing ledger row: it is
+    never journaled, and what it writes is outside the digest."""
 
     BAR = 1
     SIGNAL = 2
@@ -28,6 +29,7 @@ class EventKind(IntEnum):
     CANCEL = 4
     HALT = 5
     RESUME = 6
+    END = 7
 
 
 class BarFlag(IntEnum):

@@ -1,0 +1,71 @@
+"""The digest: a fingerprint of everything that a run decided and of the money it ended with."""
+
+import hashlib
+import json
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from paperbot.core import types as t
+from paperbot.engine.machine import State
+from paperbot.engine.params import Plan
+
+Records = NDArray[np.void]
+
+_ORDER_FIELDS = (
+    *("id", "parent", "created_ts", "expires_ts", "quantity", "filled", "limit_price", "stop_price", "locked"),
+    *("stop_distance", "target_distance", "symbol", "strategy", "flags", "side", "order_type", "time_in_force", "role"),
+)
+_ACCOUNT_FIELDS = ("equity", "start_equity", "day_reference", "peak", "max_drawdown_ppb", "realized", "fees", "halted")
+
+
+class Digest:
+    """A chain of SHA-256 with one link for each output record, so that it does not depend on how a run is cut.
+
+    The first link holds the symbol table and the opening balances; `final` adds the money part of the state without
+    ending the chain. Not in it: parameters, versions, paths, wall times, chunk sizes.
+    """
+
+    def __init__(self, plan: Plan, link: bytes | None = None) -> None:
+        opening = {
+            name: int(amount) for name, amount in zip(plan.assets, plan.params.opening, strict=True) if int(amount) != 0
+        }
+        self._plan = plan
+        self.link = link or _hash(b"", {"symbols": plan.symbols, "opening": opening})
+
+    def add(self, records: Records) -> None:
+        """Chain output records in order."""
+        view = memoryview(np.ascontiguousarray(records)).cast("B")
+        link = self.link
+        for at in range(0, len(view), t.OUTPUT_BYTES):
+            link = hashlib.sha256(link + view[at : at + t.OUTPUT_BYTES]).digest()
+        self.link = link
+
+    def final(self, state: State) -> str:
+        """The digest in hexadecimal, as if the run ended here."""
+        return _hash(self.link, money_of(self._plan, state)).hex()
+
+
+def money_of(plan: Plan, state: State) -> dict[str, Any]:
+    """Balances, positions, open orders, halt and day figures, by name, without what is zero."""
+    assets = {
+        name: {field: int(row[field]) for field in t.ASSET.names or ()}
+        for name, row in zip(plan.assets, state.assets, strict=True)
+        if any(row.tolist())
+    }
+    positions = {}
+    for index, row in enumerate(state.positions):
+        if any(row.tolist()):
+            strategy, symbol = divmod(index, len(plan.symbols))
+            key = f"{plan.strategies[strategy]} {plan.symbols[symbol]}"
+            positions[key] = {field: int(row[field]) for field in t.POSITION.names or ()}
+    orders = [{field: int(row[field]) for field in _ORDER_FIELDS} for row in state.orders if row["id"] > 0]
+    orders.sort(key=lambda order: order["id"])
+    account = {field: int(state.account[0][field]) for field in _ACCOUNT_FIELDS}
+    return {"account": account, "assets": assets, "positions": positions, "orders": orders}
+
+
+def _hash(link: bytes, content: dict[str, Any]) -> bytes:
+    text = json.dumps(content, sort_keys=True, separators=(",", ":"))
+    return hashlib.sha256(link + text.encode()).digest()

@@ -1,0 +1,344 @@
+"""From the configuration to the core's numbers: names become ids, decimals become integers, windows become slots.
+
+This is the only place where a configured value is converted. Everything is exact, or refused.
+"""
+
+import decimal
+import math
+from collections import deque
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from decimal import Decimal
+
+import numpy as np
+from numpy.typing import NDArray
+
+from paperbot.config import Configuration, matching
+from paperbot.core import types as t
+from paperbot.engine.machine import Params, Records
+from paperbot.errors import ConfigError
+from paperbot.settings import MarketKnobs, MeanReversion, RiskSettings, SmaCross, duration_s
+
+NS = 1_000_000_000
+DEFAULT_DECIMALS = 8
+OVERRIDE_CURRENCY = "USD"
+_WILDER_WARMUP = 10
+_CONTEXT = decimal.Context(prec=60)
+
+
+@dataclass(frozen=True)
+class Plan:
+    """A run's names by id, and the core's parameters that go with them."""
+
+    symbols: tuple[str, ...]
+    assets: tuple[str, ...]
+    strategies: tuple[str, ...]
+    currency: str
+    asset_decimals: tuple[int, ...]
+    price_decimals: tuple[int, ...]
+    timeframes_ns: tuple[int, ...]
+    warmup_bars: int
+    params: Params
+
+
+def split_symbol(symbol: str) -> tuple[str, str]:
+    """(base, quote) of `BASE/QUOTE`. Raises ConfigError for any other form."""
+    base, slash, quote = symbol.partition("/")
+    if not slash or not base.isalnum() or not quote.isalnum() or symbol != symbol.upper():
+        raise ConfigError(f"{symbol} is no symbol: expected BASE/QUOTE in capitals, such as BTC/USDT")
+    return base, quote
+
+
+def whole(value: Decimal, decimals: int, what: str) -> int:
+    """The value in units of 10^-decimals. Raises ConfigError when it is finer than that, or too large for the core."""
+    scaled = _CONTEXT.multiply(value, Decimal(10) ** decimals)
+    if scaled != scaled.to_integral_value():
+        raise ConfigError(f"{what} = {value} is finer than the {decimals} decimals that are kept")
+    if abs(scaled) >= 1 << 60:
+        raise ConfigError(f"{what} = {value} is too large at {decimals} decimals")
+    return int(scaled)
+
+
+def per_billion(share: Decimal) -> int:
+    """A share in parts per 10^9, rounded half to even."""
+    return int((share * 1_000_000_000).to_integral_value(rounding=decimal.ROUND_HALF_EVEN))
+
+
+class FeatureTable:
+    """The features in use, each once; a slot is an index into it."""
+
+    def __init__(self) -> None:
+        self.rows: list[tuple[int, int, int, int, int]] = []
+        self.ring_size = 0
+
+    def slot(self, kind: t.FeatureKind, window: int = 1) -> int:
+        """The slot of a feature, added (with what it reads) when it is not there yet."""
+        for index, row in enumerate(self.rows):
+            if row[:2] == (kind, window):
+                return index
+        source = self.slot(t.FeatureKind.VWAP) if kind == t.FeatureKind.ZSCORE else -1
+        has_ring = kind in {t.FeatureKind.SMA, t.FeatureKind.ZSCORE, t.FeatureKind.VOLATILITY}
+        needs_one_more = kind in {t.FeatureKind.RSI, t.FeatureKind.ATR, t.FeatureKind.VOLATILITY}
+        self.rows.append((int(kind), window, self.ring_size, source, window + 1 if needs_one_more else window))
+        self.ring_size += window if has_ring else 0
+        return len(self.rows) - 1
+
+    def array(self) -> Records:
+        """FEATURE_PARAMS."""
+        return np.array(self.rows, dtype=t.FEATURE_PARAMS)
+
+    def warmup_bars(self, timeframe_ns: int) -> int:
+        """Bars until every value is what a longer history would give, or as near as Wilder's smoothing gets."""
+        bars = 0
+        for kind, window, _, _, needs in self.rows:
+            bars = max(bars, needs)
+            if kind in {t.FeatureKind.RSI, t.FeatureKind.ATR, t.FeatureKind.EMA}:
+                bars = max(bars, _WILDER_WARMUP * window)
+            if kind == t.FeatureKind.VWAP:
+                bars = max(bars, -(-int(t.DAY_NS) // timeframe_ns))
+        return bars
+
+
+def make_plan(
+    configuration: Configuration, timeframes_ns: Mapping[str, int], strategies: Iterable[str] | None = None
+) -> Plan:
+    """The plan of a run over these symbols (canonical name → timeframe), with all or some of the strategies.
+
+    Raises ConfigError for what does not fit together.
+    """
+    settings = configuration.settings
+    symbols = tuple(sorted(timeframes_ns))
+    knobs = {symbol: configuration.knobs(symbol)[0] for symbol in symbols}
+    assets = _asset_names(configuration, symbols, knobs)
+    decimals = {asset: settings.account.decimals.get(asset, DEFAULT_DECIMALS) for asset in assets}
+    chosen = _choose(settings.strategies, strategies)
+    table = FeatureTable()
+    atr_slot = table.slot(t.FeatureKind.ATR, settings.features.atr) if _needs_atr(settings.risk, knobs.values()) else -1
+    for name in settings.features.always:
+        _add_feature(table, name, configuration)
+    strategy_rows = _strategy_rows(chosen, table, configuration)
+    shortest = min(timeframes_ns.values())
+    risk = _risk(configuration, assets, len(symbols), len(chosen))
+    risk["n_features"], risk["ring_size"], risk["atr_feature"] = len(table.rows), table.ring_size, atr_slot
+    params = Params(
+        risk=risk,
+        symbols=_symbols(configuration, symbols, knobs, assets, decimals, timeframes_ns),
+        assets=_oracle(configuration, symbols, assets, decimals),
+        strategies=strategy_rows,
+        features=table.array(),
+        enabled=np.array([bool(matching(s, one.symbols)) for one in chosen for s in symbols], dtype=np.int64),
+        opening=_opening(settings.account.balances, assets, decimals),
+    )
+    return Plan(
+        symbols=symbols,
+        assets=assets,
+        strategies=tuple(one.name for one in chosen),
+        currency=settings.account.currency,
+        asset_decimals=tuple(decimals[asset] for asset in assets),
+        price_decimals=tuple(knobs[symbol].price_decimals for symbol in symbols),
+        timeframes_ns=tuple(timeframes_ns[symbol] for symbol in symbols),
+        warmup_bars=table.warmup_bars(shortest),
+        params=params,
+    )
+
+
+def _asset_names(
+    configuration: Configuration, symbols: Iterable[str], knobs: Mapping[str, MarketKnobs]
+) -> tuple[str, ...]:
+    settings = configuration.settings
+    names = {settings.account.currency, *settings.account.balances}
+    for symbol in symbols:
+        names.update(split_symbol(symbol))
+        if knobs[symbol].fees.asset not in {"quote", "received"}:
+            names.add(knobs[symbol].fees.asset)
+    # What is only needed to find prices comes last, so that a further override does not renumber what is traded.
+    return (*sorted(names), *sorted({OVERRIDE_CURRENCY, *settings.oracle.overrides} - names))
+
+
+def _choose(
+    known: list[MeanReversion | SmaCross], names: Iterable[str] | None
+) -> tuple[MeanReversion | SmaCross, ...]:
+    if names is None:
+        return tuple(known)
+    wanted = list(names)
+    for name in wanted:
+        if all(strategy.name != name for strategy in known):
+            listed = ", ".join(strategy.name for strategy in known)
+            raise ConfigError(f"there is no strategy {name}; the configuration has: {listed}")
+    return tuple(strategy for strategy in known if strategy.name in wanted)
+
+
+def _needs_atr(risk: RiskSettings, knobs: Iterable[MarketKnobs]) -> bool:
+    wants_distance = risk.attach_stop or risk.take_profit_atr_mult > 0
+    return risk.sizing == "atr" or wants_distance or any(one.slippage_model == "atr_scaled" for one in knobs)
+
+
+def _add_feature(table: FeatureTable, name: str, configuration: Configuration) -> int:
+    windows = configuration.settings.features
+    if name == "rsi":
+        return table.slot(t.FeatureKind.RSI, windows.rsi)
+    if name == "atr":
+        return table.slot(t.FeatureKind.ATR, windows.atr)
+    if name == "vwap":
+        return table.slot(t.FeatureKind.VWAP)
+    if name == "zscore":
+        return table.slot(t.FeatureKind.ZSCORE, windows.zscore)
+    return table.slot(t.FeatureKind.VOLATILITY, windows.volatility)
+
+
+def _strategy_rows(
+    chosen: Iterable[MeanReversion | SmaCross], table: FeatureTable, configuration: Configuration
+) -> Records:
+    strategies = tuple(chosen)
+    rows = np.zeros(len(strategies), dtype=t.STRATEGY_PARAMS)
+    rows["feature"] = t.NOBODY
+    for row, strategy in zip(rows, strategies, strict=True):
+        if isinstance(strategy, MeanReversion):
+            row["kind"] = t.StrategyKind.MEAN_REVERSION
+            row["feature"][:1] = _add_feature(table, "zscore", configuration)
+            row["value"][:2] = strategy.enter, strategy.leave
+        else:
+            row["kind"] = t.StrategyKind.SMA_CROSS
+            row["feature"][0] = table.slot(t.FeatureKind.SMA, strategy.fast)
+            row["feature"][1] = table.slot(t.FeatureKind.SMA, strategy.slow)
+    return rows
+
+
+def _risk(configuration: Configuration, assets: tuple[str, ...], n_symbols: int, n_strategies: int) -> Records:
+    settings = configuration.settings
+    given = settings.risk
+    risk = np.zeros(1, dtype=t.RISK_PARAMS)
+    row = risk[0]
+    row["sizing"] = t.Sizing[given.sizing.upper()]
+    row["risk_ppb"] = per_billion(given.risk_frac)
+    row["atr_stop_ppb"] = per_billion(given.atr_stop_mult)
+    row["atr_target_ppb"] = per_billion(given.take_profit_atr_mult)
+    row["attach_stop"] = given.attach_stop
+    row["fraction_ppb"] = per_billion(given.fixed_fraction)
+    row["max_position_ppb"] = per_billion(given.max_position_value_per_symbol)
+    row["gross_ppb"] = per_billion(given.max_gross_exposure)
+    row["max_open_positions"] = given.max_open_positions
+    row["max_open_orders"] = given.max_open_orders
+    row["collar_ppb"] = per_billion(given.price_collar)
+    row["rate_orders"] = given.max_orders_per_minute
+    row["rate_window_ns"] = 60 * NS
+    row["cooldown_bars"] = given.cooldown_bars
+    row["entry_timeout_bars"] = given.entry_timeout_bars
+    row["daily_loss_ppb"] = per_billion(given.daily_loss_cap)
+    row["max_drawdown_ppb"] = per_billion(given.max_drawdown)
+    row["flatten_on_trip"] = given.flatten_on_trip
+    row["funds_margin_ppb"] = per_billion(given.funds_margin)
+    row["ledger_every_ns"] = duration_s(settings.ledger.every) * NS
+    row["account_asset"] = assets.index(settings.account.currency)
+    row["order_capacity"] = settings.capacities.open_orders
+    row["n_symbols"] = n_symbols
+    row["n_strategies"] = n_strategies
+    return risk
+
+
+def _symbols(  # noqa: PLR0913
+    configuration: Configuration,
+    symbols: tuple[str, ...],
+    knobs: Mapping[str, MarketKnobs],
+    assets: tuple[str, ...],
+    decimals: Mapping[str, int],
+    timeframes_ns: Mapping[str, int],
+) -> Records:
+    rows = np.zeros(len(symbols), dtype=t.SYMBOL_PARAMS)
+    risk = configuration.settings.risk
+    for row, symbol in zip(rows, symbols, strict=True):
+        given = knobs[symbol]
+        base, quote = split_symbol(symbol)
+        exponent = decimals[base] + given.price_decimals - decimals[quote]
+        if not 0 <= exponent <= 18:  # noqa: PLR2004
+            raise ConfigError(f"{symbol}: price_decimals = {given.price_decimals} does not fit the assets' decimals")
+        row["base"], row["quote"] = assets.index(base), assets.index(quote)
+        row["scale"] = 10**exponent
+        row["tick"] = whole(given.tick_size, given.price_decimals, f"{symbol}: tick_size")
+        row["step"] = whole(given.step_size, decimals[base], f"{symbol}: step_size")
+        row["min_notional"] = whole(given.min_notional, decimals[quote], f"{symbol}: min_notional")
+        row["fixed_quote"] = whole(risk.fixed_quote, decimals[quote], "risk.fixed_quote")
+        row["timeframe_ns"] = timeframes_ns[symbol]
+        row["stale_ns"] = risk.stale_after_bars * timeframes_ns[symbol]
+        row["latency_ns"] = given.latency_ms * 1_000_000
+        row["maker_ppb"] = per_billion(given.fees.maker_bps / 10_000)
+        row["taker_ppb"] = per_billion(given.fees.taker_bps / 10_000)
+        row["slippage_ppb"] = per_billion(given.slippage_bps / 10_000)
+        row["atr_slippage_ppb"] = per_billion(given.slippage_bps / 10_000 * given.atr_slip_mult)
+        row["liquidity_ppb"] = per_billion(given.liquidity_fraction)
+        row["price_unit"] = 10.0**given.price_decimals
+        row["base_unit"], row["quote_unit"] = 10.0 ** decimals[base], 10.0 ** decimals[quote]
+        special = {"quote": int(t.FeeAsset.QUOTE), "received": int(t.FeeAsset.RECEIVED)}
+        row["fee_asset"] = special[given.fees.asset] if given.fees.asset in special else assets.index(given.fees.asset)
+        row["volume_in_quote"] = given.volume_unit == "quote"
+        row["slippage_model"] = t.SlippageModel[given.slippage_model.upper()]
+        row["touch_fills"] = given.touch_fills
+    return rows
+
+
+def _opening(
+    balances: Mapping[str, Decimal], assets: tuple[str, ...], decimals: Mapping[str, int]
+) -> NDArray[np.int64]:
+    opening = np.zeros(len(assets), dtype=np.int64)
+    for asset, amount in balances.items():
+        opening[assets.index(asset)] = whole(amount, decimals[asset], f"account.balances.{asset}")
+    return opening
+
+
+def _oracle(
+    configuration: Configuration,
+    symbols: tuple[str, ...],
+    assets: tuple[str, ...],
+    decimals: Mapping[str, int],
+) -> Records:
+    """Each asset's first step towards the account currency: overrides first, then symbols breadth first, by id."""
+    settings = configuration.settings
+    rows = np.zeros(len(assets), dtype=t.ASSET_PARAMS)
+    account = assets.index(settings.account.currency)
+    rows[account]["via"] = t.RateVia.ACCOUNT
+    usd = assets.index(OVERRIDE_CURRENCY)
+    overrides = {assets.index(asset): rate for asset, rate in settings.oracle.overrides.items() if asset != "USD"}
+    pairs = [(index, *(assets.index(asset) for asset in split_symbol(name))) for index, name in enumerate(symbols)]
+    queue: deque[int] = deque()
+    seen: set[int] = set()
+
+    def reach(asset: int) -> None:
+        """Add an asset that has a price now, and at once what overrides price through it."""
+        seen.add(asset)
+        queue.append(asset)
+        linked = sorted(overrides) if asset == usd else ([usd] if asset in overrides else [])
+        for other in linked:
+            if other not in seen:
+                rate = overrides[other if asset == usd else asset]
+                there, here = decimals[assets[other]], decimals[assets[asset]]
+                num, den = _override(rate, there, here, inverse=asset != usd)
+                _link(rows[other], t.RateVia.OVERRIDE, -1, asset, num, den)
+                reach(other)
+
+    reach(account)
+    while queue:
+        node = queue.popleft()
+        for index, base, quote in pairs:
+            other = quote if node == base else base
+            if node in (base, quote) and other not in seen:
+                _link(rows[other], t.RateVia.INVERSE if node == base else t.RateVia.SYMBOL, index, node)
+                reach(other)
+    return rows
+
+
+def _link(row: np.void, via: t.RateVia, symbol: int, towards: int, num: int = 0, den: int = 0) -> None:
+    row["via"], row["symbol"], row["next"], row["rate_num"], row["rate_den"] = via, symbol, towards, num, den
+
+
+def _override(rate: Decimal, from_decimals: int, to_decimals: int, *, inverse: bool) -> tuple[int, int]:
+    """(numerator, denominator) from the asset's minor unit to the next one's."""
+    numerator, denominator = rate.as_integer_ratio()
+    if inverse:
+        numerator, denominator = denominator, numerator
+    numerator *= 10**to_decimals
+    denominator *= 10**from_decimals
+    common = math.gcd(numerator, denominator)
+    numerator, denominator = numerator // common, denominator // common
+    if max(numerator, denominator) >= 1 << 62:
+        raise ConfigError(f"oracle.overrides: {rate} has too many digits")
+    return numerator, denominator

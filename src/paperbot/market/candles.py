@@ -1,0 +1,104 @@
+"""The border that every bar crosses: what contradicts itself is refused, what is odd passes as it is."""
+
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from paperbot.core import types as t
+from paperbot.errors import DataError
+
+Floats = NDArray[np.float64]
+Records = NDArray[np.void]
+
+_LARGEST_PRICE = float(1 << 60)
+
+
+@dataclass(frozen=True)
+class Columns:
+    """Bars as they were read: open times in ns UTC, prices in the quote, volume as the source counts it."""
+
+    open_ts: NDArray[np.int64]
+    open: Floats
+    high: Floats
+    low: Floats
+    close: Floats
+    volume: Floats
+
+    def __len__(self) -> int:
+        """Number of bars."""
+        return len(self.open_ts)
+
+
+@dataclass
+class Checker:
+    """Turns columns into bar events, row by row consistent, over all batches of one source.
+
+    `source` is named in errors; rows count from 1 over all batches.
+    """
+
+    source: str
+    symbol_id: int
+    timeframe_ns: int
+    price_decimals: int
+    rows: int = 0
+    last_open_ts: int = -1
+
+    def events(self, columns: Columns) -> Records:
+        """BAR_EVENTs of a batch, without flags. Raises DataError that names row and value."""
+        self._check(columns)
+        events = np.zeros(len(columns), dtype=t.BAR_EVENT)
+        events["kind"] = t.EventKind.BAR
+        events["symbol"] = self.symbol_id
+        events["open_ts"] = columns.open_ts
+        events["close_ts"] = columns.open_ts + self.timeframe_ns
+        for name in ("open", "high", "low", "close"):
+            events[name] = np.rint(getattr(columns, name) * 10.0**self.price_decimals)
+            self._refuse(events[name] <= 0, columns, name, f"becomes 0 at {self.price_decimals} price_decimals")
+        events["volume"] = columns.volume
+        self.rows += len(columns)
+        if len(columns):
+            self.last_open_ts = int(columns.open_ts[-1])
+        return events
+
+    def _check(self, columns: Columns) -> None:
+        for name in ("open", "high", "low", "close", "volume"):
+            self._refuse(~np.isfinite(getattr(columns, name)), columns, name, "is not a finite number")
+        for name in ("open", "high", "low", "close"):
+            values = getattr(columns, name)
+            self._refuse(values <= 0, columns, name, "must be above 0")
+            too_large = values * 10.0**self.price_decimals >= _LARGEST_PRICE
+            self._refuse(too_large, columns, name, f"is too large at {self.price_decimals} price_decimals")
+        self._refuse(columns.volume < 0, columns, "volume", "must not be negative")
+        self._refuse(columns.high < columns.low, columns, "high", "is below the low")
+        for name in ("open", "close"):
+            values = getattr(columns, name)
+            self._refuse((values > columns.high) | (values < columns.low), columns, name, "is outside of low to high")
+        before = np.concatenate(([self.last_open_ts], columns.open_ts[:-1])).astype(np.int64)[: len(columns)]
+        self._refuse(columns.open_ts == before, columns, "open_ts", "is a duplicate of the row before")
+        self._refuse(columns.open_ts < before, columns, "open_ts", "goes back in time")
+
+    def _refuse(self, wrong: NDArray[np.bool_], columns: Columns, name: str, why: str) -> None:
+        if wrong.any():
+            at = int(np.argmax(wrong))
+            value = getattr(columns, name)[at]
+            shown = format_ts(int(value)) if name == "open_ts" else repr(float(value))
+            when = "" if name == "open_ts" else f" ({format_ts(int(columns.open_ts[at]))})"
+            raise DataError(f"{self.source}: row {self.rows + at + 1}{when}: {name} = {shown} {why}")
+
+
+def format_ts(ts: int) -> str:
+    """Nanoseconds as ISO 8601 in UTC, with only as many digits as it has."""
+    text = np.datetime_as_string(np.datetime64(ts, "ns"), unit="ns")
+    seconds, _, fraction = text.partition(".")
+    fraction = fraction.rstrip("0")
+    return f"{seconds}.{fraction}Z" if fraction else f"{seconds}Z"
+
+
+def commonest_step_ns(open_ts: NDArray[np.int64]) -> int:
+    """The commonest difference of the first 1,000 open times (the smallest of several); 0 with fewer than two."""
+    steps = np.diff(open_ts[:1000])
+    if len(steps) == 0:
+        return 0
+    values, counts = np.unique(steps, return_counts=True)
+    return int(values[np.argmax(counts)])
