@@ -11,7 +11,7 @@ import copy
 import math
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, NoReturn
 
 from paperbot.core import types as t
 from paperbot.core.types import Code, EventKind, OutputKind, Role, Side, Target, TimeInForce
@@ -286,7 +286,7 @@ class Tape:
         if expected != actual:
             self.fail(f"record {self.at} {kind}.{name}: expected {expected}, actual {actual}\n  expected {fields}")
 
-    def fail(self, what: str) -> Any:
+    def fail(self, what: str) -> NoReturn:
         before = []
         for index in range(max(0, self.at - 4), min(self.at + 1, self.count)):
             known = self.kind(index) in DTYPES
@@ -506,6 +506,8 @@ class Twin:
             actual = self.tape.peek()
             if actual is None or actual.kind not in CARRIES_ATR or actual.symbol != symbol:
                 return market.last_atr
+            if actual.code == Code.UNKNOWN_SYMBOL:
+                return actual.atr
             market.atr = market.last_atr = actual.atr
         return market.atr
 

@@ -36,13 +36,9 @@ os.environ["NUMBA_CACHE_DIR"] = str(CACHE_FOLDER)
 
 import numba  # noqa: E402  (the cache folder must be set before Numba is imported)
 import numpy as np  # noqa: E402
-from numba import carray  # noqa: E402
-from numba.core import cgutils  # noqa: E402
-from numba.extending import intrinsic  # noqa: E402
 
 from paperbot.core.types import PPB  # noqa: E402
 
-__all__ = ["carray"]
 numba.config.CACHE_DIR = str(CACHE_FOLDER)  # For a process that had imported Numba before.
 assert numba.__version__.startswith(NUMBA_PIN + "."), f"the core is measured with numba {NUMBA_PIN}"
 
@@ -78,24 +74,6 @@ def kernel(function: F | None = None, *, inline: bool = False, python: bool = Fa
 def bridge(function: F) -> F:
     """Compile a function that Python calls with integer addresses only."""
     return numba.njit(cache=True, error_model="numpy")(function)  # type: ignore[no-any-return]
-
-
-if JIT:
-
-    @intrinsic
-    def pointer(typing_context, address):  # type: ignore[no-untyped-def] # noqa: ARG001
-        """The integer `address` as a void pointer, for `carray`."""
-        signature = numba.types.voidptr(numba.types.intp)
-
-        def generate(context, builder, signature, arguments):  # type: ignore[no-untyped-def] # noqa: ARG001
-            return builder.inttoptr(arguments[0], cgutils.voidptr_t)
-
-        return signature, generate
-else:
-
-    def pointer(address: int) -> int:
-        """Only compiled code can follow an address."""
-        return address
 
 
 @kernel(python=True)

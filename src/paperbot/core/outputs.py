@@ -1,9 +1,7 @@
 """The one stream of output records: the only way by which anything leaves the core."""
 
 from paperbot.core.numeric import kernel
-from paperbot.core.types import NOBODY, OUTPUT_BYTES
-
-_WORDS = OUTPUT_BYTES // 8
+from paperbot.core.types import NOBODY
 
 
 @kernel
@@ -11,8 +9,7 @@ def emit(w, kind, ts, symbol, strategy, code):
     """Append a record with its head filled in and the rest zero; returns its index. The loop has checked the room."""
     index = w.cursor[0]
     w.cursor[0] = index + 1
-    for word in range(index * _WORDS, (index + 1) * _WORDS):
-        w.out_words[word] = 0
+    w.out_head[index] = w.blank[0]
     account = w.account
     account["seq"] += 1
     head = w.out_head[index]

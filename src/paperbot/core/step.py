@@ -8,29 +8,30 @@ from paperbot.core.book import end, end_entries, end_exits
 from paperbot.core.execution import match_bar
 from paperbot.core.features import update_features
 from paperbot.core.ledger import stop_run
-from paperbot.core.numeric import bridge, carray, kernel, pointer, to_integer
+from paperbot.core.numeric import bridge, kernel, to_integer
 from paperbot.core.outputs import emit, emit_order
 from paperbot.core.risk import enter, is_flat, leave, new_draft, submit
 from paperbot.core.strategies import decide, strength
+from paperbot.core.world import world_at
 
 
 @kernel(inline=True)
-def step(w, events, index):
+def step(w, index):
     """Advance the state by one event."""
-    bar = events.bars[index]
+    bar = w.bars[index]
     kind = bar["kind"]
     if kind == t.EventKind.BAR:
         _on_bar(w, bar)
     elif kind == t.EventKind.SIGNAL:
-        _on_signal(w, events.signals[index])
+        _on_signal(w, w.signal_events[index])
     elif kind == t.EventKind.ORDER:
-        _on_order(w, events.orders[index])
+        _on_order(w, w.order_events[index])
     elif kind == t.EventKind.CANCEL:
-        _on_cancel(w, events.controls[index])
+        _on_cancel(w, w.control_events[index])
     elif kind == t.EventKind.HALT:
-        trip(w, events.controls[index]["ts"], events.controls[index]["reason"], 0)
+        trip(w, w.control_events[index]["ts"], w.control_events[index]["reason"], 0)
     elif kind == t.EventKind.RESUME:
-        resume(w, events.controls[index]["ts"])
+        resume(w, w.control_events[index]["ts"])
     elif kind == t.EventKind.END:
         close_day(w)
     else:
@@ -182,57 +183,19 @@ def _on_cancel(w, event):
 
 
 @kernel
-def run(w, events, count, room):
+def run(w, count, room):
     """Step through `count` events, stopping before one for which the output buffer might not have `room`, or after one
     that stopped the run. Returns how many were consumed; never stops inside an event."""
     for index in range(count):
         if len(w.out_head) - w.cursor[0] < room:
             return index
-        step(w, events, index)
+        step(w, index)
         if w.account["fault"] != t.Fault.NONE:
             return index
     return count
 
 
-# The table holds 20 addresses and then 20 lengths: World's fields up to `rate_ts`, the events, the cursor, the outputs.
 @bridge
 def advance(table, count, room):
-    """`run` on the arrays whose addresses and lengths stand in an int64 table at the address `table`."""
-    a = carray(pointer(table), (40,), np.int64)
-    n = a[20:]
-    events = t.Events(
-        carray(pointer(a[17]), (n[17],), t.BAR_EVENT),
-        carray(pointer(a[17]), (n[17],), t.ORDER_EVENT),
-        carray(pointer(a[17]), (n[17],), t.SIGNAL_EVENT),
-        carray(pointer(a[17]), (n[17],), t.CONTROL_EVENT),
-    )
-    w = t.World(
-        carray(pointer(a[0]), (1,), t.RISK_PARAMS)[0],
-        carray(pointer(a[1]), (n[1],), t.SYMBOL_PARAMS),
-        carray(pointer(a[2]), (n[2],), t.ASSET_PARAMS),
-        carray(pointer(a[3]), (n[3],), t.STRATEGY_PARAMS),
-        carray(pointer(a[4]), (n[4],), t.FEATURE_PARAMS),
-        carray(pointer(a[5]), (n[5],), np.int64),
-        carray(pointer(a[6]), (1,), t.ACCOUNT)[0],
-        carray(pointer(a[7]), (n[7],), t.ASSET),
-        carray(pointer(a[8]), (n[8],), t.SYMBOL),
-        carray(pointer(a[9]), (n[9],), t.POSITION),
-        carray(pointer(a[10]), (n[10],), t.ORDER),
-        carray(pointer(a[11]), (1,), t.ORDER)[0],
-        carray(pointer(a[12]), (n[12],), t.FEATURE),
-        carray(pointer(a[13]), (n[13],), np.float64),
-        carray(pointer(a[14]), (n[14],), np.float64),
-        carray(pointer(a[15]), (n[15],), np.int64),
-        carray(pointer(a[16]), (n[16],), np.int64),
-        carray(pointer(a[18]), (n[18],), np.int64),
-        carray(pointer(a[19]), (n[19] * 20,), np.int64),
-        carray(pointer(a[19]), (n[19],), t.OUT_HEAD),
-        carray(pointer(a[19]), (n[19],), t.OUT_SIGNAL),
-        carray(pointer(a[19]), (n[19],), t.OUT_ORDER),
-        carray(pointer(a[19]), (n[19],), t.OUT_FILL),
-        carray(pointer(a[19]), (n[19],), t.OUT_ORDER_END),
-        carray(pointer(a[19]), (n[19],), t.OUT_LEDGER),
-        carray(pointer(a[19]), (n[19],), t.OUT_HALT),
-        carray(pointer(a[19]), (n[19],), t.OUT_PATTERN),
-    )
-    return run(w, events, count, room)
+    """`run` on the world whose table of addresses and lengths (`world.SLOTS`) lies at the address `table`."""
+    return run(world_at(table), count, room)

@@ -9,7 +9,6 @@ the quote); money is int64 in the minor unit of its asset; `*_ppb` are parts per
 """
 
 from enum import IntEnum
-from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -468,48 +467,3 @@ OUT_PATTERN = _tagged(3, *_words("pattern", "direction", "close"))
 assert len({d.itemsize for d in (BAR_EVENT, ORDER_EVENT, SIGNAL_EVENT, CONTROL_EVENT)}) == 1
 assert len({d.itemsize for d in (OUT_HEAD, OUT_SIGNAL, OUT_ORDER, OUT_FILL, OUT_ORDER_END, OUT_LEDGER)}) == 1
 
-
-class Events(NamedTuple):
-    """The events of one call: views over the same memory, one for each kind."""
-
-    bars: Any
-    orders: Any
-    signals: Any
-    controls: Any
-
-
-class World(NamedTuple):
-    """All that a step sees beside its event: parameters, state and the output buffer.
-
-    `risk`, `account` and `draft` are records, the others one-dimensional arrays; `orders` has `order_capacity` slots
-    plus one for each position's exit. A position's index is strategy * n_symbols + symbol, a feature's
-    symbol * n_features + slot. The views of the outputs lie over the same memory, one for each kind.
-    """
-
-    risk: Any
-    symbol_params: Any
-    asset_params: Any
-    strategy_params: Any
-    feature_params: Any
-    enabled: Any
-    account: Any
-    assets: Any
-    symbols: Any
-    positions: Any
-    orders: Any
-    draft: Any
-    features: Any
-    rings: Any
-    scratch: Any
-    slice_symbols: Any
-    rate_ts: Any
-    cursor: Any
-    out_words: Any
-    out_head: Any
-    out_signal: Any
-    out_order: Any
-    out_fill: Any
-    out_end: Any
-    out_ledger: Any
-    out_halt: Any
-    out_pattern: Any

@@ -12,15 +12,11 @@ from numpy.typing import NDArray
 from paperbot.core import types as t
 from paperbot.core.numeric import JIT
 from paperbot.core.step import advance, run
+from paperbot.core.world import SLOTS, plain_world
 
 Records = NDArray[np.void]
 
-_EVENTS = (t.BAR_EVENT, t.ORDER_EVENT, t.SIGNAL_EVENT, t.CONTROL_EVENT)
-_OUTPUTS = (
-    *(t.OUT_HEAD, t.OUT_SIGNAL, t.OUT_ORDER, t.OUT_FILL),
-    *(t.OUT_ORDER_END, t.OUT_LEDGER, t.OUT_HALT, t.OUT_PATTERN),
-)
-
+_PLACES = {name: place for place, name in enumerate(SLOTS)}
 
 @dataclass(frozen=True)
 class Params:
@@ -120,14 +116,19 @@ class Machine:
         self.room = outputs_per_event(params)
         self._outputs = np.zeros(max(buffer_rows, self.room), dtype=t.OUT_HEAD)
         self._cursor = np.zeros(1, dtype=np.int64)
-        self._table = np.zeros(40, dtype=np.int64)
-        inputs = [getattr(params, field.name) for field in fields(Params)][:6]
+        self._table = np.zeros(2 * len(SLOTS), dtype=np.int64)
+        given = [getattr(params, field.name) for field in fields(Params)][:6]
         held = [getattr(self.state, field.name) for field in fields(State)][1:]
-        self._arrays = [*inputs, *held, None, self._cursor, self._outputs]
-        for slot, array in enumerate(self._arrays):
-            if array is not None:
-                self._table[slot] = array.ctypes.data
-                self._table[20 + slot] = len(array)
+        blank = np.zeros(1, dtype=t.OUT_HEAD)
+        rest = [np.zeros(0, dtype=t.BAR_EVENT), self._outputs, blank, self._cursor]
+        self._arrays = dict(zip(SLOTS, [*given, *held, *rest], strict=True))
+        for name, array in self._arrays.items():
+            self._place(name, array)
+
+    def _place(self, name: str, array: NDArray[np.generic]) -> None:
+        place = _PLACES[name]
+        self._table[place] = array.ctypes.data
+        self._table[place + len(SLOTS)] = len(array)
 
     @property
     def account(self) -> np.void:
@@ -149,16 +150,7 @@ class Machine:
 
     def _call(self, events: Records) -> int:
         if not JIT:
-            return int(run(self._world(), t.Events(*map(events.view, _EVENTS)), len(events), self.room))
-        self._table[17] = events.ctypes.data
-        self._table[37] = len(events)
+            world = plain_world({**self._arrays, "bars": events})
+            return int(run(world, len(events), self.room))
+        self._place("bars", events)
         return int(advance(self._table.ctypes.data, len(events), self.room))
-
-    def _world(self) -> t.World:
-        """The same view of memory that the bridge builds, for uncompiled runs."""
-        names = t.World._fields
-        arrays = dict(zip(names, self._arrays[:17], strict=False))
-        for name in ("risk", "account", "draft"):
-            arrays[name] = arrays[name][0]
-        views = dict(zip(names[-8:], map(self._outputs.view, _OUTPUTS), strict=True))
-        return t.World(**arrays, cursor=self._cursor, out_words=self._outputs.view(np.int64), **views)
