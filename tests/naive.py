@@ -1238,7 +1238,8 @@ class Twin:
 
     def explained_by_event(self, signal: Row) -> bool:
         """Whether the first of the next events that writes a record is this very signal."""
-        for event in self.events[self.event_index + 1 :]:
+        for index in range(self.event_index + 1, len(self.events)):
+            event = self.events[index]
             if event.kind == EventKind.SIGNAL:
                 names = ("symbol", "strategy", "target", "strength_ppb", "ts")
                 if all(getattr(event, name) == getattr(signal, name) for name in names):

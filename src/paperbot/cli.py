@@ -1,35 +1,197 @@
-"""The command line."""
+"""The command line: what is typed, what is printed, and exit codes. Heavy imports wait until a command needs them."""
 
-from typing import Annotated
+import json
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
 
-import numpy as np
-import pyarrow as pa
 import typer
-import yaml
-from pydantic import BaseModel
 from rich.console import Console
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
+from rich.table import Table
 
-from paperbot import __version__
-from paperbot.kernel import total
+from paperbot.config import load, parse_assignment, show
+from paperbot.errors import PaperbotError
 
-app = typer.Typer(no_args_is_help=True)
+if TYPE_CHECKING:
+    from paperbot.app import ReplayResult
+
+EXIT_MISTAKE = 2
+DEFAULT_CONFIG = Path("config/config.yaml")
+
+app = typer.Typer(
+    name="paperbot",
+    help="Paper trading whose numbers can be trusted: one engine for recorded and live data.",
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_show_locals=False,
+)
+config_app = typer.Typer(help="Look at the configuration and check it.", no_args_is_help=True)
+app.add_typer(config_app, name="config")
+
+err = Console(stderr=True, highlight=False)
+
+ConfigOption = Annotated[
+    Path | None, typer.Option("--config", help="configuration file; by default config/config.yaml where it exists")
+]
+SetOption = Annotated[
+    list[str] | None, typer.Option("--set", metavar="KEY=VALUE", help="one setting, such as risk.max_drawdown=0.1")
+]
 
 
-class Settings(BaseModel):
-    """What a run is told."""
-
-    count: int = 4
+def _config_path(given: Path | None) -> Path | None:
+    return given or (DEFAULT_CONFIG if DEFAULT_CONFIG.is_file() else None)
 
 
 @app.command()
-def version() -> None:
-    """Print the version."""
-    Console().print(__version__)
+def replay(  # noqa: PLR0913
+    sources: Annotated[
+        list[str], typer.Argument(metavar="SYMBOL=FILE…", help="bars of each symbol; synthetic:SEED:BARS makes some up")
+    ],
+    out: Annotated[Path, typer.Option(help="folder for the artifacts")] = Path("data"),
+    config: ConfigOption = None,
+    strategy: Annotated[list[str] | None, typer.Option(help="only this strategy (may be given again)")] = None,
+    timeframe: Annotated[str | None, typer.Option(help="the files' timeframe, such as 5m; no resampling")] = None,
+    start: Annotated[str | None, typer.Option(help="first time that counts (UTC); earlier bars warm up")] = None,
+    end: Annotated[str | None, typer.Option(help="time before which bars count (UTC)")] = None,
+    cash: Annotated[
+        list[str] | None, typer.Option(metavar="ASSET=AMOUNT", help="opening balance, in place of the configured ones")
+    ] = None,
+    realism: Annotated[str | None, typer.Option(help="optimistic, realistic or pessimistic")] = None,
+    chunk: Annotated[int, typer.Option(min=0, help="events per call of the core; 0: as many as come")] = 0,
+    set_: SetOption = None,
+    as_json: Annotated[bool, typer.Option("--json", help="print one JSON object on standard output, nothing else")] = False,
+) -> None:
+    """Run recorded bars through the engine; writes trades, ledger, orders and round_trips as Parquet."""
+    from paperbot.app import ReplayRequest  # noqa: PLC0415
+    from paperbot.app import replay as run  # noqa: PLC0415
+
+    request = ReplayRequest(
+        sources=sources,
+        config=_config_path(config),
+        out=out,
+        strategies=strategy or None,
+        timeframe=timeframe,
+        start=start,
+        end=end,
+        cash=cash or (),
+        realism=realism,
+        chunk=chunk,
+        overrides=[parse_assignment(text) for text in set_ or ()],
+    )
+    bar = Progress(
+        *(TextColumn("replay"), BarColumn(), MofNCompleteColumn(), TextColumn("bars"), TimeElapsedColumn()),
+        console=err,
+        transient=True,
+        disable=not sys.stderr.isatty(),
+    )
+    with bar:
+        task = bar.add_task("replay", total=None)
+        _say_if_compiling()
+        result = run(request, say=err.print, progress=lambda events: bar.advance(task, len(events)))
+    if as_json:
+        typer.echo(json.dumps(result.summary))
+    else:
+        _print_summary(result)
 
 
-@app.command()
-def demo(config: Annotated[str, typer.Option(help="YAML text.")] = "count: 4") -> None:
-    """Add up a few numbers with every library."""
-    settings = Settings.model_validate(yaml.safe_load(config))
-    column = pa.array(np.arange(settings.count, dtype=np.float64))
-    Console().print(f"sum = {total(column.to_numpy()):.1f}")
+def _say_if_compiling() -> None:
+    from paperbot.core.numeric import CACHE_FOLDER, JIT  # noqa: PLC0415
+
+    if JIT and not CACHE_FOLDER.exists():
+        err.print("compiling the core for this machine (once; about half a minute)")
+
+
+def _print_summary(result: "ReplayResult") -> None:
+    out = Console(highlight=False)
+    summary = result.summary
+    table = Table(title=f"{', '.join(summary['symbols'])}: {summary['bars']} bars", show_header=False)
+    table.add_column()
+    table.add_column(justify="right")
+    labels = {
+        "orders": "orders",
+        "fills": "fills",
+        "round_trips": "round trips",
+        "fees": "fees",
+        "realized_pnl": "realized PnL, net of fees",
+        "unrealized_pnl": "unrealized PnL",
+        "start_equity": "start equity",
+        "equity": "equity",
+        "return_pct": "return %",
+        "buy_and_hold_pct": "buy and hold %",
+        "max_drawdown_pct": "max drawdown %",
+        "sharpe": "Sharpe",
+        "profit_factor": "profit factor",
+        "win_rate_pct": "win rate %",
+        "exposure_pct": "exposure %",
+        "halted": "kill switch",
+    }
+    for key, label in labels.items():
+        table.add_row(label, _cell(summary[key]))
+    for reason, count in summary["blocked"].items():
+        table.add_row(f"blocked: {reason}", str(count))
+    table.add_row("currency", summary["currency"])
+    table.add_row("digest", summary["digest"][:16])
+    out.print(table)
+    out.print(_group_table(result))
+    out.print("written: " + ", ".join(str(path) for path in result.files), soft_wrap=True)
+
+
+def _cell(value: Any) -> str:  # noqa: ANN401
+    if value is None:
+        return "–"
+    return f"{value:,.4f}".rstrip("0").rstrip(".") if isinstance(value, float) else str(value)
+
+
+def _group_table(result: "ReplayResult") -> Table:
+    names = result.statistics.names
+    table = Table("by", "fills", "round trips", "won", "fees", "PnL net of fees")
+    for title, groups in (("symbol", result.statistics.by_symbol), ("strategy", result.statistics.by_strategy)):
+        for name, group in sorted(groups.items()):
+            money = []
+            for amounts in (group.fees, group.pnl):
+                parts = [
+                    f"{amount / 10.0 ** names.asset_decimals[names.assets.index(quote)]:,.6g} {quote}"
+                    for quote, amount in sorted(amounts.items())
+                ]
+                money.append(", ".join(parts))
+            table.add_row(f"{title} {name}", str(group.fills), str(group.round_trips), str(group.wins), *money)
+    return table
+
+
+@config_app.command("show")
+def config_show(
+    symbols: Annotated[
+        list[str] | None, typer.Argument(help="symbols whose market keys to show; the configured ones if none")
+    ] = None,
+    config: ConfigOption = None,
+    set_: SetOption = None,
+) -> None:
+    """Print every key, its value and where it is from. Secrets are masked."""
+    configuration = load(_config_path(config), [parse_assignment(text) for text in set_ or ()])
+    table = Table("key", "value", "from", box=None, pad_edge=False)
+    for row in show(configuration, symbols or configuration.settings.symbols):
+        table.add_row(*row)
+    Console(highlight=False, soft_wrap=True).print(table)
+
+
+@config_app.command("check")
+def config_check(config: ConfigOption = None, set_: SetOption = None) -> None:
+    """Check the configuration and everything it leads to, and say so in one line."""
+    configuration = load(_config_path(config), [parse_assignment(text) for text in set_ or ()])
+    from paperbot.engine.params import NS, make_plan  # noqa: PLC0415
+    from paperbot.settings import duration_s  # noqa: PLC0415
+
+    settings = configuration.settings
+    timeframe_ns = duration_s(settings.timeframe) * NS
+    plan = make_plan(configuration, dict.fromkeys(settings.symbols, timeframe_ns))
+    typer.echo(f"the configuration is in order: {len(plan.symbols)} symbols, {len(plan.strategies)} strategies")
+
+
+def main() -> None:
+    """Run the command line; a user's mistake is one sentence on standard error and exit code 2."""
+    try:
+        app()
+    except PaperbotError as error:
+        err.print(f"error: {error}", soft_wrap=True, markup=False)
+        sys.exit(EXIT_MISTAKE)

@@ -106,15 +106,15 @@ def outputs_per_event(params: Params) -> int:
 class Machine:
     """One engine: parameters, state and an output buffer, advanced by events.
 
-    `buffer_rows` is the size of the output buffer in records (at least, and by default some times, what one event can
-    cause). How large it is, and how the events are cut into calls, changes nothing of what comes out.
+    `spare_rows` is by how many records the output buffer is larger than what one event can cause. How large it is, and
+    how the events are cut into calls, changes nothing of what comes out.
     """
 
-    def __init__(self, params: Params, buffer_rows: int = 0) -> None:
+    def __init__(self, params: Params, spare_rows: int = 1 << 14) -> None:
         self.params = params
         self.state = allocate(params)
         self.room = outputs_per_event(params)
-        self._outputs = np.zeros(max(buffer_rows, self.room), dtype=t.OUT_HEAD)
+        self._outputs = np.zeros(self.room + spare_rows, dtype=t.OUT_HEAD)
         self._cursor = np.zeros(1, dtype=np.int64)
         self._table = np.zeros(2 * len(SLOTS), dtype=np.int64)
         given = [getattr(params, field.name) for field in fields(Params)][:6]

@@ -1,0 +1,131 @@
+"""The artifacts as Parquet files: written whole, under their names only when all of them are complete.
+
+Row groups are cut by row count, never by how the run was cut into calls, and no path, version or wall time is stored:
+two runs of one input write the same bytes.
+"""
+
+import contextlib
+import os
+from collections.abc import Iterable
+from pathlib import Path
+from types import TracebackType
+from typing import Any, Self
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
+from numpy.typing import NDArray
+
+from paperbot.errors import OutputError
+from paperbot.store import tables
+from paperbot.store.tables import Names, OrderTracker, RoundTripTracker, Row
+
+Records = NDArray[np.void]
+
+ROW_GROUP_ROWS = 1 << 16
+
+
+class _Table:
+    """One file in the making, beside its final name."""
+
+    def __init__(self, path: Path, schema: Any) -> None:  # noqa: ANN401
+        self.path = path
+        self.unfinished = path.with_name(f".{path.name}.unfinished")
+        self._schema = schema
+        self._writer = pq.ParquetWriter(self.unfinished, schema, compression="zstd", store_schema=False)
+        self._waiting: list[Any] = []
+        self._rows = 0
+
+    def append(self, table: Any) -> None:  # noqa: ANN401
+        if table.num_rows == 0:
+            return
+        self._waiting.append(table)
+        self._rows += table.num_rows
+        while self._rows >= ROW_GROUP_ROWS:
+            whole = pa.concat_tables(self._waiting)
+            self._writer.write_table(whole.slice(0, ROW_GROUP_ROWS), row_group_size=ROW_GROUP_ROWS)
+            self._waiting = [whole.slice(ROW_GROUP_ROWS)]
+            self._rows -= ROW_GROUP_ROWS
+
+    def append_rows(self, rows: Iterable[Row]) -> None:
+        rows = list(rows)
+        if rows:
+            self.append(pa.Table.from_pylist(rows, schema=self._schema))
+
+    def finish(self) -> None:
+        if self._rows:
+            self._writer.write_table(pa.concat_tables(self._waiting), row_group_size=ROW_GROUP_ROWS)
+        self._writer.close()
+        with self.unfinished.open("rb") as file:
+            os.fsync(file.fileno())
+
+    def discard(self) -> None:
+        with contextlib.suppress(OSError, pa.ArrowException):
+            self._writer.close()
+        self.unfinished.unlink(missing_ok=True)
+
+
+class Artifacts:
+    """`trades`, `ledger`, `orders` and `round_trips` of one run, fed with its output records.
+
+    A context manager: left without `finish`, it leaves what was there before untouched. Raises OutputError when the
+    folder cannot be written.
+    """
+
+    def __init__(self, folder: Path, names: Names) -> None:
+        self.folder = folder
+        self._names = names
+        self._orders = OrderTracker(names)
+        self._round_trips = RoundTripTracker(names)
+        self._tables: dict[str, _Table] = {}
+        schemas = {
+            "trades": tables.TRADES,
+            "ledger": tables.LEDGER,
+            "orders": tables.ORDERS,
+            "round_trips": tables.ROUND_TRIPS,
+        }
+        with self._guarded():
+            folder.mkdir(parents=True, exist_ok=True)
+            for name, schema in schemas.items():
+                self._tables[name] = _Table(folder / f"{name}.parquet", schema)
+
+    def __enter__(self) -> Self:
+        """Start writing beside the final names."""
+        return self
+
+    def __exit__(self, *_: type[BaseException] | BaseException | TracebackType | None) -> None:
+        """Remove what is unfinished."""
+        for table in self._tables.values():
+            table.discard()
+
+    @contextlib.contextmanager
+    def _guarded(self) -> Any:  # noqa: ANN401
+        try:
+            yield
+        except (OSError, pa.ArrowException) as error:
+            reason = os.strerror(error.errno) if isinstance(error, OSError) and error.errno else str(error)
+            for table in self._tables.values():
+                table.discard()
+            raise OutputError(f"{self.folder}: results cannot be written: {reason}; nothing was changed") from None
+
+    def add(self, records: Records) -> list[Row]:
+        """Append output records; returns the round trips that they completed."""
+        trips = list(self._round_trips.rows(records))
+        with self._guarded():
+            self._tables["trades"].append(tables.trades_table(records, self._names))
+            self._tables["ledger"].append(tables.ledger_table(records, self._names))
+            self._tables["orders"].append_rows(self._orders.rows(records))
+            self._tables["round_trips"].append_rows(trips)
+        return trips
+
+    def finish(self) -> None:
+        """Make all files durable, then put them in place of the old ones."""
+        with self._guarded():
+            self._tables["orders"].append_rows(self._orders.still_open())
+            for table in self._tables.values():
+                table.finish()
+            for table in self._tables.values():
+                table.unfinished.replace(table.path)
+            descriptor = os.open(self.folder, os.O_RDONLY)
+            os.fsync(descriptor)
+            os.close(descriptor)
