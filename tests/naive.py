@@ -356,8 +356,7 @@ class Twin:
         elif event.kind == EventKind.ORDER:
             self.order_event(event)
         elif event.kind == EventKind.CANCEL:
-            if event.order_id in self.books.orders:
-                self.end(self.books.orders[event.order_id], Code.CANCELLED, ts)
+            self.cancel(event.order_id, ts)
         elif event.kind == EventKind.HALT:
             if not self.books.halted:
                 self.halt(event.reason, 0, ts)
@@ -366,6 +365,17 @@ class Twin:
                 self.resume(ts)
         else:
             raise Stopped(t.Fault.BAD_EVENT)
+
+    def cancel(self, order_id: int, ts: int) -> None:
+        """A cancelled leg takes the other leg of its pair along."""
+        order = self.books.orders.get(order_id)
+        if order is None:
+            return
+        pair = [order]
+        if order.role in LEGS:
+            pair += [leg for leg in self.legs_of(order.parent) if leg.id != order_id]
+        for each in pair:
+            self.end(each, Code.CANCELLED, ts)
 
     def bar_event(self, bar: Row) -> None:
         if not 0 <= bar.symbol < len(self.symbols):
@@ -765,8 +775,9 @@ class Twin:
         close = self.markets[symbol].last_close
         self.emit(OutputKind.SIGNAL, ts, symbol, strategy, strength_ppb=strength_ppb, target=target, close=close)
         if target == Target.LONG:
-            for order in self.exits(strategy, symbol):
-                self.end(order, Code.SUPERSEDED, ts)
+            if not self.books.halted:
+                for order in self.open_orders(Role.EXIT, symbol=symbol, strategy=strategy):
+                    self.end(order, Code.SUPERSEDED, ts)
             if self.flat(strategy, symbol) and not self.entries(strategy, symbol):
                 self.send_entry(symbol, strategy, ts)
         elif target == Target.FLAT or not self.flat(strategy, symbol) or self.entries(strategy, symbol):

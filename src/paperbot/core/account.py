@@ -4,11 +4,11 @@
 nothing pass but reduce-only orders, and only RESUME lifts it.
 """
 
-from paperbot.core.book import end
-from paperbot.core.ledger import drawdown_ppb, revalue, write_row
+from paperbot.core.book import end, is_flat
+from paperbot.core.ledger import drawdown_ppb, open_positions, revalue, write_row
 from paperbot.core.numeric import UP, kernel, ppb
 from paperbot.core.outputs import emit_halt
-from paperbot.core.risk import is_flat, leave
+from paperbot.core.risk import leave
 from paperbot.core.types import DAY_NS, NOBODY, Code, HaltReason, OutputKind, Role
 
 
@@ -80,7 +80,7 @@ def update_equity(w, ts):
             _rebase_day(w)
     revalue(w)
     account["slices"] += 1
-    if account["open_positions"] > 0:
+    if open_positions(w) > 0:
         account["exposed_slices"] += 1
     if account["valued"] == 0:
         return
@@ -171,4 +171,5 @@ def row_if_due(w, ts):
         account["next_row_ts"] = (ts // every + 1) * every
         account["row_due"] = 1
     if account["row_due"] != 0:
+        account["row_due"] = 0
         write_row(w, ts, 0)

@@ -34,6 +34,14 @@ def position_index(w, order):
 
 
 @kernel
+def is_flat(w, index):
+    """Less than one step, or marked as dust."""
+    position = w.positions[index]
+    step = w.symbol_params[index % w.risk["n_symbols"]]["step"]
+    return position["dust"] != 0 or position["quantity"] < step
+
+
+@kernel
 def insert(w, ts, atr):
     """Move the approved draft into a free slot, number it, chain it last and report it; returns the slot."""
     account = w.account
@@ -152,24 +160,11 @@ def end_entries(w, strategy, symbol, code, ts):
 
 @kernel
 def end_exits(w, strategy, symbol, code, ts):
-    """End the working exits of one strategy in one symbol, in id order."""
+    """End the working exits by signal of one strategy in one symbol; a flattening order goes on."""
     slot = w.symbols[symbol]["head"]
     while slot != NOBODY:
         order = w.orders[slot]
         following = order["next"]
-        if has_own_slot(order["role"]) and order["strategy"] == strategy:
+        if order["role"] == Role.EXIT and order["strategy"] == strategy:
             end(w, slot, code, ts)
         slot = following
-
-
-@kernel
-def entries_rest(w, symbol):
-    """What the open entries of a symbol may still buy, in base minor units."""
-    rest = 0
-    slot = w.symbols[symbol]["head"]
-    while slot != NOBODY:
-        order = w.orders[slot]
-        if order["role"] == Role.ENTRY:
-            rest += order["quantity"] - order["filled"]
-        slot = order["next"]
-    return rest

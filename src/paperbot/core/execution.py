@@ -86,10 +86,10 @@ def _takes_part(w, order, bar):
 def _shrink_leg(w, slot, by, code, ts):
     """Take a quantity off a protective order; it ends when nothing is left to protect."""
     order = w.orders[slot]
-    if order["quantity"] - order["filled"] <= by:
+    order["quantity"] -= min(by, order["quantity"] - order["filled"])
+    if order["quantity"] == order["filled"]:
         end(w, slot, code, ts)
         return
-    order["quantity"] -= by
     emit_end(w, OutputKind.ORDER_CHANGE, ts, order, Code.NONE, 0)
 
 
@@ -182,6 +182,13 @@ def _execute(w, bar, slot, reference, liquidity, cap):
     order = w.orders[slot]
     ts = bar["close_ts"]
     params = w.symbol_params[order["symbol"]]
+    immediate = order["time_in_force"]
+    if cap == 0:
+        if immediate == TimeInForce.IOC:
+            end(w, slot, Code.IOC, ts)
+        elif immediate == TimeInForce.FOK:
+            end(w, slot, Code.FOK, ts)
+        return cap
     rest = order["quantity"] - order["filled"]
     quantity = min(rest, cap)
     price = order["limit_price"] if liquidity == Liquidity.MAKER else taker_price(w, order, reference)
@@ -199,7 +206,6 @@ def _execute(w, bar, slot, reference, liquidity, cap):
         paid = largest_payable(w, order, quantity, price, liquidity)
         short = paid < quantity
         quantity = paid
-    immediate = order["time_in_force"]
     if immediate == TimeInForce.FOK and quantity < rest:
         end(w, slot, Code.FOK, ts)
         return cap

@@ -5,7 +5,7 @@
 - `docs/fills.md` §6 states the rules; the identities there hold after every event.
 """
 
-from paperbot.core.book import position_index
+from paperbot.core.book import is_flat, position_index
 from paperbot.core.numeric import DOWN, EVEN, LIMIT, OVERFLOW, UP, kernel, mul_div, ppb
 from paperbot.core.oracle import convert, notional, position_value, priced, to_account
 from paperbot.core.outputs import emit
@@ -157,7 +157,7 @@ def post_fill(w, bar, slot, quantity, price, reference, liquidity):
     quote = w.assets[params["quote"]]
     base = w.assets[params["base"]]
     money = notional(w, symbol, quantity, price, EVEN if buy else DOWN)
-    if money == OVERFLOW:
+    if money == OVERFLOW or not priced(w, params["quote"]):
         return False
     fee_quote = ppb(money, fee_rate(params, liquidity), UP)
     fee_account = to_account(w, params["quote"], fee_quote, UP)
@@ -250,12 +250,10 @@ def revalue(w):
     equity, complete = _value_idle_assets(w)
     gross = 0
     unrealized = 0
-    account["open_positions"] = 0
     for index in range(len(w.positions)):
         position = w.positions[index]
         if position["quantity"] == 0:
             continue
-        account["open_positions"] += 1
         quote = w.symbol_params[index % n_symbols]["quote"]
         if not priced(w, quote):
             complete = False
@@ -282,15 +280,24 @@ def revalue(w):
 
 
 @kernel
+def open_positions(w):
+    """How many (strategy, symbol) are not flat."""
+    count = 0
+    for index in range(len(w.positions)):
+        if not is_flat(w, index):
+            count += 1
+    return count
+
+
+@kernel
 def write_row(w, ts, code):
     """Write a ledger row with the figures of the last valuation and the running sums."""
     account = w.account
-    account["row_due"] = 0
     account["last_row_ts"] = ts
     out = w.out_ledger[emit(w, OutputKind.LEDGER, ts, NOBODY, NOBODY, code)]
     out["realized"] = account["realized"]
     out["fees"] = account["fees"]
-    out["open_positions"] = account["open_positions"]
+    out["open_positions"] = open_positions(w)
     out["open_orders"] = account["open_orders"]
     out["valued"] = account["valued"]
     if account["valued"] == 0:

@@ -5,7 +5,7 @@
 - `docs/fills.md` §2 states each rule.
 """
 
-from paperbot.core.book import entries_rest, has_own_slot, insert, legs, position_index
+from paperbot.core.book import has_own_slot, insert, is_flat, legs, position_index
 from paperbot.core.numeric import DOWN, EVEN, OVERFLOW, UP, kernel, mul_div, ppb, round_down, round_up
 from paperbot.core.oracle import from_account, notional, position_value, priced, to_account
 from paperbot.core.outputs import emit_order
@@ -70,11 +70,8 @@ def gate_price(w, draft):
 
 
 @kernel
-def _known(w, draft):
-    risk = w.risk
-    if not (0 <= draft["symbol"] < risk["n_symbols"] and 0 <= draft["strategy"] < risk["n_strategies"]):
-        return False
-    return w.enabled[position_index(w, draft)] != 0
+def _exists(w, draft):
+    return 0 <= draft["symbol"] < w.risk["n_symbols"] and 0 <= draft["strategy"] < w.risk["n_strategies"]
 
 
 @kernel
@@ -94,7 +91,7 @@ def _normalise(w, draft):
         draft["stop_price"] = rounded
     if draft["quantity"] > 0:
         draft["quantity"] = round_down(draft["quantity"], params["step"])
-    if is_reduce_only(draft):
+    if is_reduce_only(draft) and not buy:
         held = round_down(w.positions[position_index(w, draft)]["quantity"], params["step"])
         if 0 < held < draft["quantity"]:
             draft["quantity"] = held
@@ -230,11 +227,27 @@ def _breaks_collar(w, draft):
 
 
 @kernel
+def _entries_value(w, symbol):
+    """Quote value of what the symbol's open entries may still buy, at the last close; OVERFLOW beyond 2^62."""
+    total = 0
+    slot = w.symbols[symbol]["head"]
+    while slot != NOBODY:
+        order = w.orders[slot]
+        if order["role"] == Role.ENTRY:
+            rest = order["quantity"] - order["filled"]
+            value = notional(w, symbol, rest, w.symbols[symbol]["last_close"], EVEN)
+            if value == OVERFLOW:
+                return OVERFLOW
+            total += value
+        slot = order["next"]
+    return total
+
+
+@kernel
 def _held_in_symbol(w, symbol):
     """Quote value of all strategies' holdings of the symbol and of its open entries' rests, at the last close."""
     risk = w.risk
-    close = w.symbols[symbol]["last_close"]
-    total = notional(w, symbol, entries_rest(w, symbol), close, EVEN)
+    total = _entries_value(w, symbol)
     for strategy in range(risk["n_strategies"]):
         value = position_value(w, strategy * risk["n_symbols"] + symbol)
         if value == OVERFLOW or total == OVERFLOW:
@@ -249,8 +262,7 @@ def _exposure(w):
     total = w.account["gross"]
     for symbol in range(w.risk["n_symbols"]):
         if w.symbols[symbol]["orders"] > 0:
-            value = notional(w, symbol, entries_rest(w, symbol), w.symbols[symbol]["last_close"], EVEN)
-            value = to_account(w, w.symbol_params[symbol]["quote"], value, EVEN)
+            value = to_account(w, w.symbol_params[symbol]["quote"], _entries_value(w, symbol), EVEN)
             if value == OVERFLOW:
                 return OVERFLOW
             total += value
@@ -281,14 +293,6 @@ def _size_rule(w, draft):
         if exposure + in_account > ppb(equity, risk["gross_ppb"], DOWN):
             return Code.GROSS_EXPOSURE
     return Code.NONE
-
-
-@kernel
-def is_flat(w, index):
-    """Less than one step, or marked as dust."""
-    position = w.positions[index]
-    step = w.symbol_params[index % w.risk["n_symbols"]]["step"]
-    return position["dust"] != 0 or position["quantity"] < step
 
 
 @kernel
@@ -347,12 +351,12 @@ def submit(w, ts):
     """Judge the draft; place it or report why not. Returns the block's code, NONE when the order works now."""
     draft = w.draft
     atr = 0
-    if not _known(w, draft):
-        code = Code.UNKNOWN_SYMBOL
-    else:
+    code = Code.UNKNOWN_SYMBOL
+    if _exists(w, draft):
         atr = w.symbols[draft["symbol"]]["atr"]
         _normalise(w, draft)
-        code = _format_rule(w, draft)
+        if w.enabled[position_index(w, draft)] != 0:
+            code = _format_rule(w, draft)
         if code == Code.NONE and not is_reduce_only(draft):
             code = _risk_rule(w, draft, ts)
     if code != Code.NONE:
@@ -450,16 +454,16 @@ def enter(w, ts, strategy, symbol):
     target_distance = ppb(atr, w.risk["atr_target_ppb"], UP)
     if stop_distance == OVERFLOW or target_distance == OVERFLOW:
         code = Code.OVERFLOW
-    if code != Code.NONE:
-        if code != Code.OVERFLOW and w.account["halted"] != 0:
-            code = Code.KILLSWITCH
-        emit_order(w, OutputKind.BLOCKED, ts, draft, code, atr)
-        return code
     draft["quantity"] = quantity
     if w.risk["attach_stop"] != 0:
-        draft["stop_distance"] = stop_distance
-    draft["target_distance"] = target_distance
-    return submit(w, ts)
+        draft["stop_distance"] = max(stop_distance, 0)
+    draft["target_distance"] = max(target_distance, 0)
+    if code == Code.NONE:
+        return submit(w, ts)
+    if code != Code.OVERFLOW and w.account["halted"] != 0:
+        code = Code.KILLSWITCH
+    emit_order(w, OutputKind.BLOCKED, ts, draft, code, atr)
+    return code
 
 
 @kernel

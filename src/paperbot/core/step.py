@@ -4,13 +4,13 @@ import numpy as np
 
 from paperbot.core import types as t
 from paperbot.core.account import check_losses, close_day, open_books, resume, row_if_due, trip, update_equity
-from paperbot.core.book import end, end_entries, end_exits
+from paperbot.core.book import end, end_entries, end_exits, is_flat, is_leg
 from paperbot.core.execution import match_bar
 from paperbot.core.features import update_features
 from paperbot.core.ledger import stop_run
 from paperbot.core.numeric import bridge, kernel, to_integer
 from paperbot.core.outputs import emit, emit_order
-from paperbot.core.risk import enter, is_flat, leave, new_draft, submit
+from paperbot.core.risk import enter, leave, new_draft, submit
 from paperbot.core.strategies import decide, strength
 from paperbot.core.world import world_at
 
@@ -108,12 +108,13 @@ def _take_target(w, ts, strategy, symbol, target, score):
     position["target"] = target
     _emit_signal(w, ts, strategy, symbol, target, score)
     if target == t.Target.LONG:
-        end_exits(w, strategy, symbol, t.Code.SUPERSEDED, ts)
+        if w.account["halted"] == 0:
+            end_exits(w, strategy, symbol, t.Code.SUPERSEDED, ts)
         if is_flat(w, index) and position["entries"] == 0:
             enter(w, ts, strategy, symbol)
         return
     if target == t.Target.SHORT and is_flat(w, index) and position["entries"] == 0:
-        draft = new_draft(w, ts, symbol, strategy, t.Side.SELL, t.Role.ENTRY)
+        draft = new_draft(w, ts, symbol, strategy, t.Side.SELL, t.Role.EXIT)
         emit_order(w, t.OutputKind.BLOCKED, ts, draft, t.Code.SHORT_NOT_ALLOWED, w.symbols[symbol]["atr"])
         return
     end_entries(w, strategy, symbol, t.Code.SUPERSEDED, ts)
@@ -140,15 +141,18 @@ def _emit_signal(w, ts, strategy, symbol, target, score):
 
 
 @kernel
-def _in_range(w, strategy, symbol):
-    return 0 <= strategy < w.risk["n_strategies"] and 0 <= symbol < w.risk["n_symbols"]
+def _trades(w, strategy, symbol):
+    """Whether the strategy and the symbol exist and go together."""
+    if not (0 <= strategy < w.risk["n_strategies"] and 0 <= symbol < w.risk["n_symbols"]):
+        return False
+    return w.enabled[strategy * w.risk["n_symbols"] + symbol] != 0
 
 
 @kernel
 def _on_signal(w, event):
     """A target from outside: it counts when it differs from that strategy's last one."""
     strategy, symbol = np.int64(event["strategy"]), np.int64(event["symbol"])
-    if not _in_range(w, strategy, symbol):
+    if not _trades(w, strategy, symbol):
         stop_run(w, t.Fault.BAD_EVENT, symbol, strategy)
         return
     target = np.int64(event["target"])
@@ -178,7 +182,13 @@ def _on_order(w, event):
 def _on_cancel(w, event):
     for slot in range(len(w.orders)):
         if w.orders[slot]["id"] == event["order_id"] and event["order_id"] > 0:
+            sibling = w.orders[slot]["stop_slot"]
+            if sibling == t.NOBODY:
+                sibling = w.orders[slot]["target_slot"]
+            is_pair = is_leg(w.orders[slot]) and sibling != t.NOBODY
             end(w, slot, t.Code.CANCELLED, event["ts"])
+            if is_pair:
+                end(w, sibling, t.Code.CANCELLED, event["ts"])
             return
 
 

@@ -347,7 +347,7 @@ RISK_PARAMS = record(
 
 # ---- state --------------------------------------------------------------------------------------------------------
 ACCOUNT = record(
-    320,
+    312,
     *_words("seq", "next_order_id", "clock_ts", "slice_ts", "day_end_ts", "last_row_ts", "next_row_ts"),
     *_words("equity", "start_equity", "day_reference", "day_floor", "peak", "peak_floor", "trough"),
     *_words("drawdown_ppb", "max_drawdown_ppb", "realized", "unrealized", "fees", "gross", "fx_revaluation"),
@@ -356,7 +356,6 @@ ACCOUNT = record(
     ("reserved_orders", "<i8"),
     ("free_slot", "<i8"),
     ("slice_symbols", "<i8"),
-    ("open_positions", "<i8"),
     ("halted", "<i8"),
     ("valued", "<i8"),
     ("started", "<i8"),
