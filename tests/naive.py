@@ -532,8 +532,17 @@ class Twin:
         return market.atr
 
     def emit_order(self, kind: OutputKind, order: Order, ts: int, code: int = Code.NONE) -> None:
-        names = "parent quantity limit_price stop_price expires_ts locked stop_distance target_distance".split()
-        names += "side order_type time_in_force role flags".split()
+        names = [
+            "parent",
+            "quantity",
+            "limit_price",
+            "stop_price",
+            "expires_ts",
+            "locked",
+            "stop_distance",
+            "target_distance",
+        ]
+        names += ["side", "order_type", "time_in_force", "role", "flags"]
         fields = {name: getattr(order, name) for name in names}
         self.emit(kind, ts, order.symbol, order.strategy, order_id=order.id, code=code, **fields)
 

@@ -51,7 +51,7 @@ def random_params(random: Generator) -> Params:
     strategies["feature"] = t.NOBODY
     strategies[0]["kind"] = t.StrategyKind.SMA_CROSS
     strategies[0]["feature"][:2] = 1, 2
-    enabled = (random.random(n_symbols * n_strategies) < 0.9).astype(np.int64)  # noqa: PLR2004
+    enabled = (random.random(n_symbols * n_strategies) < 0.9).astype(np.int64)
     return Params(risk, symbols, assets, strategies, features, enabled, opening)
 
 
@@ -69,10 +69,10 @@ def _markets(random: Generator, n_symbols: int) -> tuple[np.ndarray, np.ndarray,
     for index, row in enumerate(symbols):
         base = 3 + index
         # The fourth symbol trades one traded base against another.
-        quote = 3 if index == 3 else int(random.choice([0, 1]))  # noqa: PLR2004
+        quote = 3 if index == 3 else int(random.choice([0, 1]))
         row["base"], row["quote"] = base, quote
         assets[base]["via"], assets[base]["symbol"], assets[base]["next"] = t.RateVia.SYMBOL, index, quote
-        base_digits, quote_digits = BASE_UNIT, BASE_UNIT if quote == 3 else QUOTE_UNIT  # noqa: PLR2004
+        base_digits, quote_digits = BASE_UNIT, BASE_UNIT if quote == 3 else QUOTE_UNIT
         row["scale"] = base_digits * PRICE_UNIT // quote_digits
         row["tick"] = random.choice([1, 50, 1000])
         row["step"] = random.choice([1, 10, 1000])
@@ -90,7 +90,7 @@ def _markets(random: Generator, n_symbols: int) -> tuple[np.ndarray, np.ndarray,
         row["fee_asset"] = random.choice([t.FeeAsset.QUOTE, t.FeeAsset.RECEIVED, 2, 0, base])
         row["volume_in_quote"] = random.choice([0, 0, 1])
         row["touch_fills"] = random.choice([0, 0, 1])
-    if random.random() < 0.2:  # noqa: PLR2004
+    if random.random() < 0.2:
         opening[3] = 5 * BASE_UNIT
     return symbols, assets, opening
 
@@ -106,7 +106,7 @@ def random_events(random: Generator, params: Params, slices: int) -> np.ndarray:
     order_ids = 1
     for number in range(slices):
         open_ts = start_ns + number * MINUTE_NS * int(day)
-        present = [s for s in range(n_symbols) if random.random() < 0.95] or [0]  # noqa: PLR2004
+        present = [s for s in range(n_symbols) if random.random() < 0.95] or [0]
         for symbol in present:
             out.append(_bar(random, prices, symbol, open_ts, is_last=symbol == present[-1], warmup=number < warmup))
         for _ in range(int(random.poisson(0.5))):
@@ -116,7 +116,9 @@ def random_events(random: Generator, params: Params, slices: int) -> np.ndarray:
     return np.concatenate(out)
 
 
-def _bar(random: Generator, prices: np.ndarray, symbol: int, open_ts: int, *, is_last: bool, warmup: bool) -> np.ndarray:
+def _bar(
+    random: Generator, prices: np.ndarray, symbol: int, open_ts: int, *, is_last: bool, warmup: bool
+) -> np.ndarray:
     event = np.zeros(1, dtype=t.BAR_EVENT)
     row = event[0]
     opening = max(prices[symbol] * (1 + random.normal() * 0.001), 5000)
@@ -134,8 +136,8 @@ def _bar(random: Generator, prices: np.ndarray, symbol: int, open_ts: int, *, is
 
 def _command(random: Generator, params: Params, prices: np.ndarray, ts: int, newest_id: int) -> np.ndarray:
     n_symbols, n_strategies = len(params.symbols), len(params.strategies)
-    kind = random.choice([t.EventKind.ORDER, t.EventKind.SIGNAL, t.EventKind.CANCEL, t.EventKind.HALT, t.EventKind.RESUME],
-                         p=[0.55, 0.3, 0.08, 0.03, 0.04])  # fmt: skip
+    kinds = [t.EventKind.ORDER, t.EventKind.SIGNAL, t.EventKind.CANCEL, t.EventKind.HALT, t.EventKind.RESUME]
+    kind = random.choice(kinds, p=[0.55, 0.3, 0.08, 0.03, 0.04])
     symbol, strategy = int(random.integers(n_symbols)), int(random.integers(n_strategies))
     if kind == t.EventKind.SIGNAL and strategy > 0 and params.enabled[strategy * n_symbols + symbol]:
         event = np.zeros(1, dtype=t.SIGNAL_EVENT)
@@ -159,15 +161,19 @@ def _order(random: Generator, params: Params, symbol: int, strategy: int, price:
     row["side"] = random.choice([t.Side.BUY, t.Side.BUY, t.Side.BUY, t.Side.SELL])
     row["order_type"] = random.choice([t.OrderType.MARKET, t.OrderType.LIMIT, t.OrderType.LIMIT, t.OrderType.STOP])
     row["time_in_force"] = random.choice([1, 1, 2, 3, 4])
-    row["quantity"] = int(random.choice([0, random.integers(1, 3 * BASE_UNIT), random.integers(1, 300 * BASE_UNIT)], p=[0.03, 0.67, 0.3]))
+    row["quantity"] = int(
+        random.choice([0, random.integers(1, 3 * BASE_UNIT), random.integers(1, 300 * BASE_UNIT)], p=[0.03, 0.67, 0.3])
+    )
     if row["order_type"] != t.OrderType.MARKET:
         chosen = int(price * (1 + random.normal() * 0.005))
         row["limit_price" if row["order_type"] == t.OrderType.LIMIT else "stop_price"] = chosen
     row["expires_ts"] = ts + int(random.integers(-1, 6)) * MINUTE_NS if row["time_in_force"] == t.TimeInForce.GTD else 0
-    row["flags"] = random.choice([0, 0, 0, 0, t.OrderFlag.POST_ONLY, t.OrderFlag.REDUCE_ONLY], p=[0.2, 0.2, 0.2, 0.2, 0.18, 0.02])
+    row["flags"] = random.choice(
+        [0, 0, 0, 0, t.OrderFlag.POST_ONLY, t.OrderFlag.REDUCE_ONLY], p=[0.2, 0.2, 0.2, 0.2, 0.18, 0.02]
+    )
     if row["side"] == t.Side.SELL:
         row["flags"] = random.choice([0, t.OrderFlag.REDUCE_ONLY, t.OrderFlag.REDUCE_ONLY])
-    if row["side"] == t.Side.BUY and random.random() < 0.5:  # noqa: PLR2004
+    if row["side"] == t.Side.BUY and random.random() < 0.5:
         row["stop_distance"] = int(random.integers(0, 4000))
         row["target_distance"] = int(random.choice([0, random.integers(1, 4000)]))
     return event

@@ -1,3 +1,1 @@
-"""A deterministic paper-trading bot."""
-
-__version__ = "0.1.0"
+"""Paper trading whose numbers can be trusted."""

@@ -77,8 +77,9 @@ def _parse_source(text: str, declared_ns: int, default_ns: int) -> _Source:
     split_symbol(symbol)
     if place.startswith("synthetic:"):
         numbers = place.split(":")[1:]
-        if len(numbers) != 2 or not all(number.isdigit() for number in numbers) or int(numbers[1]) == 0:  # noqa: PLR2004
-            raise CommandError(f"{text}: expected synthetic:SEED:BARS with two whole numbers, such as synthetic:7:10000")
+        is_pair = len(numbers) == 2 and all(number.isdigit() for number in numbers)  # noqa: PLR2004
+        if not is_pair or int(numbers[1]) == 0:
+            raise CommandError(f"{text}: expected synthetic:SEED:BARS, such as synthetic:7:10000")
         return _Source(symbol, text, declared_ns or default_ns, synthetic=(int(numbers[0]), int(numbers[1])))
     batches = BarFile(Path(place)).batches()
     first = next(batches)
@@ -144,11 +145,18 @@ def _account_layer(configuration: Configuration, quotes: set[str], cash: dict[st
     return {"account": {"balances": held, "currency": quote}}, note
 
 
-def replay(request: ReplayRequest, say: Callable[[str], None], progress: Callable[[Records], None]) -> ReplayResult:
-    """Run recorded bars through the engine and write the artifacts.
+@dataclass(frozen=True)
+class Job:
+    """A replay that is ready to run: everything checked, nothing written."""
 
-    `say` takes notes for people; `progress` sees the events as they are processed. Raises PaperbotError.
-    """
+    configuration: Configuration
+    plan: Plan
+    sources: list[_Source]
+    batches: list[Iterator[Records]]
+
+
+def prepare(request: ReplayRequest, say: Callable[[str], None]) -> Job:
+    """Read the configuration, open the files, and settle account, plan and window. Raises PaperbotError."""
     overrides = list(request.overrides)
     if request.realism:
         overrides.append({"realism": request.realism})
@@ -170,7 +178,7 @@ def replay(request: ReplayRequest, say: Callable[[str], None], progress: Callabl
     plan = make_plan(configuration, {source.symbol: source.timeframe_ns for source in sources}, request.strategies)
     window = Window(_parse_time(request.start, "--start"), _parse_time(request.end, "--end"), plan.warmup_bars)
     batches = [window.apply(_events(plan, index, source)) for index, source in enumerate(sources)]
-    return _run(request, configuration, plan, sources, batches, progress)
+    return Job(configuration, plan, sources, batches)
 
 
 def _timeframe_ns(text: str) -> int:
@@ -180,14 +188,13 @@ def _timeframe_ns(text: str) -> int:
         raise CommandError(f"--timeframe: {error}") from None
 
 
-def _run(  # noqa: PLR0913
-    request: ReplayRequest,
-    configuration: Configuration,
-    plan: Plan,
-    sources: list[_Source],
-    batches: list[Iterator[Records]],
-    progress: Callable[[Records], None],
-) -> ReplayResult:
+def replay(request: ReplayRequest, say: Callable[[str], None], progress: Callable[[Records], None]) -> ReplayResult:
+    """Run recorded bars through the engine and write the artifacts.
+
+    `say` takes notes for people; `progress` sees the events as they are processed. Raises PaperbotError.
+    """
+    job = prepare(request, say)
+    plan = job.plan
     names = names_of(plan)
     statistics = Statistics(names)
     bars = 0
@@ -195,13 +202,13 @@ def _run(  # noqa: PLR0913
     def count(events: Records) -> None:
         nonlocal bars
         bars += int(np.count_nonzero((events["flags"] & BarFlag.WARMUP) == 0))
-        _note_closes(events, sources, plan)
+        _note_closes(events, job.sources, plan)
         progress(events)
 
     with Artifacts(request.out, names) as artifacts:
         machine, digest = run_replay(
             plan,
-            batches,
+            job.batches,
             lambda records: statistics.add(records, artifacts.add(records)),
             chunk=request.chunk,
             progress=count,
@@ -209,13 +216,13 @@ def _run(  # noqa: PLR0913
         if bars == 0:
             raise DataError("no bar lies between --start and --end")
         artifacts.finish()
-    held = {one.symbol: 100.0 * (one.last_close / one.first_close - 1.0) for one in sources if one.first_close}
+    held = {one.symbol: 100.0 * (one.last_close / one.first_close - 1.0) for one in job.sources if one.first_close}
     summary = {
         "digest": digest,
-        "config_hash": config_hash(configuration, plan),
+        "config_hash": config_hash(job.configuration, plan),
         "symbols": list(plan.symbols),
         "bars": bars,
-        **summarize(statistics, machine.account, configuration.market, held),
+        **summarize(statistics, machine.account, job.configuration.market, held),
     }
     files = [request.out / f"{name}.parquet" for name in ("trades", "ledger", "orders", "round_trips")]
     return ReplayResult(summary, statistics, files)

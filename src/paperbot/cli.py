@@ -44,7 +44,7 @@ def _config_path(given: Path | None) -> Path | None:
 
 
 @app.command()
-def replay(  # noqa: PLR0913
+def replay(
     sources: Annotated[
         list[str], typer.Argument(metavar="SYMBOL=FILE…", help="bars of each symbol; synthetic:SEED:BARS makes some up")
     ],
@@ -60,7 +60,9 @@ def replay(  # noqa: PLR0913
     realism: Annotated[str | None, typer.Option(help="optimistic, realistic or pessimistic")] = None,
     chunk: Annotated[int, typer.Option(min=0, help="events per call of the core; 0: as many as come")] = 0,
     set_: SetOption = None,
-    as_json: Annotated[bool, typer.Option("--json", help="print one JSON object on standard output, nothing else")] = False,
+    as_json: Annotated[  # noqa: FBT002
+        bool, typer.Option("--json", help="print one JSON object on standard output, nothing else")
+    ] = False,
 ) -> None:
     """Run recorded bars through the engine; writes trades, ledger, orders and round_trips as Parquet."""
     from paperbot.app import ReplayRequest  # noqa: PLC0415
@@ -137,9 +139,9 @@ def _print_summary(result: "ReplayResult") -> None:
     out.print("written: " + ", ".join(str(path) for path in result.files), soft_wrap=True)
 
 
-def _cell(value: Any) -> str:  # noqa: ANN401
+def _cell(value: Any) -> str:
     if value is None:
-        return "–"
+        return "-"
     return f"{value:,.4f}".rstrip("0").rstrip(".") if isinstance(value, float) else str(value)
 
 

@@ -123,7 +123,7 @@ def validate(model: type[M], tree: Tree, origins: Mapping[str, str] | str, where
         raise ConfigError(f"{place}: {where}{path}{value}: {message[:1].lower()}{message[1:]}") from None
 
 
-def _unknown_keys(annotation: Any, value: Any, prefix: str) -> Iterator[tuple[str, str, list[str]]]:  # noqa: ANN401
+def _unknown_keys(annotation: Any, value: Any, prefix: str) -> Iterator[tuple[str, str, list[str]]]:  # noqa: C901
     """(path, key, known keys) of each key that the annotated type does not have."""
     if isinstance(annotation, type) and issubclass(annotation, BaseModel):
         if not isinstance(value, Mapping):
@@ -168,7 +168,7 @@ def read_yaml(path: Path) -> Tree:
 def read_profile(path: Path) -> Profile:
     """A file of `config/exchanges/`. Its market keys are checked as they stand, patterns included."""
     tree = read_yaml(path)
-    head = {key: tree.pop(key) for key in ("match", "market", "symbols") if key in tree}
+    head: Tree = {key: tree.pop(key) for key in ("match", "market", "symbols") if key in tree}
     known = [*MarketKnobs.model_fields, "match", "market", "symbols"]
     for key in tree:
         if key not in known:
@@ -255,5 +255,3 @@ def show(configuration: Configuration, symbols: Iterable[str]) -> Iterator[tuple
         knobs, origins = configuration.knobs(symbol)
         for path, value in leaves(knobs.model_dump()):
             yield f"{symbol} {path}", masked(path, value), origins[path]
-
-

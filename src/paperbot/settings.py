@@ -159,7 +159,13 @@ class SmaCross(StrategyBase):
         return self
 
 
-Strategy = Annotated[MeanReversion | SmaCross, Field(discriminator="kind")]
+class External(StrategyBase):
+    """Decides nothing itself: its orders and targets come from outside, a user's own among them."""
+
+    kind: Literal["external"]
+
+
+Strategy = Annotated[MeanReversion | SmaCross | External, Field(discriminator="kind")]
 
 
 class RiskSettings(Frozen):
@@ -181,7 +187,9 @@ class RiskSettings(Frozen):
     max_position_value_per_symbol: NotNegative = Field(
         default=Decimal("0.25"), description="value held in one symbol, as a share of equity"
     )
-    max_gross_exposure: NotNegative = Field(default=Decimal(1), description="value of all positions, as a share of equity")
+    max_gross_exposure: NotNegative = Field(
+        default=Decimal(1), description="value of all positions, as a share of equity"
+    )
     max_open_positions: Count = Field(default=20, description="positions (strategy and symbol) at a time")
     max_open_orders: Count = Field(default=50, description="working entries at a time")
     price_collar: NotNegative = Field(
@@ -191,7 +199,9 @@ class RiskSettings(Frozen):
         default=60, description="orders that pass the gate in 60 s of event time, exits not counted"
     )
     cooldown_bars: Count = Field(default=5, description="bars without entry after a strategy's stop in a symbol")
-    stale_after_bars: Count = Field(default=3, description="bars after which a symbol's last close is too old to trade on")
+    stale_after_bars: Count = Field(
+        default=3, description="bars after which a symbol's last close is too old to trade on"
+    )
     entry_timeout_bars: Count = Field(default=10, description="bars after which an unfilled entry is given up")
     funds_margin: NotNegative = Field(
         default=Decimal("0.01"), description="what a buy locks beyond its value at the last close, as a share"
@@ -220,7 +230,9 @@ class CapacitySettings(Frozen):
 class Settings(Frozen):
     """`config/config.yaml`."""
 
-    exchange: str = Field(default="binance", description="venue whose rules apply; with `environment` it picks the profile")
+    exchange: str = Field(
+        default="binance", description="venue whose rules apply; with `environment` it picks the profile"
+    )
     environment: str = Field(default="spot-testnet", description="which of the venue's worlds")
     timeframe: Duration = Field(default="1m", description="length of a bar in demo and live")
     symbols: list[str] = Field(default=["BTC/USDT", "ETH/USDT"], description="what demo and live trade: BASE/QUOTE")

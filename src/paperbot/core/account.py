@@ -9,24 +9,24 @@ from paperbot.core.ledger import drawdown_ppb, open_positions, revalue, write_ro
 from paperbot.core.numeric import UP, kernel, ppb
 from paperbot.core.outputs import emit_halt
 from paperbot.core.risk import leave
-from paperbot.core.types import DAY_NS, NOBODY, Code, HaltReason, OutputKind, Role
+from paperbot.core.types import DAY_NS, NOBODY, Code, HaltReason, OutputKind, Record, Role, World
 
 
 @kernel
-def _floor(reference, share):
+def _floor(reference: int, share: int) -> int:
     """The equity at or below which a loss rule trips; nothing is, when the rule is off."""
     return reference - ppb(reference, share, UP) if share > 0 else -1
 
 
 @kernel
-def _rebase_day(w):
+def _rebase_day(w: World) -> None:
     account = w.account
     account["day_reference"] = account["equity"]
     account["day_floor"] = _floor(account["equity"], w.risk["daily_loss_ppb"])
 
 
 @kernel
-def _rebase_peak(w):
+def _rebase_peak(w: World) -> None:
     account = w.account
     account["peak"] = account["equity"]
     account["trough"] = account["equity"]
@@ -34,7 +34,7 @@ def _rebase_peak(w):
 
 
 @kernel
-def _open_valued(w):
+def _open_valued(w: World) -> None:
     """The first equity there is: what every later figure is measured against."""
     w.account["start_equity"] = w.account["equity"]
     _rebase_day(w)
@@ -42,13 +42,13 @@ def _open_valued(w):
 
 
 @kernel
-def _end_of_day(ts):
+def _end_of_day(ts: int) -> int:
     """The first nanosecond after the UTC day of a slice that closes at `ts`."""
     return ((ts - 1) // DAY_NS + 1) * DAY_NS
 
 
 @kernel
-def open_books(w, bar):
+def open_books(w: World, bar: Record) -> None:
     """Write the opening row, before the first bar that counts."""
     account = w.account
     account["started"] = 1
@@ -62,7 +62,7 @@ def open_books(w, bar):
 
 
 @kernel
-def close_day(w):
+def close_day(w: World) -> None:
     """Write the row of the last slice, unless it has one: when the first bar of a new day arrives, and at the end."""
     account = w.account
     if account["slices"] > 0 and account["last_row_ts"] != account["clock_ts"]:
@@ -70,7 +70,7 @@ def close_day(w):
 
 
 @kernel
-def update_equity(w, ts):
+def update_equity(w: World, ts: int) -> None:
     """At END_OF_SLICE: day figures, then equity, peak and drawdown."""
     account = w.account
     was_valued = account["valued"] != 0
@@ -95,7 +95,7 @@ def update_equity(w, ts):
 
 
 @kernel
-def check_losses(w, ts):
+def check_losses(w: World, ts: int) -> None:
     """Trip the kill switch when the day's loss or the drawdown has reached its cap."""
     account = w.account
     if account["valued"] == 0 or account["halted"] != 0:
@@ -107,7 +107,7 @@ def check_losses(w, ts):
 
 
 @kernel
-def _next_entry(w, order_id):
+def _next_entry(w: World, order_id: int) -> int:
     """The slot of the open entry with the lowest id above `order_id`, over all symbols; or NOBODY."""
     best = NOBODY
     for symbol in range(w.risk["n_symbols"]):
@@ -122,7 +122,7 @@ def _next_entry(w, order_id):
 
 
 @kernel
-def trip(w, ts, reason, reference):
+def trip(w: World, ts: int, reason: int, reference: int) -> None:
     """Halt: open entries end, protective orders stay, positions are flattened if so configured. Once until RESUME."""
     account = w.account
     if account["halted"] != 0:
@@ -148,7 +148,7 @@ def trip(w, ts, reason, reference):
 
 
 @kernel
-def resume(w, ts):
+def resume(w: World, ts: int) -> None:
     """Lift a halt and measure losses from the present equity on."""
     account = w.account
     if account["halted"] == 0:
@@ -163,7 +163,7 @@ def resume(w, ts):
 
 
 @kernel
-def row_if_due(w, ts):
+def row_if_due(w: World, ts: int) -> None:
     """At the end of a slice: a row for a fill, a halt or resume, or the cadence."""
     account = w.account
     if ts >= account["next_row_ts"]:

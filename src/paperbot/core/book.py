@@ -6,35 +6,35 @@ link to a freed slot never stays behind.
 
 from paperbot.core.numeric import kernel
 from paperbot.core.outputs import emit_end, emit_order
-from paperbot.core.types import NOBODY, Code, OutputKind, Role
+from paperbot.core.types import NOBODY, Code, OutputKind, Record, Role, World
 
 
 @kernel
-def has_own_slot(role):
+def has_own_slot(role: int) -> bool:
     """Exits by signal and flattening orders do not count against the capacity: nothing may stop an exit."""
     return role == Role.EXIT or role == Role.FLATTEN
 
 
 @kernel
-def legs(order):
+def legs(order: Record) -> int:
     """How many protective orders an entry brings along."""
     return (1 if order["stop_distance"] > 0 else 0) + (1 if order["target_distance"] > 0 else 0)
 
 
 @kernel
-def is_leg(order):
+def is_leg(order: Record) -> bool:
     """Whether the order is half of a protective pair. A working entry keeps a slot reserved for each leg not placed."""
     return order["role"] == Role.STOP or order["role"] == Role.TARGET
 
 
 @kernel
-def position_index(w, order):
+def position_index(w: World, order: Record) -> int:
     """Where the position of the order's strategy and symbol lies."""
     return order["strategy"] * w.risk["n_symbols"] + order["symbol"]
 
 
 @kernel
-def is_flat(w, index):
+def is_flat(w: World, index: int) -> bool:
     """Less than one step, or marked as dust."""
     position = w.positions[index]
     step = w.symbol_params[index % w.risk["n_symbols"]]["step"]
@@ -42,7 +42,7 @@ def is_flat(w, index):
 
 
 @kernel
-def insert(w, ts, atr):
+def insert(w: World, ts: int, atr: int) -> int:
     """Move the approved draft into a free slot, number it, chain it last and report it; returns the slot."""
     account = w.account
     slot = account["free_slot"]
@@ -76,7 +76,7 @@ def insert(w, ts, atr):
 
 
 @kernel
-def _unlink(w, slot):
+def _unlink(w: World, slot: int) -> None:
     """Forget the slot wherever a relative of its order points at it."""
     order = w.orders[slot]
     if order["parent_slot"] != NOBODY:
@@ -97,7 +97,7 @@ def _unlink(w, slot):
 
 
 @kernel
-def end(w, slot, code, ts):
+def end(w: World, slot: int, code: int, ts: int) -> None:
     """Close an order: give its lock back, report how it ended, free the slot."""
     account = w.account
     order = w.orders[slot]
@@ -137,9 +137,10 @@ def end(w, slot, code, ts):
 
 
 @kernel
-def after(w, symbol, order_id):
+def after(w: World, symbol: int, order_id: int) -> int:
     """The slot of the symbol's first open order with a higher id, or NOBODY. Fills end and make orders, so a walk over
-    the list asks anew after each one."""
+    the list asks anew after each one.
+    """
     slot = w.symbols[symbol]["head"]
     while slot != NOBODY and w.orders[slot]["id"] <= order_id:
         slot = w.orders[slot]["next"]
@@ -147,7 +148,7 @@ def after(w, symbol, order_id):
 
 
 @kernel
-def end_entries(w, strategy, symbol, code, ts):
+def end_entries(w: World, strategy: int, symbol: int, code: int, ts: int) -> None:
     """End the working entries of one strategy in one symbol, in id order."""
     slot = w.symbols[symbol]["head"]
     while slot != NOBODY:
@@ -159,7 +160,7 @@ def end_entries(w, strategy, symbol, code, ts):
 
 
 @kernel
-def end_exits(w, strategy, symbol, code, ts):
+def end_exits(w: World, strategy: int, symbol: int, code: int, ts: int) -> None:
     """End the working exits by signal of one strategy in one symbol; a flattening order goes on."""
     slot = w.symbols[symbol]["head"]
     while slot != NOBODY:

@@ -1,7 +1,7 @@
 """How orders are matched with one bar of one symbol.
 
 Assumptions, each a line of `docs/fills.md` §4 and §5:
-- Nothing is known of the path inside a bar but open, high and low. Where the order of events matters, the worse is taken.
+- Nothing is known of the path inside a bar but open, high and low; where their order matters, the worse is taken.
 - Size is capped by a share of the bar's volume, which all orders of the symbol use up together.
 - A touch is not a fill: a resting limit needs a trade one tick beyond it.
 - Takers pay slippage and the taker fee; a maker gets exactly its limit.
@@ -22,17 +22,19 @@ from paperbot.core.types import (
     OrderFlag,
     OrderType,
     OutputKind,
+    Record,
     Role,
     Side,
     SlippageModel,
     TimeInForce,
+    World,
 )
 
 _SATURATED = LIMIT - 1
 
 
 @kernel
-def bar_capacity(params, bar):
+def bar_capacity(params: Record, bar: Record) -> int:
     """What all orders together may take from the bar: whole steps, in base minor units."""
     unit = params["base_unit"]
     if params["volume_in_quote"] != 0:
@@ -48,7 +50,7 @@ def bar_capacity(params, bar):
 
 
 @kernel
-def taker_price(w, order, reference):
+def taker_price(w: World, order: Record, reference: int) -> int:
     """The reference price moved against the taker by the slippage model, on the tick; OVERFLOW beyond 2^62."""
     params = w.symbol_params[order["symbol"]]
     buy = order["side"] == Side.BUY
@@ -64,10 +66,7 @@ def taker_price(w, order, reference):
         if price == OVERFLOW:
             return OVERFLOW
     tick = params["tick"]
-    if buy:
-        price = round_up(price, tick)
-    else:
-        price = round_down(price, tick) if price > 0 else 0
+    price = round_up(price, tick) if buy else round_down(max(price, 0), tick)
     price = max(price, tick)
     if order["order_type"] == OrderType.LIMIT:
         price = min(price, order["limit_price"]) if buy else max(price, order["limit_price"])
@@ -75,7 +74,7 @@ def taker_price(w, order, reference):
 
 
 @kernel
-def _takes_part(w, order, bar):
+def _takes_part(w: World, order: Record, bar: Record) -> bool:
     if is_leg(order):
         # The pair rests at the venue from its entry's fill on: no latency.
         return bar["open_ts"] >= order["created_ts"]
@@ -83,7 +82,7 @@ def _takes_part(w, order, bar):
 
 
 @kernel
-def _shrink_leg(w, slot, by, code, ts):
+def _shrink_leg(w: World, slot: int, by: int, code: int, ts: int) -> None:
     """Take a quantity off a protective order; it ends when nothing is left to protect."""
     order = w.orders[slot]
     order["quantity"] -= min(by, order["quantity"] - order["filled"])
@@ -94,14 +93,14 @@ def _shrink_leg(w, slot, by, code, ts):
 
 
 @kernel
-def _grow_leg(w, slot, by, ts):
+def _grow_leg(w: World, slot: int, by: int, ts: int) -> None:
     order = w.orders[slot]
     order["quantity"] += by
     emit_end(w, OutputKind.ORDER_CHANGE, ts, order, Code.NONE, 0)
 
 
 @kernel
-def _protect(w, slot, quantity, price, ts):
+def _protect(w: World, slot: int, quantity: int, price: int, ts: int) -> None:
     """Give an entry's fill its protective pair, or make the pair that it has larger."""
     entry = w.orders[slot]
     if legs(entry) == 0:
@@ -125,13 +124,13 @@ def _protect(w, slot, quantity, price, ts):
 
 
 @kernel
-def _leads_pair(order):
+def _leads_pair(order: Record) -> bool:
     """One leg stands for its pair: the stop, or a target that has none."""
     return order["role"] == Role.STOP or (order["role"] == Role.TARGET and order["stop_slot"] == NOBODY)
 
 
 @kernel
-def _fit_pairs(w, strategy, symbol, ts):
+def _fit_pairs(w: World, strategy: int, symbol: int, ts: int) -> None:
     """Shrink the strategy's pairs, oldest first, until they cover no more than the position."""
     index = strategy * w.risk["n_symbols"] + symbol
     excess = -round_down(w.positions[index]["quantity"], w.symbol_params[symbol]["step"])
@@ -159,7 +158,7 @@ def _fit_pairs(w, strategy, symbol, ts):
 
 
 @kernel
-def _follow_up(w, slot, quantity, price, ts):
+def _follow_up(w: World, slot: int, quantity: int, price: int, ts: int) -> None:
     """What a fill does to other orders: pairs grow, siblings shrink, an entry whose leg filled ends."""
     order = w.orders[slot]
     if order["role"] == Role.ENTRY:
@@ -177,17 +176,36 @@ def _follow_up(w, slot, quantity, price, ts):
 
 
 @kernel
-def _execute(w, bar, slot, reference, liquidity, cap):
+def _end_if_immediate(w: World, slot: int, ts: int) -> None:
+    """IOC and FOK do not wait for another bar."""
+    if w.orders[slot]["time_in_force"] == TimeInForce.IOC:
+        end(w, slot, Code.IOC, ts)
+    elif w.orders[slot]["time_in_force"] == TimeInForce.FOK:
+        end(w, slot, Code.FOK, ts)
+
+
+@kernel
+def _settle(w: World, slot: int, short: bool, ts: int) -> None:  # noqa: FBT001
+    """End an order that had its turn, if that was its last."""
+    order = w.orders[slot]
+    if order["id"] == 0:
+        return
+    if order["filled"] == order["quantity"]:
+        end(w, slot, Code.FILLED, ts)
+    elif short:
+        end(w, slot, Code.FUNDS_AT_FILL, ts)
+    elif order["time_in_force"] == TimeInForce.IOC:
+        end(w, slot, Code.IOC, ts)
+
+
+@kernel
+def _execute(w: World, bar: Record, slot: int, reference: int, liquidity: int, cap: int) -> int:
     """Fill what can be filled of an order that was reached, end it if that settles it; returns what is left of cap."""
     order = w.orders[slot]
     ts = bar["close_ts"]
     params = w.symbol_params[order["symbol"]]
-    immediate = order["time_in_force"]
     if cap == 0:
-        if immediate == TimeInForce.IOC:
-            end(w, slot, Code.IOC, ts)
-        elif immediate == TimeInForce.FOK:
-            end(w, slot, Code.FOK, ts)
+        _end_if_immediate(w, slot, ts)
         return cap
     rest = order["quantity"] - order["filled"]
     quantity = min(rest, cap)
@@ -206,7 +224,7 @@ def _execute(w, bar, slot, reference, liquidity, cap):
         paid = largest_payable(w, order, quantity, price, liquidity)
         short = paid < quantity
         quantity = paid
-    if immediate == TimeInForce.FOK and quantity < rest:
+    if order["time_in_force"] == TimeInForce.FOK and quantity < rest:
         end(w, slot, Code.FOK, ts)
         return cap
     if quantity > 0:
@@ -214,19 +232,12 @@ def _execute(w, bar, slot, reference, liquidity, cap):
             end(w, slot, Code.OVERFLOW, ts)
             return cap
         _follow_up(w, slot, quantity, price, ts)
-    if order["id"] == 0:
-        return cap - quantity
-    if order["filled"] == order["quantity"]:
-        end(w, slot, Code.FILLED, ts)
-    elif short:
-        end(w, slot, Code.FUNDS_AT_FILL, ts)
-    elif immediate == TimeInForce.IOC:
-        end(w, slot, Code.IOC, ts)
+    _settle(w, slot, short, ts)
     return cap - quantity
 
 
 @kernel
-def _trigger(w, slot, ts):
+def _trigger(w: World, slot: int, ts: int) -> None:
     """A stop becomes a market order; a protective stop ends what its entry still wants to buy."""
     order = w.orders[slot]
     order["flags"] |= OrderFlag.TRIGGERED
@@ -235,7 +246,7 @@ def _trigger(w, slot, ts):
 
 
 @kernel
-def _at_open(w, bar, slot, cap):
+def _at_open(w: World, bar: Record, slot: int, cap: int) -> int:
     """Phase 1 for one order; returns what is left of cap."""
     order = w.orders[slot]
     ts = bar["close_ts"]
@@ -256,10 +267,7 @@ def _at_open(w, bar, slot, cap):
                 end(w, slot, Code.WOULD_TAKE, ts)
                 return cap
             return _execute(w, bar, slot, opening, Liquidity.TAKER, cap)
-        if order["time_in_force"] == TimeInForce.IOC:
-            end(w, slot, Code.IOC, ts)
-        elif order["time_in_force"] == TimeInForce.FOK:
-            end(w, slot, Code.FOK, ts)
+        _end_if_immediate(w, slot, ts)
         return cap
     if _trades_through(w, order, opening):
         return _execute(w, bar, slot, limit, Liquidity.MAKER, cap)
@@ -267,7 +275,7 @@ def _at_open(w, bar, slot, cap):
 
 
 @kernel
-def _trades_through(w, order, price):
+def _trades_through(w: World, order: Record, price: int) -> bool:
     """Whether a trade at the price would have filled a resting limit order."""
     params = w.symbol_params[order["symbol"]]
     beyond = 0 if params["touch_fills"] != 0 else params["tick"]
@@ -277,7 +285,7 @@ def _trades_through(w, order, price):
 
 
 @kernel
-def _inside(w, bar, slot, stops, cap):
+def _inside(w: World, bar: Record, slot: int, stops: bool, cap: int) -> int:  # noqa: FBT001
     """Phases 2 (stops) and 3 (limits) for one order that the open did not reach; returns what is left of cap."""
     order = w.orders[slot]
     buy = order["side"] == Side.BUY
@@ -297,7 +305,7 @@ def _inside(w, bar, slot, stops, cap):
 
 
 @kernel
-def _was_reached_at_open(w, order, bar):
+def _was_reached_at_open(w: World, order: Record, bar: Record) -> bool:
     if order["bars"] == 0:
         if order["side"] == Side.BUY:
             return bar["open"] <= order["limit_price"]
@@ -306,7 +314,7 @@ def _was_reached_at_open(w, order, bar):
 
 
 @kernel
-def _expire(w, bar, symbol):
+def _expire(w: World, bar: Record, symbol: int) -> None:
     slot = w.symbols[symbol]["head"]
     while slot != NOBODY:
         order = w.orders[slot]
@@ -317,7 +325,7 @@ def _expire(w, bar, symbol):
 
 
 @kernel
-def _grow_older(w, bar, symbol, newest):
+def _grow_older(w: World, bar: Record, symbol: int, newest: int) -> None:
     """Phase 5: count the bar for the orders that took part; give up entries that waited too long."""
     timeout = w.risk["entry_timeout_bars"]
     slot = w.symbols[symbol]["head"]
@@ -332,7 +340,7 @@ def _grow_older(w, bar, symbol, newest):
 
 
 @kernel
-def match_bar(w, bar, symbol):
+def match_bar(w: World, bar: Record, symbol: int) -> None:
     """Match all open orders of the symbol with its bar, phase by phase, by ascending id in each."""
     params = w.symbol_params[symbol]
     cap = bar_capacity(params, bar)
@@ -346,10 +354,7 @@ def match_bar(w, bar, symbol):
             following = order["next"]
             seq = w.account["seq"]
             if _takes_part(w, order, bar):
-                if phase == 1:
-                    cap = _at_open(w, bar, slot, cap)
-                else:
-                    cap = _inside(w, bar, slot, phase == 2, cap)
+                cap = _at_open(w, bar, slot, cap) if phase == 1 else _inside(w, bar, slot, phase == 2, cap)
             # Without an output nothing was ended or made, and the next in the chain is still the next.
             slot = following if w.account["seq"] == seq else after(w, symbol, order_id)
     slot = after(w, symbol, newest - 1)
@@ -361,4 +366,3 @@ def match_bar(w, bar, symbol):
             cap = _execute(w, bar, slot, min(order["stop_price"], bar["open"]), Liquidity.TAKER, cap)
         slot = after(w, symbol, order_id)
     _grow_older(w, bar, symbol, newest)
-

@@ -1,7 +1,8 @@
 """Streaming features of one symbol: updated once a bar, in constant memory, the same for replay and live.
 
-A feature's state is one FEATURE record and, where it looks back, a ring buffer. A rolling sum is rebuilt from its ring
-once per window, so that rounding does not pile up. The value counts from `needs` bars on; before that it is 0, never NaN.
+A feature's state is one FEATURE record and, where it looks back, a ring buffer. A rolling sum is rebuilt from its
+ring once per window, so that rounding does not pile up. The value counts from `needs` bars on; before that it is 0,
+never NaN.
 
 Prices are floats in the quote here. Formulas and their sources: TA-Lib's `ta_RSI.c`, `ta_ATR.c`, `ta_EMA.c` (the first
 value is a simple mean, then Wilder's or the exponential smoothing); the others are stated at their function.
@@ -10,11 +11,11 @@ value is a simple mean, then Wilder's or the exponential smoothing); the others 
 from math import sqrt
 
 from paperbot.core.numeric import OVERFLOW, kernel, to_integer
-from paperbot.core.types import DAY_NS, NOBODY, FeatureKind
+from paperbot.core.types import DAY_NS, NOBODY, Array, FeatureKind, Record, World
 
 
 @kernel(inline=True)
-def _sma(f, rings, at, window, price):
+def _sma(f: Record, rings: Array, at: int, window: int, price: float) -> None:
     """Mean of the last `window` closes."""
     slot = at + f["at"]
     f["a"] += price - rings[slot]
@@ -31,7 +32,7 @@ def _sma(f, rings, at, window, price):
 
 
 @kernel(inline=True)
-def _ema(f, window, price):
+def _ema(f: Record, window: int, price: float) -> None:
     """Exponential mean with 2 / (window + 1), seeded by the mean of the first `window` closes."""
     if f["count"] <= window:
         f["a"] += price
@@ -42,13 +43,13 @@ def _ema(f, window, price):
 
 
 @kernel(inline=True)
-def _rsi(f, window, price):
+def _rsi(f: Record, window: int, price: float) -> None:
     """Wilder's relative strength: 100 * gain / (gain + loss), 0 where nothing moved."""
     change = price - f["c"]
     f["c"] = price
     if f["count"] == 1:
         return
-    gain = change if change > 0.0 else 0.0
+    gain = max(0.0, change)
     loss = -change if change < 0.0 else 0.0
     if f["count"] <= window + 1:
         f["a"] += gain
@@ -65,7 +66,7 @@ def _rsi(f, window, price):
 
 
 @kernel(inline=True)
-def _atr(f, window, high, low, close):
+def _atr(f: Record, window: int, high: float, low: float, close: float) -> None:
     """Wilder's average of the true range; the first bar has no true range."""
     before = f["c"]
     f["c"] = close
@@ -83,9 +84,10 @@ def _atr(f, window, high, low, close):
 
 
 @kernel(inline=True)
-def _vwap(f, day, typical, volume):
+def _vwap(f: Record, day: float, typical: float, volume: float) -> None:
     """Session mean of the typical price weighted by base volume; the session is the UTC day. While the session has no
-    volume, the typical price."""
+    volume, the typical price.
+    """
     if f["c"] != day:
         f["a"] = 0.0
         f["b"] = 0.0
@@ -96,7 +98,7 @@ def _vwap(f, day, typical, volume):
 
 
 @kernel(inline=True)
-def _deviation(f, rings, at, window, x):
+def _deviation(f: Record, rings: Array, at: int, window: int, x: float) -> float:
     """Population deviation of the last `window` x, by Welford's update for a sliding window.
 
     `f.d` counts how often x has repeated itself: a window of equal values has deviation 0 exactly, where the running
@@ -125,7 +127,7 @@ def _deviation(f, rings, at, window, x):
 
 
 @kernel
-def _rebuild_deviation(f, rings, at, window):
+def _rebuild_deviation(f: Record, rings: Array, at: int, window: int) -> None:
     mean = 0.0
     for k in range(at, at + window):
         mean += rings[k]
@@ -139,14 +141,14 @@ def _rebuild_deviation(f, rings, at, window):
 
 
 @kernel(inline=True)
-def _zscore(f, rings, at, window, distance):
-    """d / population deviation of the last `window` d, where d = close - VWAP; 0 when that is 0."""
+def _zscore(f: Record, rings: Array, at: int, window: int, distance: float) -> None:
+    """D / population deviation of the last `window` d, where d = close - VWAP; 0 when that is 0."""
     spread = _deviation(f, rings, at, window, distance)
     f["value"] = distance / spread if spread > 0.0 else 0.0
 
 
 @kernel(inline=True)
-def _volatility(f, rings, at, window, price):
+def _volatility(f: Record, rings: Array, at: int, window: int, price: float) -> None:
     """Population deviation of the last `window` simple returns, per bar."""
     before = f["e"]
     f["e"] = price
@@ -158,7 +160,7 @@ def _volatility(f, rings, at, window, price):
 
 
 @kernel(inline=True)
-def update_features(w, bar, symbol):
+def update_features(w: World, bar: Record, symbol: int) -> None:
     """Advance every feature of the symbol by one bar, in the order of the table (a source before its reader)."""
     params = w.symbol_params[symbol]
     unit = params["price_unit"]
@@ -196,7 +198,7 @@ def update_features(w, bar, symbol):
 
 
 @kernel(inline=True)
-def _publish_atr(w, symbol, first, unit):
+def _publish_atr(w: World, symbol: int, first: int, unit: float) -> None:
     """The ATR in whole price units, the only form in which it enters money; 0 while it warms up."""
     slot = w.risk["atr_feature"]
     if slot == NOBODY:

@@ -9,17 +9,17 @@ from paperbot.core.book import is_flat, position_index
 from paperbot.core.numeric import DOWN, EVEN, LIMIT, OVERFLOW, UP, kernel, mul_div, ppb
 from paperbot.core.oracle import convert, notional, position_value, priced, to_account
 from paperbot.core.outputs import emit
-from paperbot.core.types import NOBODY, PPB, Code, Fault, FeeAsset, Liquidity, OutputKind, Side
+from paperbot.core.types import NOBODY, PPB, Code, Fault, FeeAsset, Liquidity, OutputKind, Record, Side, World
 
 
 @kernel
-def fee_rate(params, liquidity):
+def fee_rate(params: Record, liquidity: int) -> int:
     """Parts per 10^9 of the traded value."""
     return params["maker_ppb"] if liquidity == Liquidity.MAKER else params["taker_ppb"]
 
 
 @kernel
-def payable(w, order, quantity, price, liquidity):
+def payable(w: World, order: Record, quantity: int, price: int, liquidity: int) -> bool:
     """Whether a buy's lock and the free balance pay for the quantity (and the fee, when it is taken in the quote)."""
     params = w.symbol_params[order["symbol"]]
     cost = notional(w, order["symbol"], quantity, price, EVEN)
@@ -34,7 +34,7 @@ def payable(w, order, quantity, price, liquidity):
 
 
 @kernel
-def largest_payable(w, order, quantity, price, liquidity):
+def largest_payable(w: World, order: Record, quantity: int, price: int, liquidity: int) -> int:
     """The largest whole number of steps up to `quantity` that a buy's funds pay for."""
     if payable(w, order, quantity, price, liquidity):
         return quantity
@@ -51,8 +51,10 @@ def largest_payable(w, order, quantity, price, liquidity):
 
 
 @kernel
-def _fee_payer(w, order, fee_quote, spare_quote, received):
-    """(asset, amount, taken from the position) of the first source that can pay the whole fee; asset NOBODY if none can.
+def _fee_payer(  # noqa: C901
+    w: World, order: Record, fee_quote: int, spare_quote: int, received: int
+) -> tuple[int, int, bool]:
+    """(asset, amount, taken from the position) of the first that can pay the whole fee; asset NOBODY if none can.
 
     `spare_quote`: what of the quote is left after the trade itself; `received`: the position's quantity after a buy.
     """
@@ -88,7 +90,7 @@ def _fee_payer(w, order, fee_quote, spare_quote, received):
 
 
 @kernel
-def _take_quote(w, order, quote, amount):
+def _take_quote(order: Record, quote: Record, amount: int) -> None:
     """Spend a buy's lock first, then the free balance."""
     from_lock = min(amount, order["locked"])
     order["locked"] -= from_lock
@@ -97,11 +99,11 @@ def _take_quote(w, order, quote, amount):
 
 
 @kernel
-def _book_buy(w, order, position, quantity, cost):
+def _book_buy(w: World, order: Record, position: Record, quantity: int, cost: int) -> None:
     params = w.symbol_params[order["symbol"]]
     quote = w.assets[params["quote"]]
     base = w.assets[params["base"]]
-    _take_quote(w, order, quote, cost)
+    _take_quote(order, quote, cost)
     quote["venue"] -= cost
     base["locked"] += quantity
     base["held"] += quantity
@@ -112,7 +114,7 @@ def _book_buy(w, order, position, quantity, cost):
 
 
 @kernel
-def _book_sell(w, order, position, quantity, proceeds, cost_taken):
+def _book_sell(w: World, order: Record, position: Record, quantity: int, proceeds: int, cost_taken: int) -> None:
     params = w.symbol_params[order["symbol"]]
     quote = w.assets[params["quote"]]
     base = w.assets[params["base"]]
@@ -126,7 +128,14 @@ def _book_sell(w, order, position, quantity, proceeds, cost_taken):
 
 
 @kernel
-def _book_fee(w, order, position, asset, amount, from_position):
+def _book_fee(
+    w: World,
+    order: Record,
+    position: Record,
+    asset: int,
+    amount: int,
+    from_position: bool,  # noqa: FBT001
+) -> int:
     """Charge the fee; returns the cost that left the position with it."""
     taken = w.assets[asset]
     taken["fees"] += amount
@@ -140,14 +149,31 @@ def _book_fee(w, order, position, asset, amount, from_position):
         taken["held"] -= amount
         return cost
     if order["side"] == Side.BUY and asset == w.symbol_params[order["symbol"]]["quote"]:
-        _take_quote(w, order, taken, amount)
+        _take_quote(order, taken, amount)
     else:
         taken["free"] -= amount
     return 0
 
 
 @kernel
-def post_fill(w, bar, slot, quantity, price, reference, liquidity):
+def _emit_fill(w: World, bar: Record, order: Record, position: Record) -> Record:
+    """A FILL record with what is known of order and position after it."""
+    at = emit(w, OutputKind.FILL, bar["close_ts"], order["symbol"], order["strategy"], Code.NONE)
+    out = w.out_fill[at]
+    out["order_id"] = order["id"]
+    out["parent"] = order["parent"]
+    out["position"] = position["quantity"]
+    out["cost"] = position["cost"]
+    out["remaining"] = order["quantity"] - order["filled"]
+    out["atr"] = w.symbols[order["symbol"]]["atr"]
+    out["side"] = order["side"]
+    out["role"] = order["role"]
+    out["open_ts"] = bar["open_ts"]
+    return out
+
+
+@kernel
+def post_fill(w: World, bar: Record, slot: int, quantity: int, price: int, reference: int, liquidity: int) -> bool:
     """Book one fill and report it. Returns False, with nothing changed, when a number would leave its range."""
     order = w.orders[slot]
     symbol = order["symbol"]
@@ -189,32 +215,23 @@ def post_fill(w, bar, slot, quantity, price, reference, liquidity):
     account["realized"] += realized_account
     account["fees"] += fee_account
     account["row_due"] = 1
-    out = w.out_fill[emit(w, OutputKind.FILL, bar["close_ts"], symbol, order["strategy"], Code.NONE)]
-    out["order_id"] = order["id"]
-    out["parent"] = order["parent"]
+    out = _emit_fill(w, bar, order, position)
     out["quantity"] = quantity
     out["price"] = price
     out["reference"] = reference
     out["notional"] = money
     out["fee_quote"] = fee_quote
     out["fee"] = fee
+    out["fee_asset"] = asset
     out["fee_account"] = fee_account
     out["realized"] = realized
     out["realized_account"] = realized_account
-    out["position"] = position["quantity"]
-    out["cost"] = position["cost"]
-    out["remaining"] = order["quantity"] - order["filled"]
-    out["atr"] = w.symbols[symbol]["atr"]
-    out["side"] = order["side"]
     out["liquidity"] = liquidity
-    out["fee_asset"] = asset
-    out["role"] = order["role"]
-    out["open_ts"] = bar["open_ts"]
     return True
 
 
 @kernel
-def stop_run(w, fault, symbol, strategy):
+def stop_run(w: World, fault: int, symbol: int, strategy: int) -> None:
     """Mark the run as failed; the loop stops after this event and the shell says why."""
     account = w.account
     if account["fault"] == Fault.NONE:
@@ -224,7 +241,7 @@ def stop_run(w, fault, symbol, strategy):
 
 
 @kernel
-def _value_idle_assets(w):
+def _value_idle_assets(w: World) -> tuple[int, bool]:
     """(account value of what no position holds, all of it priced). OVERFLOW stops the run."""
     total = 0
     for asset in range(len(w.assets)):
@@ -243,7 +260,7 @@ def _value_idle_assets(w):
 
 
 @kernel
-def revalue(w):
+def revalue(w: World) -> None:
     """Value the account at the latest closes: equity, gross, unrealized; `valued` is 0 while something has no price."""
     account = w.account
     n_symbols = w.risk["n_symbols"]
@@ -280,7 +297,7 @@ def revalue(w):
 
 
 @kernel
-def open_positions(w):
+def open_positions(w: World) -> int:
     """How many (strategy, symbol) are not flat."""
     count = 0
     for index in range(len(w.positions)):
@@ -290,7 +307,7 @@ def open_positions(w):
 
 
 @kernel
-def write_row(w, ts, code):
+def write_row(w: World, ts: int, code: int) -> None:
     """Write a ledger row with the figures of the last valuation and the running sums."""
     account = w.account
     account["last_row_ts"] = ts
@@ -314,7 +331,7 @@ def write_row(w, ts, code):
 
 
 @kernel
-def drawdown_ppb(account):
+def drawdown_ppb(account: Record) -> int:
     """How far equity is below its peak."""
     if account["peak"] <= 0:
         return 0

@@ -39,20 +39,20 @@ import numpy as np  # noqa: E402
 
 from paperbot.core.types import PPB  # noqa: E402
 
-numba.config.CACHE_DIR = str(CACHE_FOLDER)  # For a process that had imported Numba before.
+numba.config.CACHE_DIR = str(CACHE_FOLDER)  # type: ignore[attr-defined] # Where Numba was imported before.
 assert numba.__version__.startswith(NUMBA_PIN + "."), f"the core is measured with numba {NUMBA_PIN}"
 
 F = TypeVar("F", bound=Callable[..., Any])
 
-LIMIT = np.int64(1 << 62)
+LIMIT: Any = np.int64(1 << 62)
 """No amount, price or product may reach this magnitude."""
 
-OVERFLOW = np.int64(-(1 << 63))
+OVERFLOW: Any = np.int64(-(1 << 63))
 """What `mul_div` returns in place of a result of magnitude 2^62 or more. Callers compare with it before they assign."""
 
-DOWN = np.int64(0)
-UP = np.int64(1)
-EVEN = np.int64(2)
+DOWN: Any = np.int64(0)
+UP: Any = np.int64(1)
+EVEN: Any = np.int64(2)
 
 _DIGIT = (1 << 31) - 1
 _EXACT_BELOW = 4.0e18
@@ -62,23 +62,25 @@ _SMALL_DIVISOR = 1 << 32
 def kernel(function: F | None = None, *, inline: bool = False, python: bool = False) -> Any:
     """Compile a core function: no reference counting (it allocates nothing), by force inlined if it runs on every bar.
 
-    `_nrt=False` is a private option of Numba; without it each array view costs an incref and a decref, which was most of
-    the time of a bar. Only what is marked `python` can be called from Python: the wrappers cost compile time.
+    `_nrt=False` is a private option of Numba; without it each array view costs an incref and a decref, which was most
+    of the time of a bar. Only what is marked `python` can be called from Python: the wrappers cost compile time.
     """
     if function is None:
         return lambda f: kernel(f, inline=inline, python=python)
-    wrap = {} if python else {"no_cpython_wrapper": True, "no_cfunc_wrapper": True}
-    return numba.njit(cache=True, error_model="numpy", _nrt=False, forceinline=inline, **wrap)(function)
+    flags: dict[str, Any] = {"error_model": "numpy", "_nrt": False, "forceinline": inline}
+    if not python:
+        flags.update(no_cpython_wrapper=True, no_cfunc_wrapper=True)
+    return numba.njit(cache=True, **flags)(function)
 
 
-def bridge(function: F) -> F:
+def bridge(function: F) -> Any:
     """Compile a function that Python calls with integer addresses only."""
-    return numba.njit(cache=True, error_model="numpy")(function)  # type: ignore[no-any-return]
+    return numba.njit(cache=True, error_model="numpy")(function)
 
 
 @kernel(python=True)
-def mul_div(a, b, c, rounding):
-    """a * b / c for |a|, |b| < 2^62 and 0 < c < 2^62, exact and rounded once; OVERFLOW when |result| >= 2^62.
+def mul_div(a: int, b: int, c: int, rounding: int) -> int:
+    """A * b / c for |a|, |b| < 2^62 and 0 < c < 2^62, exact and rounded once; OVERFLOW when |result| >= 2^62.
 
     DOWN is toward zero, UP away from zero, EVEN half to even. The product is held in four digits of 31 bits, so that
     no intermediate leaves int64.
@@ -107,7 +109,7 @@ def mul_div(a, b, c, rounding):
 
 
 @kernel
-def _divide_wide(x, y, c):
+def _divide_wide(x: int, y: int, c: int) -> tuple[int, int]:
     """(quotient, remainder) of x * y / c by long division; the quotient is -1 when it would reach 2^62."""
     x1, x0 = x >> 31, x & _DIGIT
     y1, y0 = y >> 31, y & _DIGIT
@@ -126,7 +128,7 @@ def _divide_wide(x, y, c):
         step = ((step - q1 * c) << 31) | d0
         q0 = step // c
         return (q1 << 31) + q0, step - q0 * c
-    quotient = np.int64(0)
+    quotient: Any = np.int64(0)
     rest = (d1 << 31) | d0
     for bit in range(61, -1, -1):
         remainder = (remainder << 1) | ((rest >> bit) & 1)
@@ -138,33 +140,33 @@ def _divide_wide(x, y, c):
 
 
 @kernel(python=True)
-def ppb(a, share, rounding):
+def ppb(a: int, share: int, rounding: int) -> int:
     """The share (parts per 10^9) of an amount."""
     return mul_div(a, share, PPB, rounding)
 
 
 @kernel(python=True)
-def to_integer(value):
+def to_integer(value: float) -> int:
     """A finite float64 rounded half to even; OVERFLOW when it is not finite or reaches 2^62."""
     if not (-4.6e18 < value < 4.6e18):
         return OVERFLOW
-    return np.int64(np.rint(value))
+    return np.int64(np.rint(value))  # type: ignore[return-value]
 
 
 @kernel(python=True)
-def round_down(amount, step):
+def round_down(amount: int, step: int) -> int:
     """The largest multiple of `step` that is not above `amount` (both not negative)."""
     return amount - amount % step
 
 
 @kernel(python=True)
-def round_up(amount, step):
+def round_up(amount: int, step: int) -> int:
     """The smallest multiple of `step` that is not below `amount` (both not negative)."""
     return (amount + step - 1) // step * step
 
 
 @kernel(python=True)
-def hash64(seed, sequence, salt):
+def hash64(seed: int, sequence: int, salt: int) -> int:
     """53 well-mixed bits of three integers: the only source of noise, in int64 arithmetic that never wraps."""
     state = np.int64(0x243F6A88)
     for word in (seed & _DIGIT, (seed >> 31) & _DIGIT, sequence & _DIGIT, (sequence >> 31) & _DIGIT, salt & _DIGIT):
@@ -176,7 +178,7 @@ def hash64(seed, sequence, salt):
 
 
 @kernel
-def _mix32(x):
+def _mix32(x: int) -> int:
     """A 32-bit finalizer (Wellons' lowbias32) in int64 arithmetic, 16 bits of multiplier at a time."""
     x = _times32(x ^ (x >> 16), 0x7FEB352D)
     x = _times32(x ^ (x >> 15), 0x846CA68B)
@@ -184,7 +186,7 @@ def _mix32(x):
 
 
 @kernel
-def _times32(x, factor):
+def _times32(x: int, factor: int) -> int:
     low = x * (factor & 0xFFFF)
     high = (x * (factor >> 16)) & 0xFFFF
     return (low + (high << 16)) & 0xFFFFFFFF

@@ -5,11 +5,11 @@ An asset without a path, or with a symbol on it that had no bar yet, has no pric
 """
 
 from paperbot.core.numeric import EVEN, OVERFLOW, kernel, mul_div
-from paperbot.core.types import RateVia
+from paperbot.core.types import RateVia, World
 
 
 @kernel
-def priced(w, asset):
+def priced(w: World, asset: int) -> bool:
     """Whether every step from the asset to the account currency has a price."""
     for _ in range(len(w.assets) + 1):
         step = w.asset_params[asset]
@@ -25,7 +25,7 @@ def priced(w, asset):
 
 
 @kernel
-def _ratio(w, asset):
+def _ratio(w: World, asset: int) -> tuple[int, int]:
     """(numerator, denominator) of one step: amount in the next asset = amount * numerator / denominator."""
     step = w.asset_params[asset]
     if step["via"] == RateVia.OVERRIDE:
@@ -38,7 +38,7 @@ def _ratio(w, asset):
 
 
 @kernel
-def to_account(w, asset, amount, rounding):
+def to_account(w: World, asset: int, amount: int, rounding: int) -> int:
     """The amount in the account currency's minor unit, rounded at each step; OVERFLOW beyond 2^62. Needs `priced`."""
     while w.asset_params[asset]["via"] != RateVia.ACCOUNT and amount != OVERFLOW:
         numerator, denominator = _ratio(w, asset)
@@ -48,7 +48,7 @@ def to_account(w, asset, amount, rounding):
 
 
 @kernel
-def from_account(w, asset, amount, rounding):
+def from_account(w: World, asset: int, amount: int, rounding: int) -> int:
     """The account currency's amount in the asset's minor unit: the asset's path walked backwards. Needs `priced`."""
     steps = 0
     node = asset
@@ -67,7 +67,7 @@ def from_account(w, asset, amount, rounding):
 
 
 @kernel
-def convert(w, source, target, amount, rounding):
+def convert(w: World, source: int, target: int, amount: int, rounding: int) -> int:
     """The amount of `source` in `target`, through the account currency; itself when they are the same asset."""
     if source == target:
         return amount
@@ -78,13 +78,13 @@ def convert(w, source, target, amount, rounding):
 
 
 @kernel
-def notional(w, symbol, quantity, price, rounding):
-    """quantity * price in the quote's minor unit; OVERFLOW beyond 2^62."""
+def notional(w: World, symbol: int, quantity: int, price: int, rounding: int) -> int:
+    """Quantity * price in the quote's minor unit; OVERFLOW beyond 2^62."""
     return mul_div(quantity, price, w.symbol_params[symbol]["scale"], rounding)
 
 
 @kernel
-def position_value(w, index):
+def position_value(w: World, index: int) -> int:
     """A position's value at its symbol's last close, in the quote's minor unit."""
     symbol = index % w.risk["n_symbols"]
     return notional(w, symbol, w.positions[index]["quantity"], w.symbols[symbol]["last_close"], EVEN)

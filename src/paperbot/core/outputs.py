@@ -1,11 +1,11 @@
 """The one stream of output records: the only way by which anything leaves the core."""
 
 from paperbot.core.numeric import kernel
-from paperbot.core.types import NOBODY
+from paperbot.core.types import NOBODY, Record, World
 
 
 @kernel
-def emit(w, kind, ts, symbol, strategy, code):
+def emit(w: World, kind: int, ts: int, symbol: int, strategy: int, code: int) -> int:
     """Append a record with its head filled in and the rest zero; returns its index. The loop has checked the room."""
     index = w.cursor[0]
     w.cursor[0] = index + 1
@@ -23,7 +23,7 @@ def emit(w, kind, ts, symbol, strategy, code):
 
 
 @kernel
-def emit_order(w, kind, ts, order, code, atr):
+def emit_order(w: World, kind: int, ts: int, order: Record, code: int, atr: int) -> None:
     """ORDER or BLOCKED: the order as the gate left it."""
     out = w.out_order[emit(w, kind, ts, order["symbol"], order["strategy"], code)]
     out["order_id"] = order["id"]
@@ -44,7 +44,7 @@ def emit_order(w, kind, ts, order, code, atr):
 
 
 @kernel
-def emit_end(w, kind, ts, order, code, released):
+def emit_end(w: World, kind: int, ts: int, order: Record, code: int, released: int) -> None:
     """ORDER_CHANGE or ORDER_END: the order's total quantity and what was filled of it."""
     out = w.out_end[emit(w, kind, ts, order["symbol"], order["strategy"], code)]
     out["order_id"] = order["id"]
@@ -55,7 +55,7 @@ def emit_end(w, kind, ts, order, code, released):
 
 
 @kernel
-def emit_halt(w, kind, ts, reason, reference):
+def emit_halt(w: World, kind: int, ts: int, reason: int, reference: int) -> None:
     """The kill switch has tripped (`HALT`), or that halt was lifted (`RESUME`)."""
     account = w.account
     out = w.out_halt[emit(w, kind, ts, NOBODY, NOBODY, reason)]

@@ -17,15 +17,17 @@ from paperbot.core.types import (
     OrderFlag,
     OrderType,
     OutputKind,
+    Record,
     Role,
     Side,
     Sizing,
     TimeInForce,
+    World,
 )
 
 
 @kernel
-def new_draft(w, ts, symbol, strategy, side, role):
+def new_draft(w: World, ts: int, symbol: int, strategy: int, side: int, role: int) -> Record:
     """A market order with everything else at rest, for the caller to fill in before `submit`."""
     draft = w.draft
     draft["id"] = 0
@@ -54,13 +56,13 @@ def new_draft(w, ts, symbol, strategy, side, role):
 
 
 @kernel
-def is_reduce_only(order):
+def is_reduce_only(order: Record) -> bool:
     """Whether the order may only make a position smaller."""
     return (order["flags"] & OrderFlag.REDUCE_ONLY) != 0
 
 
 @kernel
-def gate_price(w, draft):
+def gate_price(w: World, draft: Record) -> int:
     """The price that the rules judge: limit, stop, or the last close."""
     if draft["order_type"] == OrderType.LIMIT:
         return draft["limit_price"]
@@ -70,12 +72,12 @@ def gate_price(w, draft):
 
 
 @kernel
-def _exists(w, draft):
+def _exists(w: World, draft: Record) -> bool:
     return 0 <= draft["symbol"] < w.risk["n_symbols"] and 0 <= draft["strategy"] < w.risk["n_strategies"]
 
 
 @kernel
-def _normalise(w, draft):
+def _normalise(w: World, draft: Record) -> None:
     """Put prices on the tick and the quantity on the step; cut a reduce-only order to what there is."""
     params = w.symbol_params[draft["symbol"]]
     buy = draft["side"] == Side.BUY
@@ -98,7 +100,7 @@ def _normalise(w, draft):
 
 
 @kernel
-def _is_well_formed(draft):
+def _is_well_formed(draft: Record) -> bool:
     kind = draft["order_type"]
     tif = draft["time_in_force"]
     if draft["side"] != Side.BUY and draft["side"] != Side.SELL:
@@ -120,7 +122,7 @@ def _is_well_formed(draft):
 
 
 @kernel
-def _money_format(w, draft):
+def _money_format(w: World, draft: Record) -> int:
     """min_notional and overflow; fills in the lock of a buy."""
     params = w.symbol_params[draft["symbol"]]
     price = gate_price(w, draft)
@@ -143,7 +145,7 @@ def _money_format(w, draft):
 
 
 @kernel
-def lock_for(w, draft):
+def lock_for(w: World, draft: Record) -> int:
     """What a buy locks of the quote: its cost at the last close with a margin, and the fee; or OVERFLOW."""
     close = w.symbols[draft["symbol"]]["last_close"]
     value = notional(w, draft["symbol"], draft["quantity"], close, EVEN)
@@ -157,7 +159,7 @@ def lock_for(w, draft):
 
 
 @kernel
-def _format_rule(w, draft):
+def _format_rule(w: World, draft: Record) -> int:  # noqa: C901
     params = w.symbol_params[draft["symbol"]]
     if not _is_well_formed(draft):
         return Code.INVALID_ORDER
@@ -185,7 +187,7 @@ def _format_rule(w, draft):
 
 
 @kernel
-def _has_prices(w, draft):
+def _has_prices(w: World, draft: Record) -> bool:
     if w.symbols[draft["symbol"]]["last_close"] == 0 or w.account["valued"] == 0:
         return False
     params = w.symbol_params[draft["symbol"]]
@@ -198,7 +200,7 @@ def _has_prices(w, draft):
 
 
 @kernel
-def _pace_rule(w, draft, ts):
+def _pace_rule(w: World, draft: Record, ts: int) -> int:
     """Rules about when: staleness, cooldown (entries), order rate."""
     risk = w.risk
     symbol = w.symbols[draft["symbol"]]
@@ -215,7 +217,7 @@ def _pace_rule(w, draft, ts):
 
 
 @kernel
-def _breaks_collar(w, draft):
+def _breaks_collar(w: World, draft: Record) -> bool:
     collar = w.risk["collar_ppb"]
     if collar == 0 or draft["order_type"] == OrderType.MARKET:
         return False
@@ -227,7 +229,7 @@ def _breaks_collar(w, draft):
 
 
 @kernel
-def _entries_value(w, symbol):
+def _entries_value(w: World, symbol: int) -> int:
     """Quote value of what the symbol's open entries may still buy, at the last close; OVERFLOW beyond 2^62."""
     total = 0
     slot = w.symbols[symbol]["head"]
@@ -244,7 +246,7 @@ def _entries_value(w, symbol):
 
 
 @kernel
-def _held_in_symbol(w, symbol):
+def _held_in_symbol(w: World, symbol: int) -> int:
     """Quote value of all strategies' holdings of the symbol and of its open entries' rests, at the last close."""
     risk = w.risk
     total = _entries_value(w, symbol)
@@ -257,7 +259,7 @@ def _held_in_symbol(w, symbol):
 
 
 @kernel
-def _exposure(w):
+def _exposure(w: World) -> int:
     """Account value of all positions and of all open entries' rests, or OVERFLOW."""
     total = w.account["gross"]
     for symbol in range(w.risk["n_symbols"]):
@@ -270,7 +272,7 @@ def _exposure(w):
 
 
 @kernel
-def _size_rule(w, draft):
+def _size_rule(w: World, draft: Record) -> int:
     """Rules about how much: value in one symbol, gross exposure."""
     risk = w.risk
     equity = w.account["equity"]
@@ -296,7 +298,7 @@ def _size_rule(w, draft):
 
 
 @kernel
-def _engaged_positions(w):
+def _engaged_positions(w: World) -> int:
     """How many (strategy, symbol) hold something or have an entry working."""
     count = 0
     for index in range(len(w.positions)):
@@ -306,7 +308,7 @@ def _engaged_positions(w):
 
 
 @kernel
-def _risk_rule(w, draft, ts):
+def _risk_rule(w: World, draft: Record, ts: int) -> int:
     account = w.account
     risk = w.risk
     buy = draft["side"] == Side.BUY
@@ -335,7 +337,7 @@ def _risk_rule(w, draft, ts):
 
 
 @kernel
-def _count_for_rate(w, ts):
+def _count_for_rate(w: World, ts: int) -> None:
     limit = w.risk["rate_orders"]
     if limit == 0:
         return
@@ -347,7 +349,7 @@ def _count_for_rate(w, ts):
 
 
 @kernel
-def submit(w, ts):
+def submit(w: World, ts: int) -> int:
     """Judge the draft; place it or report why not. Returns the block's code, NONE when the order works now."""
     draft = w.draft
     atr = 0
@@ -374,9 +376,10 @@ def submit(w, ts):
 
 
 @kernel
-def place_leg(w, ts, entry_slot, quantity, price, role):
+def place_leg(w: World, ts: int, entry_slot: int, quantity: int, price: int, role: int) -> int:
     """Place one leg of an approved entry's protective pair. The gate judged the pair together with its entry, so a leg
-    can no longer be refused."""
+    can no longer be refused.
+    """
     entry = w.orders[entry_slot]
     symbol = entry["symbol"]
     draft = new_draft(w, ts, symbol, entry["strategy"], Side.SELL, role)
@@ -395,7 +398,7 @@ def place_leg(w, ts, entry_slot, quantity, price, role):
 
 
 @kernel
-def _raw_size(w, symbol, equity_quote):
+def _raw_size(w: World, symbol: int, equity_quote: int) -> int:
     """The quantity that the sizing rule asks for, before any cap; OVERFLOW or, without an ATR, -1."""
     risk = w.risk
     params = w.symbol_params[symbol]
@@ -415,7 +418,7 @@ def _raw_size(w, symbol, equity_quote):
 
 
 @kernel
-def _size(w, symbol):
+def _size(w: World, symbol: int) -> tuple[int, int]:
     """(quantity, code) of an entry by signal."""
     risk = w.risk
     params = w.symbol_params[symbol]
@@ -445,7 +448,7 @@ def _size(w, symbol):
 
 
 @kernel
-def enter(w, ts, strategy, symbol):
+def enter(w: World, ts: int, strategy: int, symbol: int) -> int:
     """Size a long signal and send it through the gate as a market order."""
     draft = new_draft(w, ts, symbol, strategy, Side.BUY, Role.ENTRY)
     quantity, code = _size(w, symbol)
@@ -467,7 +470,7 @@ def enter(w, ts, strategy, symbol):
 
 
 @kernel
-def leave(w, ts, strategy, symbol, role):
+def leave(w: World, ts: int, strategy: int, symbol: int, role: int) -> int:
     """Send a reduce-only market sell of a whole position; what is too small to be sold counts as dust from then on."""
     index = strategy * w.risk["n_symbols"] + symbol
     draft = new_draft(w, ts, symbol, strategy, Side.SELL, role)

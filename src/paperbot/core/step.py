@@ -8,15 +8,15 @@ from paperbot.core.book import end, end_entries, end_exits, is_flat, is_leg
 from paperbot.core.execution import match_bar
 from paperbot.core.features import update_features
 from paperbot.core.ledger import stop_run
-from paperbot.core.numeric import bridge, kernel, to_integer
+from paperbot.core.numeric import JIT, bridge, kernel, to_integer
 from paperbot.core.outputs import emit, emit_order
 from paperbot.core.risk import enter, leave, new_draft, submit
 from paperbot.core.strategies import decide, strength
-from paperbot.core.world import world_at
+from paperbot.core.types import Record, World
 
 
 @kernel(inline=True)
-def step(w, index):
+def step(w: World, index: int) -> None:
     """Advance the state by one event."""
     bar = w.bars[index]
     kind = bar["kind"]
@@ -39,7 +39,7 @@ def step(w, index):
 
 
 @kernel(inline=True)
-def _on_bar(w, bar):
+def _on_bar(w: World, bar: Record) -> None:
     """Fills, mark and features of one symbol; at the end of the slice the account and the strategies."""
     account = w.account
     symbol = np.int64(bar["symbol"])
@@ -67,7 +67,7 @@ def _on_bar(w, bar):
 
 
 @kernel(inline=True)
-def _join_slice(w, symbol):
+def _join_slice(w: World, symbol: int) -> None:
     """Keep the slice's symbols in id order; bars of different timeframes may arrive in another."""
     account = w.account
     at = account["slice_symbols"]
@@ -79,7 +79,7 @@ def _join_slice(w, symbol):
 
 
 @kernel(inline=True)
-def _end_slice(w, ts):
+def _end_slice(w: World, ts: int) -> None:
     """The one place where the account is judged and strategies speak: everything is marked, nothing is half done."""
     account = w.account
     account["clock_ts"] = ts
@@ -101,7 +101,7 @@ def _end_slice(w, ts):
 
 
 @kernel
-def _take_target(w, ts, strategy, symbol, target, score):
+def _take_target(w: World, ts: int, strategy: int, symbol: int, target: int, score: int) -> None:
     """Report a changed target and send the orders that it calls for."""
     index = strategy * w.risk["n_symbols"] + symbol
     position = w.positions[index]
@@ -123,7 +123,7 @@ def _take_target(w, ts, strategy, symbol, target, score):
 
 
 @kernel
-def _emit_signal(w, ts, strategy, symbol, target, score):
+def _emit_signal(w: World, ts: int, strategy: int, symbol: int, target: int, score: int) -> None:
     market = w.symbols[symbol]
     out = w.out_signal[emit(w, t.OutputKind.SIGNAL, ts, symbol, strategy, t.Code.NONE)]
     out["strength_ppb"] = score
@@ -141,7 +141,7 @@ def _emit_signal(w, ts, strategy, symbol, target, score):
 
 
 @kernel
-def _trades(w, strategy, symbol):
+def _trades(w: World, strategy: int, symbol: int) -> bool:
     """Whether the strategy and the symbol exist and go together."""
     if not (0 <= strategy < w.risk["n_strategies"] and 0 <= symbol < w.risk["n_symbols"]):
         return False
@@ -149,7 +149,7 @@ def _trades(w, strategy, symbol):
 
 
 @kernel
-def _on_signal(w, event):
+def _on_signal(w: World, event: Record) -> None:
     """A target from outside: it counts when it differs from that strategy's last one."""
     strategy, symbol = np.int64(event["strategy"]), np.int64(event["symbol"])
     if not _trades(w, strategy, symbol):
@@ -161,7 +161,7 @@ def _on_signal(w, event):
 
 
 @kernel
-def _on_order(w, event):
+def _on_order(w: World, event: Record) -> None:
     role = t.Role.ENTRY if event["side"] == t.Side.BUY else t.Role.REDUCE
     symbol, strategy = np.int64(event["symbol"]), np.int64(event["strategy"])
     draft = new_draft(w, event["ts"], symbol, strategy, t.Side.BUY, role)
@@ -179,7 +179,7 @@ def _on_order(w, event):
 
 
 @kernel
-def _on_cancel(w, event):
+def _on_cancel(w: World, event: Record) -> None:
     for slot in range(len(w.orders)):
         if w.orders[slot]["id"] == event["order_id"] and event["order_id"] > 0:
             sibling = w.orders[slot]["stop_slot"]
@@ -193,9 +193,10 @@ def _on_cancel(w, event):
 
 
 @kernel
-def run(w, count, room):
+def run(w: World, count: int, room: int) -> int:
     """Step through `count` events, stopping before one for which the output buffer might not have `room`, or after one
-    that stopped the run. Returns how many were consumed; never stops inside an event."""
+    that stopped the run. Returns how many were consumed; never stops inside an event.
+    """
     for index in range(count):
         if len(w.out_head) - w.cursor[0] < room:
             return index
@@ -205,7 +206,10 @@ def run(w, count, room):
     return count
 
 
-@bridge
-def advance(table, count, room):
-    """`run` on the world whose table of addresses and lengths (`world.SLOTS`) lies at the address `table`."""
-    return run(world_at(table), count, room)
+if JIT:
+    from paperbot.core.pointer import world_at
+
+    @bridge
+    def advance(table: int, count: int, room: int) -> int:
+        """`run` on the world whose table of addresses and lengths (`world.SLOTS`) lies at the address `table`."""
+        return run(world_at(table), count, room)  # type: ignore[call-arg]

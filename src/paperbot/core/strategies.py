@@ -4,22 +4,24 @@ A strategy sees its features, its own last target and nothing else, and answers 
 target while a feature of its warms up or when nothing speaks for a change.
 """
 
+from typing import Any
+
 import numpy as np
 
 from paperbot.core.numeric import kernel
-from paperbot.core.types import NOBODY, StrategyKind, Target
+from paperbot.core.types import NOBODY, Record, StrategyKind, Target, World
 
-LONG = np.int64(Target.LONG)
-FLAT = np.int64(Target.FLAT)
+LONG: Any = np.int64(Target.LONG)
+FLAT: Any = np.int64(Target.FLAT)
 
 
 @kernel(inline=True)
-def _feature(w, symbol, slot):
+def _feature(w: World, symbol: int, slot: int) -> int:
     return w.features[symbol * w.risk["n_features"] + slot]["value"]
 
 
 @kernel(inline=True)
-def is_ready(w, params, symbol):
+def is_ready(w: World, params: Record, symbol: int) -> bool:
     """Whether all features that the strategy reads have seen enough bars."""
     first = symbol * w.risk["n_features"]
     for k in range(len(params["feature"])):
@@ -32,7 +34,7 @@ def is_ready(w, params, symbol):
 
 
 @kernel(inline=True)
-def _mean_reversion(w, params, symbol, target):
+def _mean_reversion(w: World, params: Record, symbol: int, target: int) -> int:
     """Long when the z-score falls to `enter` or below, flat when it is back at `leave` or above."""
     z = _feature(w, symbol, params["feature"][0])
     if target != LONG:
@@ -41,7 +43,7 @@ def _mean_reversion(w, params, symbol, target):
 
 
 @kernel(inline=True)
-def _sma_cross(w, params, symbol):
+def _sma_cross(w: World, params: Record, symbol: int) -> int:
     """Long while the fast mean is above the slow one."""
     fast = _feature(w, symbol, params["feature"][0])
     slow = _feature(w, symbol, params["feature"][1])
@@ -49,7 +51,7 @@ def _sma_cross(w, params, symbol):
 
 
 @kernel(inline=True)
-def decide(w, strategy, symbol, target):
+def decide(w: World, strategy: int, symbol: int, target: int) -> int:
     """The built-in strategy's target for a symbol, given its last one."""
     params = w.strategy_params[strategy]
     kind = params["kind"]
@@ -63,9 +65,10 @@ def decide(w, strategy, symbol, target):
 
 
 @kernel
-def strength(w, strategy, symbol):
+def strength(w: World, strategy: int, symbol: int) -> float:
     """How strong a fresh signal is, 0 to 1: for mean reversion half at the threshold and 1 at twice of it, for the SMA
-    cross the distance of the means in percent of price."""
+    cross the distance of the means in percent of price.
+    """
     params = w.strategy_params[strategy]
     kind = params["kind"]
     score = 1.0

@@ -9,18 +9,29 @@ the quote); money is int64 in the minor unit of its asset; `*_ppb` are parts per
 """
 
 from enum import IntEnum
+from typing import Any, TypeAlias
 
 import numpy as np
 
-PPB = np.int64(1_000_000_000)
-DAY_NS = np.int64(86_400_000_000_000)
-NOBODY = np.int64(-1)
+World: TypeAlias = Any
+"""What each function of the core is handed first; see `core/world.py`."""
+
+Record: TypeAlias = Any
+"""One record of a structured array, by reference: assigning to a field changes the array."""
+
+Array: TypeAlias = Any
+"""A one-dimensional array."""
+
+PPB: Any = np.int64(1_000_000_000)
+DAY_NS: Any = np.int64(86_400_000_000_000)
+NOBODY: Any = np.int64(-1)
 """An index that points at nothing: no slot, no symbol, no asset."""
 
 
 class EventKind(IntEnum):
     """What may change money. Each kind has a view of the same 64 bytes. END only asks for the closing ledger row: it is
-    never journaled, and what it writes is outside the digest."""
+    never journaled, and what it writes is outside the digest.
+    """
 
     BAR = 1
     SIGNAL = 2
@@ -324,9 +335,7 @@ STRATEGY_PARAMS = record(
 )
 """`feature`: slots in the feature table; `value`: the strategy's numbers; `address`: a compiled strategy's code."""
 
-FEATURE_PARAMS = record(
-    40, ("kind", "<i8"), ("window", "<i8"), ("ring", "<i8"), ("source", "<i8"), ("needs", "<i8")
-)
+FEATURE_PARAMS = record(40, ("kind", "<i8"), ("window", "<i8"), ("ring", "<i8"), ("source", "<i8"), ("needs", "<i8"))
 """`ring`: offset of its ring buffer within a symbol's block; `source`: slot of the feature it reads, or NOBODY;
 `needs`: bars until its value counts."""
 
@@ -465,4 +474,3 @@ OUT_PATTERN = _tagged(3, *_words("pattern", "direction", "close"))
 
 assert len({d.itemsize for d in (BAR_EVENT, ORDER_EVENT, SIGNAL_EVENT, CONTROL_EVENT)}) == 1
 assert len({d.itemsize for d in (OUT_HEAD, OUT_SIGNAL, OUT_ORDER, OUT_FILL, OUT_ORDER_END, OUT_LEDGER)}) == 1
-

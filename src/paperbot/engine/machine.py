@@ -11,12 +11,14 @@ from numpy.typing import NDArray
 
 from paperbot.core import types as t
 from paperbot.core.numeric import JIT
-from paperbot.core.step import advance, run
-from paperbot.core.world import SLOTS, plain_world
+from paperbot.core.step import run
+from paperbot.core.world import PLACES, SLOTS, plain_world
+
+if JIT:
+    from paperbot.core.step import advance
 
 Records = NDArray[np.void]
 
-_PLACES = {name: place for place, name in enumerate(SLOTS)}
 
 @dataclass(frozen=True)
 class Params:
@@ -126,7 +128,7 @@ class Machine:
             self._place(name, array)
 
     def _place(self, name: str, array: NDArray[np.generic]) -> None:
-        place = _PLACES[name]
+        place = PLACES[name]
         self._table[place] = array.ctypes.data
         self._table[place + len(SLOTS)] = len(array)
 

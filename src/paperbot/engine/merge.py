@@ -71,7 +71,7 @@ class Merger:
         events = np.concatenate(ready)
         order = np.lexsort((events["symbol"], self._timeframes_ns[events["symbol"]], events["close_ts"]))
         events = events[order]
-        is_last = np.append(events["close_ts"][1:] != events["close_ts"][:-1], True)  # noqa: FBT003
+        is_last = np.append(events["close_ts"][1:] != events["close_ts"][:-1], True)
         events["flags"][is_last] |= t.BarFlag.END_OF_SLICE
         return events
 

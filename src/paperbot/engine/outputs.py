@@ -36,7 +36,7 @@ class Digest:
 
     def add(self, records: Records) -> None:
         """Chain output records in order."""
-        view = memoryview(np.ascontiguousarray(records)).cast("B")
+        view = np.ascontiguousarray(records).view(np.uint8).data
         link = self.link
         for at in range(0, len(view), t.OUTPUT_BYTES):
             link = hashlib.sha256(link + view[at : at + t.OUTPUT_BYTES]).digest()

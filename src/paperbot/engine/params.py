@@ -17,7 +17,7 @@ from paperbot.config import Configuration, matching
 from paperbot.core import types as t
 from paperbot.engine.machine import Params, Records
 from paperbot.errors import ConfigError
-from paperbot.settings import MarketKnobs, MeanReversion, RiskSettings, SmaCross, duration_s
+from paperbot.settings import MarketKnobs, MeanReversion, RiskSettings, SmaCross, Strategy, duration_s
 
 NS = 1_000_000_000
 DEFAULT_DECIMALS = 8
@@ -155,9 +155,7 @@ def _asset_names(
     return (*sorted(names), *sorted({OVERRIDE_CURRENCY, *settings.oracle.overrides} - names))
 
 
-def _choose(
-    known: list[MeanReversion | SmaCross], names: Iterable[str] | None
-) -> tuple[MeanReversion | SmaCross, ...]:
+def _choose(known: list[Strategy], names: Iterable[str] | None) -> tuple[Strategy, ...]:
     if names is None:
         return tuple(known)
     wanted = list(names)
@@ -186,9 +184,7 @@ def _add_feature(table: FeatureTable, name: str, configuration: Configuration) -
     return table.slot(t.FeatureKind.VOLATILITY, windows.volatility)
 
 
-def _strategy_rows(
-    chosen: Iterable[MeanReversion | SmaCross], table: FeatureTable, configuration: Configuration
-) -> Records:
+def _strategy_rows(chosen: Iterable[Strategy], table: FeatureTable, configuration: Configuration) -> Records:
     strategies = tuple(chosen)
     rows = np.zeros(len(strategies), dtype=t.STRATEGY_PARAMS)
     rows["feature"] = t.NOBODY
@@ -197,7 +193,7 @@ def _strategy_rows(
             row["kind"] = t.StrategyKind.MEAN_REVERSION
             row["feature"][:1] = _add_feature(table, "zscore", configuration)
             row["value"][:2] = strategy.enter, strategy.leave
-        else:
+        elif isinstance(strategy, SmaCross):
             row["kind"] = t.StrategyKind.SMA_CROSS
             row["feature"][0] = table.slot(t.FeatureKind.SMA, strategy.fast)
             row["feature"][1] = table.slot(t.FeatureKind.SMA, strategy.slow)
@@ -236,7 +232,7 @@ def _risk(configuration: Configuration, assets: tuple[str, ...], n_symbols: int,
     return risk
 
 
-def _symbols(  # noqa: PLR0913
+def _symbols(
     configuration: Configuration,
     symbols: tuple[str, ...],
     knobs: Mapping[str, MarketKnobs],

@@ -20,7 +20,8 @@ Consumer = Callable[[Records], None]
 @dataclass(frozen=True)
 class Window:
     """Which bars count: those that open from `start_ns` on and before `end_ns`; the last `warmup_bars` of each symbol
-    before `start_ns` only warm the features up."""
+    before `start_ns` only warm the features up.
+    """
 
     start_ns: int | None = None
     end_ns: int | None = None

@@ -21,7 +21,19 @@ from paperbot.market.candles import Columns
 BATCH_ROWS = 1 << 17
 
 _ALIASES = {
-    "open_ts": ("ts", "time", "timestamp", "date", "datetime", "open_time", "opentime", "open_ts", "start", "t", "unix"),
+    "open_ts": (
+        "ts",
+        "time",
+        "timestamp",
+        "date",
+        "datetime",
+        "open_time",
+        "opentime",
+        "open_ts",
+        "start",
+        "t",
+        "unix",
+    ),
     "open": ("open", "o", "open_price"),
     "high": ("high", "h", "high_price"),
     "low": ("low", "l", "low_price"),
@@ -100,7 +112,7 @@ class BarFile:
             picked[key] = found
         return picked
 
-    def _columns(self, batch: Any, rows: int) -> Columns:  # noqa: ANN401
+    def _columns(self, batch: Any, rows: int) -> Columns:
         names = self._pick(batch.schema.names)
         values: dict[str, NDArray[np.float64]] = {}
         for key in ("open", "high", "low", "close", "volume"):
@@ -110,14 +122,16 @@ class BarFile:
             values[key] = np.asarray(column.cast(pa.float64()).to_numpy(zero_copy_only=False), dtype=np.float64)
         return Columns(open_ts=self._times(batch.column(names["open_ts"]), names["open_ts"], rows), **values)
 
-    def _times(self, column: Any, name: str, rows: int) -> NDArray[np.int64]:  # noqa: ANN401
+    def _times(self, column: Any, name: str, rows: int) -> NDArray[np.int64]:
         if column.null_count:
             at = int(np.argmax(np.asarray(column.is_null().to_numpy(zero_copy_only=False))))
             raise DataError(f"{self.path}: row {rows + at + 1}: {name} is empty")
         if pa.types.is_string(column.type) or pa.types.is_large_string(column.type):
             column = column.cast(pa.timestamp("ns", tz="UTC"))
         if pa.types.is_timestamp(column.type) or pa.types.is_date(column.type):
-            return np.asarray(column.cast(pa.timestamp("ns")).cast(pa.int64()).to_numpy(zero_copy_only=False))
+            as_ns = column.cast(pa.timestamp("ns")).cast(pa.int64())
+            times: NDArray[np.int64] = np.asarray(as_ns.to_numpy(zero_copy_only=False), dtype=np.int64)
+            return times
         if not (pa.types.is_integer(column.type) or pa.types.is_floating(column.type)):
             raise DataError(f"{self.path}: column {name} is {column.type}, not a time")
         numbers = np.asarray(column.to_numpy(zero_copy_only=False))
@@ -125,8 +139,10 @@ class BarFile:
             return numbers.astype(np.int64)
         unit = epoch_unit_ns(float(numbers[0]))
         if numbers.dtype.kind == "f":
-            return np.rint(numbers * unit).astype(np.int64)
-        return numbers.astype(np.int64) * unit
+            rounded: NDArray[np.int64] = np.rint(numbers * unit).astype(np.int64)
+            return rounded
+        scaled: NDArray[np.int64] = numbers.astype(np.int64) * unit
+        return scaled
 
 
 def epoch_unit_ns(first: float) -> int:
@@ -146,7 +162,9 @@ def _other_kind(names: set[str]) -> str:
 
 
 def _cut(columns: Columns, start: int, stop: int) -> Columns:
-    return Columns(*(getattr(columns, name)[start:stop] for name in ("open_ts", "open", "high", "low", "close", "volume")))
+    return Columns(
+        *(getattr(columns, name)[start:stop] for name in ("open_ts", "open", "high", "low", "close", "volume"))
+    )
 
 
 def _starts_with(path: Path, magic: bytes) -> bool:

@@ -6,12 +6,14 @@ Made from the core's integer hash and + - x / sqrt only, so that the digest of a
 
 from collections.abc import Iterator
 from math import sqrt
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from paperbot.core import types as t
 from paperbot.core.numeric import hash64, kernel
+from paperbot.core.types import Array
 
 Records = NDArray[np.void]
 
@@ -26,12 +28,12 @@ _START_PRICE = 1000.0
 
 
 @kernel
-def _uniform(seed, sequence, salt):
+def _uniform(seed: int, sequence: int, salt: int) -> float:
     return hash64(seed, sequence, salt) / _UNIT
 
 
 @kernel
-def _bell(seed, sequence, salt):
+def _bell(seed: int, sequence: int, salt: int) -> float:
     """Near-normal noise of mean 0 and deviation 1: the sum of four uniforms."""
     total = -2.0
     for k in range(4):
@@ -40,9 +42,10 @@ def _bell(seed, sequence, salt):
 
 
 @kernel(python=True)
-def _fill(events, seed, first, timeframe_ns, tick, tick_price, state):
+def _fill(events: Array, seed: int, first: int, timeframe_ns: int, tick: int, tick_price: int, state: Array) -> None:
     """Make bars first, first + 1, … of one market; `state` carries (price, variance) from batch to batch."""
-    price, variance = state[0], state[1]
+    price: Any = state[0]
+    variance: Any = state[1]
     for k in range(len(events)):
         sequence = first + k
         regime = sequence // _REGIME_BARS
@@ -51,9 +54,9 @@ def _fill(events, seed, first, timeframe_ns, tick, tick_price, state):
         shock = sqrt(variance) * _bell(seed, sequence, 1)
         variance = 0.05 * level + 0.10 * shock * shock + 0.85 * variance
         spread = sqrt(variance)
-        opening = max(np.int64(price / tick_price + 0.5), 4)
+        opening: Any = max(np.int64(price / tick_price + 0.5), 4)
         price = max(price * (1.0 + drift + shock), 4.0 * tick_price)
-        closing = max(np.int64(price / tick_price + 0.5), 4)
+        closing: Any = max(np.int64(price / tick_price + 0.5), 4)
         reach = spread * price / tick_price
         high = max(opening, closing) + np.int64(reach * _uniform(seed, sequence, 11))
         low = max(min(opening, closing) - np.int64(reach * _uniform(seed, sequence, 12)), 1)
@@ -69,7 +72,7 @@ def _fill(events, seed, first, timeframe_ns, tick, tick_price, state):
     state[0], state[1] = price, variance
 
 
-def synthetic_bars(  # noqa: PLR0913
+def synthetic_bars(
     symbol: str, symbol_id: int, seed: int, bars: int, timeframe_ns: int, tick: int, price_unit: float
 ) -> Iterator[Records]:
     """BAR_EVENTs of a market named `symbol`, in batches. `tick` in price units of 1 / `price_unit` of the quote."""

@@ -8,7 +8,6 @@ import contextlib
 import os
 from collections.abc import Iterable
 from pathlib import Path
-from types import TracebackType
 from typing import Any, Self
 
 import numpy as np
@@ -28,7 +27,7 @@ ROW_GROUP_ROWS = 1 << 16
 class _Table:
     """One file in the making, beside its final name."""
 
-    def __init__(self, path: Path, schema: Any) -> None:  # noqa: ANN401
+    def __init__(self, path: Path, schema: Any) -> None:
         self.path = path
         self.unfinished = path.with_name(f".{path.name}.unfinished")
         self._schema = schema
@@ -36,7 +35,7 @@ class _Table:
         self._waiting: list[Any] = []
         self._rows = 0
 
-    def append(self, table: Any) -> None:  # noqa: ANN401
+    def append(self, table: Any) -> None:
         if table.num_rows == 0:
             return
         self._waiting.append(table)
@@ -93,13 +92,13 @@ class Artifacts:
         """Start writing beside the final names."""
         return self
 
-    def __exit__(self, *_: type[BaseException] | BaseException | TracebackType | None) -> None:
+    def __exit__(self, *_: object) -> None:
         """Remove what is unfinished."""
         for table in self._tables.values():
             table.discard()
 
     @contextlib.contextmanager
-    def _guarded(self) -> Any:  # noqa: ANN401
+    def _guarded(self) -> Any:
         try:
             yield
         except (OSError, pa.ArrowException) as error:

@@ -3,6 +3,7 @@
 from collections import Counter
 from collections.abc import Iterable
 from dataclasses import dataclass, field
+from itertools import pairwise
 from math import sqrt
 from typing import Any
 
@@ -91,9 +92,9 @@ class Statistics:
             group.wins += won
 
     def sharpe(self, market: str) -> float | None:
-        """Mean / sample deviation of daily equity returns x sqrt(days a year); None under 10 days or without a change."""
+        """Mean / sample deviation of daily equity returns x sqrt(days a year); None under 10 days or without change."""
         equities = [self.day_equity[day] for day in sorted(self.day_equity)]
-        returns = [after / before - 1.0 for before, after in zip(equities, equities[1:], strict=False) if before > 0]
+        returns = [after / before - 1.0 for before, after in pairwise(equities) if before > 0]
         if len(returns) < MIN_DAYS_FOR_SHARPE:
             return None
         mean = sum(returns) / len(returns)

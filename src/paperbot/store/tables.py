@@ -24,7 +24,7 @@ _FLOAT = pa.float64()
 _USD = "USD"
 
 
-def _schema(**columns: Any) -> Any:  # noqa: ANN401
+def _schema(**columns: Any) -> Any:
     return pa.schema(list(columns.items()))
 
 
@@ -81,12 +81,12 @@ class Names:
         return float(10.0 ** self.asset_decimals[self.assets.index(self.currency)])
 
 
-def _named(ids: NDArray[Any], names: Sequence[str]) -> Any:  # noqa: ANN401
+def _named(ids: NDArray[Any], names: Sequence[str]) -> Any:
     indices = pa.array(np.where(ids < 0, len(names), ids).astype(np.int32))
     return pa.DictionaryArray.from_arrays(indices, pa.array([*names, None], type=_TEXT)).cast(_TEXT)
 
 
-def _lower(members: type[Any], ids: NDArray[Any]) -> Any:  # noqa: ANN401
+def _lower(members: type[Any], ids: NDArray[Any]) -> Any:
     values, inverse = np.unique(ids, return_inverse=True)
     return pa.array([members(int(value)).name.lower() for value in values], type=_TEXT).take(pa.array(inverse))
 
@@ -97,12 +97,12 @@ def _scaled(values: NDArray[Any], ids: NDArray[Any], decimals: Sequence[int]) ->
     return np.asarray(values / units[ids], dtype=np.float64)
 
 
-def _times(values: NDArray[Any], *, zero_is_none: bool = False) -> Any:  # noqa: ANN401
+def _times(values: NDArray[Any], *, zero_is_none: bool = False) -> Any:
     mask = values == 0 if zero_is_none else None
     return pa.array(values.astype("datetime64[ns]"), type=pa.timestamp("ns"), mask=mask).cast(_TS)
 
 
-def trades_table(records: Records, names: Names) -> Any:  # noqa: ANN401
+def trades_table(records: Records, names: Names) -> Any:
     """FILL records as a TRADES table."""
     fills = records[records["kind"] == t.OutputKind.FILL].view(t.OUT_FILL)
     symbol = fills["symbol"]
@@ -145,17 +145,17 @@ def trades_table(records: Records, names: Names) -> Any:  # noqa: ANN401
     return _table(columns, TRADES)
 
 
-def ledger_table(records: Records, names: Names) -> Any:  # noqa: ANN401
+def ledger_table(records: Records, names: Names) -> Any:
     """LEDGER records as a LEDGER table; what needs a price that is missing is null."""
     rows = records[records["kind"] == t.OutputKind.LEDGER].view(t.OUT_LEDGER)
     unvalued = rows["valued"] == 0
     unit = names.account_unit()
 
-    def money(name: str) -> Any:  # noqa: ANN401
+    def money(name: str) -> Any:
         mask = None if name in {"realized", "fees"} else unvalued
         return pa.array(rows[name] / unit, type=_FLOAT, mask=mask)
 
-    def minor(name: str) -> Any:  # noqa: ANN401
+    def minor(name: str) -> Any:
         mask = None if name in {"realized", "fees"} else unvalued
         return pa.array(np.ascontiguousarray(rows[name]), type=_INT, mask=mask)
 
@@ -183,7 +183,7 @@ def ledger_table(records: Records, names: Names) -> Any:  # noqa: ANN401
     return _table(columns, LEDGER)
 
 
-def _table(columns: dict[str, Any], schema: Any) -> Any:  # noqa: ANN401
+def _table(columns: dict[str, Any], schema: Any) -> Any:
     arrays = [
         pa.array(np.ascontiguousarray(column), type=field_.type) if isinstance(column, np.ndarray) else column
         for field_, column in zip(schema, columns.values(), strict=True)
@@ -252,8 +252,7 @@ class OrderTracker:
 
 
 _ORDER_KINDS = [
-    int(kind)
-    for kind in (t.OutputKind.ORDER, t.OutputKind.FILL, t.OutputKind.ORDER_CHANGE, t.OutputKind.ORDER_END)
+    int(kind) for kind in (t.OutputKind.ORDER, t.OutputKind.FILL, t.OutputKind.ORDER_CHANGE, t.OutputKind.ORDER_END)
 ]
 
 
@@ -283,7 +282,10 @@ class RoundTripTracker:
                 yield self._finish(trip, fill)
 
     def _new(self, fill: np.void) -> Row:
-        return {"entry_ts": int(fill["ts"]), **dict.fromkeys(("realized", "fees", "bought", "paid", "sold", "received"), 0)}
+        return {
+            "entry_ts": int(fill["ts"]),
+            **dict.fromkeys(("realized", "fees", "bought", "paid", "sold", "received"), 0),
+        }
 
     def _finish(self, trip: Row, fill: np.void) -> Row:
         names = self.names

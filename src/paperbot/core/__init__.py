@@ -1,0 +1,1 @@
+"""The engine's core: records, rules and arithmetic, compiled."""

@@ -1,0 +1,78 @@
+"""The compiled form of `w`: a Numba type that is one pointer to a table of addresses and lengths.
+
+A field is built where it is used from two loads that the compiler knows to be constant, and handing `w` on costs one
+register. (A tuple of arrays costs seven words each at every call, and ten times the compile time.)
+"""
+
+from typing import Any
+
+import numba
+from llvmlite import ir
+from numba.core import types
+from numba.core.datamodel import models
+from numba.core.typing.templates import AttributeTemplate
+from numba.extending import infer_getattr, intrinsic, lower_getattr_generic, register_model
+from numba.np import arrayobj
+
+from paperbot.core.world import DTYPES, PLACES, SINGLE, SLOTS
+
+
+class WorldType(types.Type):
+    """The pointer to the table, as Numba sees it."""
+
+    def __init__(self) -> None:
+        super().__init__(name="PaperbotWorld")
+
+
+@register_model(WorldType)
+class _WorldModel(models.PrimitiveModel):
+    def __init__(self, dmm: Any, fe_type: Any) -> None:
+        super().__init__(dmm, fe_type, ir.IntType(64).as_pointer())
+
+
+def _field_type(name: str) -> Any:
+    element = numba.from_dtype(DTYPES[name])
+    return element if name in SINGLE else types.Array(element, 1, "C")
+
+
+_FIELD_TYPES = {name: _field_type(name) for name in DTYPES}
+
+
+@infer_getattr
+class _WorldAttributes(AttributeTemplate):
+    key = WorldType
+
+    def generic_resolve(self, _: Any, attribute: str) -> Any:
+        return _FIELD_TYPES.get(attribute)
+
+
+def _load(builder: Any, table: Any, place: int) -> Any:
+    """A word of the table, which nothing writes while compiled code runs: loads of it may be merged and moved."""
+    word = builder.load(builder.gep(table, [ir.Constant(ir.IntType(64), place)]))
+    word.set_metadata("invariant.load", builder.module.add_metadata([]))
+    return word
+
+
+@lower_getattr_generic(WorldType)
+def _lower_field(context: Any, builder: Any, _: Any, table: Any, name: str) -> Any:
+    kind = _FIELD_TYPES[name]
+    address = _load(builder, table, PLACES[name])
+    if name in SINGLE:
+        return builder.inttoptr(address, context.get_value_type(kind))
+    length = _load(builder, table, len(SLOTS) + PLACES[name])
+    itemsize = context.get_constant(types.intp, DTYPES[name].itemsize)
+    array = arrayobj.make_array(kind)(context, builder)
+    data = builder.inttoptr(address, context.get_data_type(kind.dtype).as_pointer())
+    arrayobj.populate_array(array, data=data, shape=[length], strides=[itemsize], itemsize=itemsize, meminfo=None)
+    return array._getvalue()
+
+
+@intrinsic
+def world_at(typing_context, address):
+    """The world whose table lies at the integer `address`."""
+    signature = WorldType()(types.intp)
+
+    def generate(context, builder, signature, arguments):
+        return builder.inttoptr(arguments[0], ir.IntType(64).as_pointer())
+
+    return signature, generate

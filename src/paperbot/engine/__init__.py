@@ -1,0 +1,1 @@
+"""The core's host: parameters, order of events, replay, digest."""

@@ -1,0 +1,21 @@
+"""What all tests share: where the recorded market data lies."""
+
+import os
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).resolve().parent.parent
+
+
+def real_data_folder() -> Path:
+    return Path(os.environ.get("PAPERBOT_REAL_DATA", ROOT.parent / "shared" / "data"))
+
+
+@pytest.fixture
+def real_data() -> Path:
+    """The folder of recorded market data; a test that needs it is skipped where there is none."""
+    folder = real_data_folder()
+    if not (folder / "README.md").is_file():
+        pytest.skip(f"no real market data in {folder} (set PAPERBOT_REAL_DATA)")
+    return folder

@@ -1,0 +1,113 @@
+"""However a stream is cut into calls, and whatever follows it, what came before is the same to the byte."""
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+import streams
+from paperbot.app import ReplayRequest, replay
+from paperbot.core import types as t
+from recorded import FIVE_BITTREX, read, run_events
+
+CHUNKS = (1, 2, 7, 1000)
+
+
+def assert_same(one, other):
+    assert one.digest == other.digest
+    assert np.array_equal(one.machine.state.memory, other.machine.state.memory)
+    assert one.outputs.tobytes() == other.outputs.tobytes()
+
+
+@pytest.fixture(scope="module")
+def market():
+    return read(["BTC/USDT=synthetic:5:3000", "ETH/USDT=synthetic:5:3000"])
+
+
+@pytest.mark.parametrize("chunk", CHUNKS)
+def test_chunks_change_nothing(market, chunk):
+    plan, events = market
+    assert_same(run_events(plan, events, range(chunk, len(events), chunk)), run_events(plan, events))
+
+
+@settings(max_examples=25, deadline=None)
+@given(st.lists(st.integers(1, 5999), max_size=60), st.integers(0, 3))
+def test_any_cuts_change_nothing(market, cuts, spare_rows):
+    """Cuts fall inside slices too; with no spare rows the output buffer is exactly at its minimum."""
+    plan, events = market
+    assert_same(run_events(plan, events, cuts, spare_rows), run_events(plan, events))
+
+
+@settings(max_examples=40, deadline=None)
+@given(st.integers(1000, 100_000), st.lists(st.integers(1, 400), max_size=30))
+def test_any_cuts_of_streams_with_orders_change_nothing(seed, cuts):
+    random = np.random.default_rng(seed)
+    params = streams.random_params(random)
+    events = streams.random_events(random, params, 80)
+    whole, outputs = streams.run(params, events)
+    edges = [0, *sorted({cut for cut in cuts if cut < len(events)}), len(events)]
+    parts = []
+    from paperbot.engine.machine import Machine  # noqa: PLC0415
+
+    machine = Machine(params, 0)
+    for start, stop in zip(edges, edges[1:], strict=False):
+        parts += list(machine.advance(events[start:stop]))
+    assert np.array_equal(machine.state.memory, whole.state.memory)
+    assert b"".join(part.tobytes() for part in parts) == outputs.tobytes()
+
+
+@pytest.mark.parametrize(
+    "files",
+    [{"BTC/BUSD": "binance_BTCBUSD_1m_20221213.parquet"}, FIVE_BITTREX],
+)
+def test_recorded_markets_give_the_same_files_at_every_chunk(real_data, tmp_path, files):
+    texts = [f"{symbol}={real_data / name}" for symbol, name in files.items()]
+    seen = set()
+    for chunk in (0, *CHUNKS):
+        out = tmp_path / str(chunk)
+        result = replay(ReplayRequest(texts, out=out, chunk=chunk), lambda _: None, lambda _: None)
+        content = tuple(path.read_bytes() for path in sorted(out.iterdir()))
+        assert len(content) == 4
+        seen.add((result.summary["digest"], content))
+    assert len(seen) == 1
+
+
+def until(outputs: np.ndarray, ts: int) -> bytes:
+    return outputs[outputs["ts"] <= ts].tobytes()
+
+
+@pytest.mark.parametrize("seed", range(5))
+def test_the_future_does_not_change_the_past(market, seed):
+    """Cut off, or replaced by another market, what follows a time leaves every record up to it alone."""
+    plan, events = market
+    random = np.random.default_rng(seed)
+    at = int(random.integers(500, 5500)) // 2 * 2
+    now = int(events["close_ts"][at - 1])
+    past = until(run_events(plan, events).outputs, now)
+    assert len(past) > 0
+    assert until(run_events(plan, events[:at]).outputs, now) == past
+    changed = events.copy()
+    for name in ("open", "high", "low", "close"):
+        changed[name][at:] = changed[name][at:] * 2
+    changed["volume"][at:] *= random.random()
+    assert until(run_events(plan, changed).outputs, now) == past
+
+
+def test_swapped_bars_are_noticed(market):
+    plan, events = market
+    swapped = events.copy()
+    for name in ("open", "high", "low", "close"):
+        swapped[name][[100, 102]] = events[name][[102, 100]]
+    assert (
+        run_events(plan, swapped).machine.state.memory.tobytes()
+        != run_events(plan, events).machine.state.memory.tobytes()
+    )
+
+
+def test_time_going_back_stops_the_run(market):
+    plan, events = market
+    from paperbot.engine.machine import Machine  # noqa: PLC0415
+
+    machine = Machine(plan.params)
+    list(machine.advance(events[[0, 1, 4, 5, 2, 3]]))
+    assert machine.account["fault"] == t.Fault.TIME_WENT_BACK

@@ -1,0 +1,245 @@
+"""The gate: each code by the order that earns it, their precedence, and the kill switch."""
+
+from decimal import Decimal
+
+import pytest
+
+from desk import PLAIN, Desk
+from paperbot.core import types as t
+
+CASES = {
+    "unknown_symbol": lambda: Desk().bar(100).buy(1, symbol_id=5),
+    "invalid_order": lambda: Desk().bar(100).buy(1, stop=110, tif="ioc"),
+    "invalid_price": lambda: Desk().bar(100).buy(1, limit="0.5"),  # Becomes 0 on a tick of 1.
+    "below_step": lambda: Desk().bar(100).buy("0.05"),
+    "min_notional": lambda: Desk({"execution": {"min_notional": 101}}).bar(100).buy(1),
+    "overflow": lambda: Desk().bar(40_000_000).buy(50_000_000_000),
+    "short_not_allowed": lambda: Desk().bar(100).sell(1),
+    "reduce_only": lambda: Desk().bar(100).sell(1, reduce_only=True),
+    "capacity": lambda: Desk({"capacities": {"open_orders": 2}}).bar(100).buy(1, stop_distance=5, target_distance=5),
+    "killswitch": lambda: Desk().bar(100).halt().buy(1),
+    "no_price": lambda: Desk().buy(1),
+    "stale": lambda: _late().buy(1, symbol="ETH/USD"),
+    "cooldown": lambda: _cooldown(bars_after_stop=1),
+    "order_rate": lambda: Desk({"risk": {"max_orders_per_minute": 2}}).bar(100).buy(1).buy(1).buy(1),
+    "price_collar": lambda: Desk({"risk": {"price_collar": "0.1"}}).bar(100).buy(1, limit=89),
+    "max_position_value": lambda: Desk({"risk": {"max_position_value_per_symbol": "0.5"}}).bar(100).buy(51),
+    "gross_exposure": lambda: _two_symbols({"risk": {"max_gross_exposure": "0.5"}}).buy(30).buy(21, symbol="ETH/USD"),
+    "max_open_positions": lambda: _two_symbols({"risk": {"max_open_positions": 1}}).buy(1).buy(1, symbol="ETH/USD"),
+    "max_open_orders": lambda: Desk({"risk": {"max_open_orders": 1}}).bar(100).buy(1, limit=90).buy(1, limit=90),
+    "funds": lambda: Desk().bar(100).buy(101),
+}
+
+
+def _two_symbols(*how):
+    desk = Desk(*how, symbols=["BTC/USD", "ETH/USD"])
+    return desk.bar(100, symbol="BTC/USD", last=False).bar(100, symbol="ETH/USD")
+
+
+def _late():
+    desk = _two_symbols({"risk": {"stale_after_bars": 2}})
+    for _ in range(3):
+        desk.bar(100, symbol="BTC/USD")
+    return desk
+
+
+def _cooldown(bars_after_stop):
+    desk = Desk({"risk": {"cooldown_bars": 2}}).bar(100).buy(1, stop_distance=5).bar(100).bar(94)
+    for _ in range(bars_after_stop):
+        desk.bar(94)
+    return desk.buy(1)
+
+
+@pytest.mark.parametrize("code", CASES)
+def test_each_rule_blocks_with_its_code(code):
+    assert CASES[code]().blocked() == [code]
+
+
+def test_every_block_code_has_a_case():
+    blocks = {code.name.lower() for code in t.Code if 0 < code < t.Code.FILLED}
+    assert blocks == set(CASES)
+
+
+@pytest.mark.parametrize(
+    ("case", "blocked"),
+    [
+        (lambda: Desk({"risk": {"price_collar": "0.1"}}).bar(100).buy(1, limit=90), []),
+        (lambda: Desk({"risk": {"max_position_value_per_symbol": "0.5"}}).bar(100).buy(50), []),
+        (lambda: Desk({"execution": {"min_notional": 100}}).bar(100).buy(1), []),
+        (lambda: Desk().bar(100).buy(100), []),
+        (lambda: _cooldown(bars_after_stop=2), []),
+        (lambda: _late().buy(1, symbol="BTC/USD"), []),
+        (lambda: Desk({"risk": {"max_orders_per_minute": 1}}).bar(100).buy(1).bar(100).buy(1), []),
+    ],
+)
+def test_at_the_limit_an_order_passes(case, blocked):
+    assert case().blocked() == blocked
+
+
+def test_format_rules_come_before_the_kill_switch_and_funds_last():
+    desk = Desk({"risk": {"price_collar": "0.1"}}).bar(100).halt()
+    desk.buy("0.01", limit=1).buy(1000, limit=1).resume().buy(100_000, limit=1).buy(101)
+    assert desk.blocked() == ["below_step", "killswitch", "price_collar", "funds"]
+
+
+@pytest.mark.parametrize(
+    "how",
+    [
+        {"risk": {"max_orders_per_minute": 1}},
+        {"risk": {"stale_after_bars": 1}},
+        {"risk": {"max_open_orders": 1}},
+        {"risk": {"price_collar": "0.01"}},
+    ],
+)
+def test_nothing_stops_an_exit(how):
+    desk = Desk(how).bar(100).buy(1).bar(100).halt()
+    desk.sell("0.5", limit=200, reduce_only=True).sell("0.5", reduce_only=True)
+    assert desk.blocked() == []
+
+
+def test_entry_whose_stop_could_not_be_placed_is_not_placed():
+    desk = Desk({"execution": {"min_notional": 96}}).bar(100).buy(1, stop_distance=5)
+    assert desk.blocked() == ["min_notional"]
+
+
+# ---- sizing ------------------------------------------------------------------------------------------------------
+
+
+def _sized(**risk):
+    desk = Desk({"risk": risk, "features": {"atr": 1}}).bar(100, 102, 98, 100).bar(100, 102, 98, 100)
+    return desk.signal(t.Target.LONG).orders()
+
+
+def test_atr_sizing_is_equity_times_risk_over_the_stops_distance():
+    assert _sized(sizing="atr", risk_frac="0.01", atr_stop_mult=2) == [(1, "entry", 12.5)]  # 100 / (4 x 2)
+
+
+def test_atr_sizing_is_capped_by_the_value_per_symbol():
+    orders = _sized(sizing="atr", risk_frac="0.01", atr_stop_mult=2, max_position_value_per_symbol="0.1")
+    assert orders == [(1, "entry", 10)]
+
+
+def test_fixed_fraction_and_fixed_quote():
+    assert _sized(sizing="fixed_fraction", fixed_fraction="0.2") == [(1, "entry", 20)]
+    assert _sized(sizing="fixed_quote", fixed_quote=333) == [(1, "entry", 3.3)]
+
+
+def test_no_entry_while_the_atr_warms_up():
+    desk = Desk({"risk": {"sizing": "atr"}}).bar(100).signal(t.Target.LONG)
+    assert desk.blocked() == ["no_price"]
+
+
+# ---- signals -----------------------------------------------------------------------------------------------------
+
+
+def test_signals_are_edges():
+    desk = Desk().bar(100).signal(t.Target.LONG).signal(t.Target.LONG).bar(100).signal(t.Target.LONG)
+    assert len(desk.of(t.OutputKind.SIGNAL, t.OUT_SIGNAL)) == 1
+
+
+def test_short_closes_a_long_and_is_refused_from_flat():
+    desk = Desk().bar(100).signal(t.Target.LONG).bar(100).signal(t.Target.SHORT).bar(100)
+    assert desk.fills() == [("buy", 10, 100, "taker"), ("sell", 10, 100, "taker")]
+    desk.signal(t.Target.LONG).signal(t.Target.SHORT)
+    assert desk.ends()[-1] == (3, "superseded")
+    desk.signal(t.Target.FLAT).signal(t.Target.SHORT)
+    assert desk.blocked() == ["short_not_allowed"]
+
+
+def test_dust_is_blocked_once_and_then_flat():
+    desk = Desk({"execution": {"min_notional": 50}}).bar(100).signal(t.Target.LONG).bar(100).bar(4)
+    desk.signal(t.Target.FLAT)
+    assert desk.blocked() == ["min_notional"]
+    desk.signal(t.Target.SHORT)
+    assert desk.blocked() == ["min_notional", "short_not_allowed"]
+
+
+# ---- the kill switch ---------------------------------------------------------------------------------------------
+
+
+def _fallen(**risk) -> Desk:
+    return Desk({"risk": risk}).bar(100).buy(50).buy(10, limit=50).bar(100).bar(89)
+
+
+def test_killswitch_trips_on_the_daily_loss_and_blocks_everything_after():
+    desk = _fallen(daily_loss_cap="0.05")
+    assert desk.halted
+    halts = desk.of(t.OutputKind.HALT, t.OUT_HALT)
+    assert [(t.HaltReason(int(one["reason"])).name, int(one["trips"])) for one in halts] == [("DAILY_LOSS", 1)]
+    assert (2, "killswitch") in desk.ends()  # The open entry.
+    desk.buy(1)
+    assert desk.blocked() == ["killswitch"]
+
+
+@pytest.mark.parametrize(("price", "halted"), [(90.1, False), (90, True)])
+def test_killswitch_trips_exactly_at_the_cap(price, halted):
+    desk = Desk({"risk": {"daily_loss_cap": "0.05"}}).bar(100).buy(50).bar(100).bar(price)
+    assert desk.halted is halted
+
+
+def test_killswitch_trips_on_drawdown_from_the_peak():
+    desk = Desk({"risk": {"max_drawdown": "0.1"}}).bar(100).buy(50).bar(100).bar(140).bar(116.1)
+    assert not desk.halted  # Peak 12,000, floor 10,800; equity 10,805.
+    desk.bar(116)
+    assert desk.halted
+    assert desk.of(t.OutputKind.HALT, t.OUT_HALT)[0]["reason"] == t.HaltReason.MAX_DRAWDOWN
+
+
+def test_killswitch_reference_is_the_last_equity_of_the_day_before():
+    desk = Desk({"risk": {"daily_loss_cap": "0.05"}}).bar(100).buy(50).bar(100).bar(95)
+    desk.skip(24 * 60).bar(91)
+    assert not desk.halted  # 9,550 against 9,750 of the day before, not against 10,000.
+
+
+def test_killswitch_trips_once():
+    desk = _fallen(daily_loss_cap="0.05").bar(80).bar(70)
+    assert len(desk.of(t.OutputKind.HALT, t.OUT_HALT)) == 1
+    assert desk.machine.account["trips"] == 1
+
+
+def test_killswitch_lets_protective_orders_live():
+    desk = Desk({"risk": {"daily_loss_cap": "0.01"}}).bar(100).buy(50, stop_distance=20).bar(100).bar(95)
+    assert desk.halted
+    assert list(desk.open_orders()) == [2]
+    desk.bar(79)
+    assert desk.fills()[1] == ("sell", 50, 79, "taker")
+
+
+def test_killswitch_flattens_when_told_so():
+    desk = _fallen(daily_loss_cap="0.05", flatten_on_trip=True).bar(88)
+    assert desk.fills()[1] == ("sell", 50, 88, "taker")
+    assert desk.orders()[-1][1] == "flatten"
+
+
+def test_killswitch_flattening_is_not_superseded_by_a_long_signal():
+    desk = _fallen(daily_loss_cap="0.05", flatten_on_trip=True)
+    desk.signal(t.Target.LONG).bar(88)
+    assert desk.fills()[1] == ("sell", 50, 88, "taker")
+
+
+def test_killswitch_is_lifted_by_resume_which_rebases():
+    desk = _fallen(daily_loss_cap="0.05").resume()
+    assert not desk.halted
+    desk.buy(1).bar(89)
+    assert desk.blocked() == []
+    assert not desk.halted
+
+
+def test_killswitch_by_hand():
+    desk = Desk().bar(100).halt().buy(1).halt()
+    assert desk.blocked() == ["killswitch"]
+    assert desk.machine.account["trips"] == 1
+
+
+def test_killswitch_survives_a_copy_of_the_state():
+    desk = _fallen(daily_loss_cap="0.05")
+    restored = Desk({"risk": {"daily_loss_cap": "0.05"}})
+    restored.machine.state.memory[:] = desk.machine.state.memory
+    restored.now_ns = desk.now_ns
+    restored.buy(1)
+    assert restored.blocked() == ["killswitch"]
+
+
+def test_the_desk_is_plain():
+    assert PLAIN["risk"]["daily_loss_cap"] == 0
+    assert Desk().bar(100).equity == Decimal(10_000)

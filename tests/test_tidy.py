@@ -1,0 +1,183 @@
+"""The house rules, as a test: layers, one file for each vendor, banned calls, lengths. Exceptions stand here by name,
+and the list only shrinks."""
+
+import ast
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).resolve().parent.parent
+PACKAGE = ROOT / "src" / "paperbot"
+FILES = sorted(PACKAGE.rglob("*.py"))
+
+LAYERS = [
+    {"main"},
+    {"cli"},
+    {"app"},
+    {"engine", "market", "store", "llm", "telemetry", "web"},
+    {"ports", "config", "settings", "errors", "clock"},
+    {"core"},
+]
+"""From the top: a module imports from lower layers, and from its own folder; in braces nobody imports a sibling."""
+
+WITHIN_LAYER = {("config", "settings"), ("config", "errors"), ("settings", "errors")}
+
+CORE_IMPORTS = {"numpy", "numba", "enum", "math", "typing", "collections"}
+CORE_EXCEPTIONS = {
+    "core/numeric.py": {"hashlib", "os", "pathlib"},  # It places the cache of machine code.
+    "core/pointer.py": {"llvmlite"},  # Numba's extension interface.
+}
+VENDORS = {
+    "numba": {"core/numeric.py", "core/pointer.py"},
+    "pydantic": {"settings.py", "config.py"},
+    "yaml": {"config.py"},
+    "typer": {"cli.py"},
+    "rich": {"cli.py"},
+    "pyarrow": {"market/files.py", "store/tables.py", "store/parquet.py"},
+}
+MAX_LINES = 400
+MAX_FUNCTION = 70
+LONG_FILES = {"core/types.py": 560, "core/risk.py": 500}
+LONG_FUNCTIONS: dict[str, int] = {"post_fill": 75, "replay": 75}
+
+BANNED_IN_CORE = {"exp", "log", "pow", "random", "time", "sum", "datetime", "fastmath", "print", "open"}
+CHECKPOINT = {"insert": {"core/book.py", "core/risk.py"}}
+"""Only the gate places orders."""
+
+
+def name_of(path: Path) -> str:
+    return path.relative_to(PACKAGE).as_posix()
+
+
+def layer_of(module: str) -> int | None:
+    return next((rank for rank, names in enumerate(LAYERS) if module in names), None)
+
+
+def imports(tree: ast.AST):
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Import):
+            yield from (alias.name for alias in node.names)
+        elif isinstance(node, ast.ImportFrom) and node.module:
+            yield node.module
+
+
+@pytest.fixture(scope="module")
+def trees():
+    return {name_of(path): ast.parse(path.read_text()) for path in FILES}
+
+
+def test_layers_only_look_down(trees):
+    for name, tree in trees.items():
+        own = name.split("/")[0].removesuffix(".py")
+        if own == "__init__":
+            continue
+        rank = layer_of(own)
+        assert rank is not None, f"{name} belongs to no layer"
+        for module in imports(tree):
+            if not module.startswith("paperbot."):
+                continue
+            other = module.split(".")[1]
+            if other != own:
+                assert layer_of(other) > rank or (own, other) in WITHIN_LAYER, f"{name} imports {module}"
+
+
+def test_core_imports_next_to_nothing(trees):
+    for name, tree in trees.items():
+        if name.startswith("core/"):
+            allowed = CORE_IMPORTS | CORE_EXCEPTIONS.get(name, set())
+            foreign = {module.split(".")[0] for module in imports(tree)} - allowed - {"paperbot"}
+            assert not foreign, f"{name} imports {foreign}"
+
+
+def test_a_vendor_is_imported_where_it_belongs(trees):
+    for name, tree in trees.items():
+        for module in imports(tree):
+            home = VENDORS.get(module.split(".")[0])
+            assert home is None or name in home, f"{name} imports {module}"
+
+
+def test_banned_calls_in_the_core(trees):
+    for name, tree in trees.items():
+        if not name.startswith("core/") or name == "core/types.py":  # Records only: nothing there is compiled.
+            continue
+        for node in ast.walk(tree):
+            called = getattr(node, "id", None) or getattr(node, "attr", None)
+            assert called not in BANNED_IN_CORE, f"{name}:{node.lineno} uses {called}"
+            power = isinstance(node, ast.BinOp) and isinstance(node.op, ast.Pow)
+            assert not power, f"{name}:{node.lineno} uses **"
+
+
+def test_records_are_read_by_key_not_by_attribute(trees):
+    fields = {"free", "locked", "quantity", "filled", "cost", "close_ts", "open_ts", "halted"}
+    for name, tree in trees.items():
+        if name.startswith("core/") and name != "core/types.py":
+            for node in ast.walk(tree):
+                if isinstance(node, ast.Attribute):
+                    assert node.attr not in fields, f"{name}:{node.lineno} reads .{node.attr}"
+
+
+def test_only_the_gate_places_orders(trees):
+    for called, homes in CHECKPOINT.items():
+        for name, tree in trees.items():
+            if name in homes or not name.startswith("core/"):
+                continue
+            for node in ast.walk(tree):
+                if isinstance(node, ast.ImportFrom) and node.module == "paperbot.core.book":
+                    assert called not in {alias.name for alias in node.names}, f"{name} imports {called}"
+
+
+def test_lengths(trees):
+    for path in FILES:
+        name = name_of(path)
+        lines = len(path.read_text().splitlines())
+        assert lines <= LONG_FILES.get(name, MAX_LINES), f"{name} has {lines} lines"
+    for name, tree in trees.items():
+        for node in ast.walk(tree):
+            if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef):
+                size = node.end_lineno - node.lineno + 1
+                assert size <= LONG_FUNCTIONS.get(node.name, MAX_FUNCTION), f"{name}: {node.name} has {size} lines"
+
+
+def test_one_folder_level():
+    assert all(len(path.relative_to(PACKAGE).parts) <= 2 for path in FILES)
+
+
+def test_no_error_is_swallowed(trees):
+    for name, tree in trees.items():
+        for node in ast.walk(tree):
+            if isinstance(node, ast.ExceptHandler):
+                broad = node.type is None or getattr(node.type, "id", "") in {"Exception", "BaseException"}
+                silent = all(isinstance(line, ast.Pass | ast.Continue) for line in node.body)
+                assert not (broad and silent), f"{name}:{node.lineno}"
+
+
+def test_nothing_is_left_to_do():
+    for path in FILES:
+        assert not re.search(r"\b(FIXME|TODO|XXX)\b", path.read_text()), path
+
+
+def test_every_module_is_used(trees):
+    """A module that nobody imports is dead."""
+    used = {module for tree in trees.values() for module in imports(tree)}
+    used |= {
+        f"{node.module}.{alias.name}"
+        for tree in trees.values()
+        for node in ast.walk(tree)
+        if isinstance(node, ast.ImportFrom) and node.module
+        for alias in node.names
+    }
+    entry = {"paperbot", "paperbot.cli"}
+    for path in FILES:
+        module = "paperbot." + name_of(path).removesuffix(".py").replace("/", ".")
+        module = module.removesuffix(".__init__")
+        children = any(other.startswith(module + ".") for other in used)
+        assert module in used | entry or children, f"{module} is imported by nobody"
+
+
+def test_help_is_quick_because_it_imports_no_engine():
+    code = "import sys; from paperbot import cli; print([m for m in ('numba','ccxt','pyarrow') if m in sys.modules])"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout.strip() == "[]"
