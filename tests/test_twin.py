@@ -1,7 +1,7 @@
 """The core and its naive twin (tests/naive.py) agree on every record and every minor unit.
 
 The twin was written from docs/fills.md alone; it takes from the core's outputs the signals of built-in strategies and
-the integer ATR, and redoes gate, sizing, orders, fills, fees and ledger. PAPERBOT_TWIN_STREAMS sets the number of streams.
+the integer ATR, and redoes gate, sizing, orders, fills, fees and ledger. PAPERBOT_TWIN_STREAMS: number of streams.
 """
 
 import os
