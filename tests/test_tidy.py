@@ -18,7 +18,7 @@ LAYERS = [
     {"cli"},
     {"app"},
     {"engine", "market", "store", "llm", "telemetry", "web"},
-    {"ports", "config", "settings", "errors", "clock"},
+    {"ports", "strategy", "config", "settings", "errors", "clock"},
     {"core"},
 ]
 """From the top: a module imports from lower layers, and from its own folder; in braces nobody imports a sibling."""

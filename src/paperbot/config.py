@@ -142,9 +142,11 @@ def _unknown_keys(annotation: Any, value: Any, prefix: str) -> Iterator[tuple[st
     elif typing.get_origin(annotation) is typing.Annotated:
         yield from _unknown_keys(arguments[0], value, prefix)
     elif typing.get_origin(annotation) in (types.UnionType, typing.Union) and isinstance(value, Mapping):
-        kinds = [kind for kind in arguments if isinstance(kind, type) and issubclass(kind, BaseModel)]
+        bare = [typing.get_args(kind)[0] if typing.get_origin(kind) is typing.Annotated else kind for kind in arguments]
+        kinds = [kind for kind in bare if isinstance(kind, type) and issubclass(kind, BaseModel)]
         for kind in kinds:
-            if value.get("kind") in typing.get_args(kind.model_fields["kind"].annotation):
+            named = "user" if "path" in value else value.get("kind")
+            if named in typing.get_args(kind.model_fields["kind"].annotation):
                 yield from _unknown_keys(kind, value, prefix)
 
 

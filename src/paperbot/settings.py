@@ -5,9 +5,10 @@ symbol. How the layers are put together stands in `config.py`.
 """
 
 from decimal import Decimal
+from pathlib import Path
 from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
+from pydantic import BaseModel, ConfigDict, Discriminator, Field, Tag, field_validator, model_validator
 
 _UNITS_S = {"s": 1, "m": 60, "h": 3_600, "d": 86_400, "w": 604_800}
 
@@ -109,7 +110,7 @@ class OracleSettings(Frozen):
     )
 
 
-FEATURES = ("rsi", "atr", "vwap", "zscore", "volatility")
+PatternName = Literal["engulfing_bullish", "engulfing_bearish", "hammer", "shooting_star", "doji"]
 
 
 class FeatureSettings(Frozen):
@@ -121,6 +122,9 @@ class FeatureSettings(Frozen):
     volatility: Annotated[int, Field(ge=2, le=10_000)] = Field(default=30, description="returns of realized volatility")
     always: list[Literal["rsi", "atr", "vwap", "zscore", "volatility"]] = Field(
         default=[], description="features to compute even if no strategy reads them"
+    )
+    patterns: list[PatternName] = Field(
+        default=[], description="candlestick patterns to report even if no strategy reads them"
     )
 
 
@@ -159,13 +163,68 @@ class SmaCross(StrategyBase):
         return self
 
 
+class Momentum(StrategyBase):
+    """Long while the RSI is high and the price above its trend."""
+
+    kind: Literal["momentum"]
+    enter: Annotated[float, Field(ge=0, le=100)] = Field(default=55.0, description="long at this RSI or above")
+    leave: Annotated[float, Field(ge=0, le=100)] = Field(default=45.0, description="flat at this RSI or below")
+    trend: Annotated[int, Field(ge=2, le=10_000)] = Field(default=50, description="bars of the trend's EMA")
+
+    @model_validator(mode="after")
+    def _ordered(self) -> "Momentum":
+        if self.leave >= self.enter:
+            raise ValueError(f"leave ({self.leave}) must be below enter ({self.enter})")
+        return self
+
+
+class PatternFollower(StrategyBase):
+    """Long on bullish candlestick patterns, flat on bearish ones."""
+
+    kind: Literal["pattern"]
+    enter: list[PatternName] = Field(default=["engulfing_bullish", "hammer"], description="patterns to go long on")
+    leave: list[PatternName] = Field(
+        default=["engulfing_bearish", "shooting_star"],
+        description="patterns to go flat on; they win over entering ones",
+    )
+
+
+class UserStrategy(StrategyBase):
+    """A strategy in a file of your own; see `docs/strategies.md`."""
+
+    kind: Literal["user"] = "user"
+    path: Path = Field(description="the file, relative to the working directory")
+    params: dict[str, float] = Field(default={}, description="numbers in place of the file's PARAMS")
+
+
 class External(StrategyBase):
     """Decides nothing itself: its orders and targets come from outside, a user's own among them."""
 
     kind: Literal["external"]
 
 
-Strategy = Annotated[MeanReversion | SmaCross | External, Field(discriminator="kind")]
+def _kind(tree: Any) -> str:
+    """A strategy with a path is a user's own; the others say their kind."""
+    if isinstance(tree, dict):
+        return "user" if "path" in tree else str(tree.get("kind", "none"))
+    return str(getattr(tree, "kind", "none"))
+
+
+Strategy = Annotated[
+    Annotated[MeanReversion, Tag("mean_reversion")]
+    | Annotated[SmaCross, Tag("sma_cross")]
+    | Annotated[Momentum, Tag("momentum")]
+    | Annotated[PatternFollower, Tag("pattern")]
+    | Annotated[UserStrategy, Tag("user")]
+    | Annotated[External, Tag("external")],
+    Discriminator(
+        _kind,
+        custom_error_type="strategy_kind",
+        custom_error_message=(
+            "kind must be mean_reversion, sma_cross, momentum, pattern or external, or there must be a path"
+        ),
+    ),
+]
 
 
 class RiskSettings(Frozen):

@@ -14,7 +14,13 @@ from numba.core.typing.templates import AttributeTemplate
 from numba.extending import infer_getattr, intrinsic, lower_getattr_generic, register_model
 from numba.np import arrayobj
 
+from paperbot.core.numeric import kernel
+from paperbot.core.types import STRATEGY_PARAMS
 from paperbot.core.world import DTYPES, PLACES, SINGLE, SLOTS
+
+_ADDRESS = "_address"
+_VALUE_OFFSET = dict(STRATEGY_PARAMS.fields or {})["value"][1]
+_PARAMS_BYTES = STRATEGY_PARAMS.itemsize
 
 
 class WorldType(types.Type):
@@ -43,6 +49,8 @@ class _WorldAttributes(AttributeTemplate):
     key = WorldType
 
     def generic_resolve(self, _: Any, attribute: str) -> Any:
+        if attribute.endswith(_ADDRESS):
+            return types.int64
         return _FIELD_TYPES.get(attribute)
 
 
@@ -55,6 +63,8 @@ def _load(builder: Any, table: Any, place: int) -> Any:
 
 @lower_getattr_generic(WorldType)
 def _lower_field(context: Any, builder: Any, _: Any, table: Any, name: str) -> Any:
+    if name.endswith(_ADDRESS):
+        return _load(builder, table, PLACES[name.removesuffix(_ADDRESS)])
     kind = _FIELD_TYPES[name]
     address = _load(builder, table, PLACES[name])
     if name in SINGLE:
@@ -76,3 +86,38 @@ def world_at(typing_context, address):
         return builder.inttoptr(arguments[0], ir.IntType(64).as_pointer())
 
     return signature, generate
+
+
+@intrinsic
+def _void_pointer(typing_context, address):
+    signature = types.voidptr(types.int64)
+
+    def generate(context, builder, signature, arguments):
+        return builder.inttoptr(arguments[0], context.get_value_type(types.voidptr))
+
+    return signature, generate
+
+
+address_as_pointer: Any = _void_pointer
+"""The integer address as a void pointer, for `carray`."""
+
+
+@intrinsic
+def _call_at(typing_context, address, ts, frame, values, memory):
+    """Call the C function at an address: int32 (int64 ts, int64 frame, int64 values, int64 memory)."""
+    signature = types.int32(types.int64, types.int64, types.int64, types.int64, types.int64)
+
+    def generate(context, builder, signature, arguments):
+        word = ir.IntType(64)
+        kind = ir.FunctionType(ir.IntType(32), [word, word, word, word])
+        function = builder.inttoptr(arguments[0], kind.as_pointer())
+        return builder.call(function, arguments[1:])
+
+    return signature, generate
+
+
+@kernel
+def call_strategy(w, address, ts, strategy, memory):
+    """Call a user's compiled strategy, which leaves its answer in the frame; 1 when it raised."""
+    values = w.strategy_params_address + strategy * _PARAMS_BYTES + _VALUE_OFFSET
+    return _call_at(address, ts, w.frame_address, values, w.scratch_address + memory * 8)

@@ -10,6 +10,7 @@ from paperbot.core.features import update_features
 from paperbot.core.ledger import stop_run
 from paperbot.core.numeric import JIT, bridge, kernel, to_integer
 from paperbot.core.outputs import emit, emit_order
+from paperbot.core.patterns import find_patterns
 from paperbot.core.risk import enter, leave, new_draft, submit
 from paperbot.core.strategies import decide, strength
 from paperbot.core.types import Record, World
@@ -58,10 +59,16 @@ def _on_bar(w: World, bar: Record) -> None:
         if market["orders"] > 0:
             match_bar(w, bar, symbol)
         _join_slice(w, symbol)
+    market["last_open"] = bar["open"]
+    market["last_high"] = bar["high"]
+    market["last_low"] = bar["low"]
+    market["last_volume"] = bar["volume"]
     market["last_close"] = bar["close"]
     market["last_close_ts"] = close_ts
     market["bars"] += 1
     update_features(w, bar, symbol)
+    if w.risk["pattern_mask"] != 0:
+        find_patterns(w, bar, symbol, counts)
     if counts and (bar["flags"] & t.BarFlag.END_OF_SLICE) != 0:
         _end_slice(w, close_ts)
 
@@ -92,7 +99,7 @@ def _end_slice(w: World, ts: int) -> None:
             index = strategy * n_symbols + symbol
             if w.enabled[index] != 0:
                 before = w.positions[index]["target"]
-                target = decide(w, strategy, symbol, before)
+                target = decide(w, strategy, symbol, before, ts)
                 if target != before:
                     score = to_integer(strength(w, strategy, symbol) * t.PPB)
                     _take_target(w, ts, strategy, symbol, target, score)

@@ -1,18 +1,34 @@
-"""The built-in strategies: what each wants to hold after a bar.
+"""The strategies that run inside the core, built-in ones and users' compiled ones: what each wants to hold after a bar.
 
-A strategy sees its features, its own last target and nothing else, and answers LONG, FLAT or SHORT. It answers its last
-target while a feature of its warms up or when nothing speaks for a change.
+A strategy sees its features, its last bar, its own position and last target, and answers LONG, FLAT or SHORT. It keeps
+its last target while one of its features warms up.
 """
 
 from typing import Any
 
 import numpy as np
 
-from paperbot.core.numeric import kernel
-from paperbot.core.types import NOBODY, Record, StrategyKind, Target, World
+from paperbot.core.ledger import stop_run
+from paperbot.core.numeric import JIT, kernel
+from paperbot.core.types import NOBODY, Fault, Record, StrategyKind, Target, World
+
+if JIT:
+    from paperbot.core.pointer import call_strategy
+else:
+    from paperbot.core.plain import call_strategy
+
+FRAME_HEAD = 7
+FRAME_FEATURES = 8
+FRAME_ANSWER = FRAME_HEAD + FRAME_FEATURES
+FRAME_SIZE = FRAME_ANSWER + 1
+"""What a compiled strategy is called with: head, features, and room for its answer."""
+
+HOLD = 9.0
+LARGEST = 9.0
 
 LONG: Any = np.int64(Target.LONG)
 FLAT: Any = np.int64(Target.FLAT)
+SHORT: Any = np.int64(Target.SHORT)
 
 
 @kernel(inline=True)
@@ -51,8 +67,59 @@ def _sma_cross(w: World, params: Record, symbol: int) -> int:
 
 
 @kernel(inline=True)
-def decide(w: World, strategy: int, symbol: int, target: int) -> int:
-    """The built-in strategy's target for a symbol, given its last one."""
+def _momentum(w: World, params: Record, symbol: int, target: int) -> int:
+    """Long when the RSI is at `enter` or above and the close above its trend, flat when either fails."""
+    rsi = _feature(w, symbol, params["feature"][0])
+    trend = _feature(w, symbol, params["feature"][1])
+    above = w.symbols[symbol]["last_close"] / w.symbol_params[symbol]["price_unit"] > trend
+    if target != LONG:
+        return LONG if above and rsi >= params["value"][0] else FLAT
+    return LONG if above and rsi > params["value"][1] else FLAT
+
+
+@kernel(inline=True)
+def _pattern_follower(w: World, params: Record, symbol: int, target: int) -> int:
+    """Long on one of its entering patterns, flat on one of its leaving ones; leaving wins."""
+    found = w.symbols[symbol]["patterns"]
+    if (found & params["leave_mask"]) != 0:
+        return FLAT
+    return LONG if (found & params["enter_mask"]) != 0 else target
+
+
+@kernel
+def _compiled(w: World, strategy: int, symbol: int, target: int, ts: int) -> int:
+    """Ask a user's compiled strategy. Its frame: open, high, low, close, volume, held, target, then its features."""
+    params = w.strategy_params[strategy]
+    market = w.symbols[symbol]
+    unit = w.symbol_params[symbol]["price_unit"]
+    w.frame[0] = market["last_open"] / unit
+    w.frame[1] = market["last_high"] / unit
+    w.frame[2] = market["last_low"] / unit
+    w.frame[3] = market["last_close"] / unit
+    w.frame[4] = market["last_volume"]
+    held = w.positions[strategy * w.risk["n_symbols"] + symbol]["quantity"]
+    w.frame[5] = held / w.symbol_params[symbol]["base_unit"]
+    w.frame[6] = float(target)
+    for k in range(len(params["feature"])):
+        slot = params["feature"][k]
+        w.frame[FRAME_HEAD + k] = _feature(w, symbol, slot) if slot != NOBODY else 0.0
+    memory = params["scratch_at"] + symbol * params["scratch"]
+    failed = call_strategy(w, params["address"], ts, strategy, memory)
+    answer = w.frame[FRAME_ANSWER]
+    if failed != 0:
+        stop_run(w, Fault.STRATEGY_RAISED, symbol, strategy)
+        return target
+    if not (-LARGEST <= answer <= LARGEST):
+        stop_run(w, Fault.STRATEGY_NOT_FINITE, symbol, strategy)
+        return target
+    if answer == HOLD:
+        return target
+    return LONG if answer > 0.0 else (SHORT if answer < 0.0 else FLAT)
+
+
+@kernel(inline=True)
+def decide(w: World, strategy: int, symbol: int, target: int, ts: int) -> int:
+    """The strategy's target for a symbol, given its last one."""
     params = w.strategy_params[strategy]
     kind = params["kind"]
     if kind == StrategyKind.EXTERNAL or not is_ready(w, params, symbol):
@@ -61,13 +128,18 @@ def decide(w: World, strategy: int, symbol: int, target: int) -> int:
         return _sma_cross(w, params, symbol)
     if kind == StrategyKind.MEAN_REVERSION:
         return _mean_reversion(w, params, symbol, target)
-    return target
+    if kind == StrategyKind.MOMENTUM:
+        return _momentum(w, params, symbol, target)
+    if kind == StrategyKind.PATTERN:
+        return _pattern_follower(w, params, symbol, target)
+    return _compiled(w, strategy, symbol, target, ts)
 
 
 @kernel
 def strength(w: World, strategy: int, symbol: int) -> float:
     """How strong a fresh signal is, 0 to 1: for mean reversion half at the threshold and 1 at twice of it, for the SMA
-    cross the distance of the means in percent of price.
+    cross the distance of the means in percent of price, for momentum the RSI's distance from 50, for a compiled
+    strategy the size of its answer.
     """
     params = w.strategy_params[strategy]
     kind = params["kind"]
@@ -79,4 +151,8 @@ def strength(w: World, strategy: int, symbol: int) -> float:
         slow = _feature(w, symbol, params["feature"][1])
         fast = _feature(w, symbol, params["feature"][0])
         score = abs(fast - slow) / slow * 100.0 if slow > 0.0 else 1.0
+    elif kind == StrategyKind.MOMENTUM:
+        score = abs(_feature(w, symbol, params["feature"][0]) - 50.0) / 50.0
+    elif kind == StrategyKind.COMPILED:
+        score = abs(w.frame[FRAME_ANSWER])
     return min(score, 1.0)

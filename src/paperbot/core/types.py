@@ -207,6 +207,16 @@ class StrategyKind(IntEnum):
     COMPILED = 5
 
 
+class Pattern(IntEnum):
+    """Candlestick patterns; a bar's patterns are the sum of 1 << pattern."""
+
+    ENGULFING_BULLISH = 0
+    ENGULFING_BEARISH = 1
+    HAMMER = 2
+    SHOOTING_STAR = 3
+    DOJI = 4
+
+
 class Sizing(IntEnum):
     """How the gate turns a long signal into a quantity."""
 
@@ -326,14 +336,18 @@ ASSET_PARAMS = record(40, *_words("rate_num", "rate_den"), ("via", "<i8"), ("sym
 """One oracle step: amount in `next` = amount * rate (override: rate_num / rate_den; symbol: its last close)."""
 
 STRATEGY_PARAMS = record(
-    200,
+    240,
     ("kind", "<i8"),
     ("scratch", "<i8"),
     ("address", "<i8"),
+    ("scratch_at", "<i8"),
+    ("enter_mask", "<i8"),
+    ("leave_mask", "<i8"),
     ("feature", "<i8", 8),
-    ("value", "<f8", 14),
+    ("value", "<f8", 16),
 )
-"""`feature`: slots in the feature table; `value`: the strategy's numbers; `address`: a compiled strategy's code."""
+"""`feature`: slots in the feature table; `value`: the strategy's numbers; masks: sums of 1 << pattern; `address`: a
+compiled strategy's code; `scratch`, `scratch_at`: size of its memory for each symbol, and where it starts."""
 
 FEATURE_PARAMS = record(40, ("kind", "<i8"), ("window", "<i8"), ("ring", "<i8"), ("source", "<i8"), ("needs", "<i8"))
 """`ring`: offset of its ring buffer within a symbol's block; `source`: slot of the feature it reads, or NOBODY;
@@ -381,14 +395,15 @@ ASSET = record(48, *_words("free", "locked", "opening", "venue", "fees", "held")
 took out, `fees` what the venue kept. `held` is the part of `locked` that belongs to strategies' positions."""
 
 SYMBOL = record(
-    56,
-    *_words("last_close", "last_close_ts", "bars", "atr"),
+    96,
+    *_words("last_open", "last_high", "last_low", "last_close", "last_close_ts", "bars", "atr", "patterns"),
+    ("last_volume", "<f8"),
     ("head", "<i8"),
     ("tail", "<i8"),
     ("orders", "<i8"),
 )
-"""What the core knows of a symbol: its mark, the bars seen, the ATR in whole price units (0 while warming up), and the
-list of its open orders by ascending id."""
+"""What the core knows of a symbol: its last bar, the bars seen, the ATR in whole price units (0 while warming up), the
+last bar's patterns, and the list of its open orders by ascending id."""
 
 POSITION = record(
     80,
@@ -420,6 +435,14 @@ ORDER = record(
 )
 
 FEATURE = record(64, ("count", "<i8"), ("at", "<i8"), *[(name, "<f8") for name in ("value", "a", "b", "c", "d", "e")])
+
+CANDLES = record(
+    208,
+    *_words("count", "open", "low", "close", "body_sum", "range_sum"),
+    ("bodies", "<i8", 10),
+    ("ranges", "<i8", 10),
+)
+"""What pattern recognition remembers of a symbol: the bar before, and bodies and ranges of the ten bars before."""
 
 # ---- outputs ------------------------------------------------------------------------------------------------------
 OUTPUT_BYTES = 160

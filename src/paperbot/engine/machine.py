@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 from paperbot.core import types as t
 from paperbot.core.numeric import JIT
 from paperbot.core.step import run
+from paperbot.core.strategies import FRAME_SIZE
 from paperbot.core.world import PLACES, SLOTS, plain_world
 
 if JIT:
@@ -45,10 +46,12 @@ class State:
     orders: Records
     draft: Records
     features: Records
+    candles: Records
     rings: NDArray[np.float64]
     scratch: NDArray[np.float64]
     slice_symbols: NDArray[np.int64]
     rate_ts: NDArray[np.int64]
+    frame: NDArray[np.float64]
 
 
 def _layout(params: Params) -> dict[str, tuple[np.dtype[np.generic], int]]:
@@ -65,10 +68,12 @@ def _layout(params: Params) -> dict[str, tuple[np.dtype[np.generic], int]]:
         "orders": (t.ORDER, int(risk["order_capacity"]) + n_positions),
         "draft": (t.ORDER, 1),
         "features": (t.FEATURE, n_symbols * int(risk["n_features"])),
+        "candles": (t.CANDLES, n_symbols),
         "rings": (floating, n_symbols * int(risk["ring_size"])),
         "scratch": (floating, scratch),
         "slice_symbols": (integer, n_symbols),
         "rate_ts": (integer, int(risk["rate_orders"])),
+        "frame": (floating, FRAME_SIZE),
     }
 
 
@@ -97,7 +102,7 @@ def outputs_per_event(params: Params) -> int:
     """The most output records that one event can cause.
 
     Per open order: a fill, its end, changes or ends of both legs of a pair and of an entry, and two new legs. Per
-    position at the end of a slice: a signal, a new order and its block. Plus halt, resume and ledger rows.
+    position at the end of a slice: a signal, a new order and its block. Plus patterns, halt, resume and ledger rows.
     """
     risk = params.risk[0]
     positions = int(risk["n_symbols"]) * int(risk["n_strategies"])

@@ -16,8 +16,19 @@ from numpy.typing import NDArray
 from paperbot.config import Configuration, matching
 from paperbot.core import types as t
 from paperbot.engine.machine import Params, Records
+from paperbot.engine.userland import Loaded, load_strategy
 from paperbot.errors import ConfigError
-from paperbot.settings import MarketKnobs, MeanReversion, RiskSettings, SmaCross, Strategy, duration_s
+from paperbot.settings import (
+    MarketKnobs,
+    MeanReversion,
+    Momentum,
+    PatternFollower,
+    RiskSettings,
+    SmaCross,
+    Strategy,
+    UserStrategy,
+    duration_s,
+)
 
 NS = 1_000_000_000
 DEFAULT_DECIMALS = 8
@@ -39,6 +50,7 @@ class Plan:
     timeframes_ns: tuple[int, ...]
     warmup_bars: int
     params: Params
+    python_strategies: Mapping[int, Loaded]
 
 
 def split_symbol(symbol: str) -> tuple[str, str]:
@@ -112,14 +124,17 @@ def make_plan(
     assets = _asset_names(configuration, symbols, knobs)
     decimals = {asset: settings.account.decimals.get(asset, DEFAULT_DECIMALS) for asset in assets}
     chosen = _choose(settings.strategies, strategies)
+    users = {one.name: load_strategy(one.name, one.path, one.params) for one in chosen if isinstance(one, UserStrategy)}
     table = FeatureTable()
     atr_slot = table.slot(t.FeatureKind.ATR, settings.features.atr) if _needs_atr(settings.risk, knobs.values()) else -1
     for name in settings.features.always:
         _add_feature(table, name, configuration)
-    strategy_rows = _strategy_rows(chosen, table, configuration)
+    strategy_rows = _strategy_rows(chosen, users, table, configuration, len(symbols))
     shortest = min(timeframes_ns.values())
     risk = _risk(configuration, assets, len(symbols), len(chosen))
     risk["n_features"], risk["ring_size"], risk["atr_feature"] = len(table.rows), table.ring_size, atr_slot
+    followed = int(np.bitwise_or.reduce(strategy_rows["enter_mask"] | strategy_rows["leave_mask"], initial=0))
+    risk["pattern_mask"] = followed | _mask(settings.features.patterns)
     params = Params(
         risk=risk,
         symbols=_symbols(configuration, symbols, knobs, assets, decimals, timeframes_ns),
@@ -139,6 +154,11 @@ def make_plan(
         timeframes_ns=tuple(timeframes_ns[symbol] for symbol in symbols),
         warmup_bars=table.warmup_bars(shortest),
         params=params,
+        python_strategies={
+            index: users[one.name]
+            for index, one in enumerate(chosen)
+            if isinstance(one, UserStrategy) and not users[one.name].is_compiled
+        },
     )
 
 
@@ -184,7 +204,13 @@ def _add_feature(table: FeatureTable, name: str, configuration: Configuration) -
     return table.slot(t.FeatureKind.VOLATILITY, windows.volatility)
 
 
-def _strategy_rows(chosen: Iterable[Strategy], table: FeatureTable, configuration: Configuration) -> Records:
+def _strategy_rows(
+    chosen: Iterable[Strategy],
+    users: Mapping[str, Loaded],
+    table: FeatureTable,
+    configuration: Configuration,
+    n_symbols: int,
+) -> Records:
     strategies = tuple(chosen)
     rows = np.zeros(len(strategies), dtype=t.STRATEGY_PARAMS)
     rows["feature"] = t.NOBODY
@@ -193,11 +219,37 @@ def _strategy_rows(chosen: Iterable[Strategy], table: FeatureTable, configuratio
             row["kind"] = t.StrategyKind.MEAN_REVERSION
             row["feature"][:1] = _add_feature(table, "zscore", configuration)
             row["value"][:2] = strategy.enter, strategy.leave
+        elif isinstance(strategy, Momentum):
+            row["kind"] = t.StrategyKind.MOMENTUM
+            row["feature"][0] = _add_feature(table, "rsi", configuration)
+            row["feature"][1] = table.slot(t.FeatureKind.EMA, strategy.trend)
+            row["value"][:2] = strategy.enter, strategy.leave
+        elif isinstance(strategy, PatternFollower):
+            row["kind"] = t.StrategyKind.PATTERN
+            row["enter_mask"], row["leave_mask"] = _mask(strategy.enter), _mask(strategy.leave)
+        elif isinstance(strategy, UserStrategy):
+            _user_row(row, users[strategy.name], table)
         elif isinstance(strategy, SmaCross):
             row["kind"] = t.StrategyKind.SMA_CROSS
             row["feature"][0] = table.slot(t.FeatureKind.SMA, strategy.fast)
             row["feature"][1] = table.slot(t.FeatureKind.SMA, strategy.slow)
+    scratch = rows["scratch"] * n_symbols
+    rows["scratch_at"] = np.cumsum(scratch) - scratch
     return rows
+
+
+def _mask(patterns: Iterable[str]) -> int:
+    """Sum of 1 << pattern."""
+    return sum(1 << t.Pattern[name.upper()] for name in patterns)
+
+
+def _user_row(row: np.void, user: Loaded, table: FeatureTable) -> None:
+    """A compiled strategy runs in the core; a Python one is external to it."""
+    for index, (kind, window) in enumerate(user.features):
+        row["feature"][index] = table.slot(kind, window)
+    row["value"][: len(user.params)] = list(user.params.values())
+    if user.is_compiled:
+        row["kind"], row["address"], row["scratch"] = t.StrategyKind.COMPILED, user.address, user.memory
 
 
 def _risk(configuration: Configuration, assets: tuple[str, ...], n_symbols: int, n_strategies: int) -> Records:

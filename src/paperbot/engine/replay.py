@@ -11,6 +11,7 @@ from paperbot.engine.machine import Machine
 from paperbot.engine.merge import merge
 from paperbot.engine.outputs import Digest
 from paperbot.engine.params import Plan
+from paperbot.engine.userland import PythonDesk
 from paperbot.errors import DataError, PaperbotError, StrategyError
 
 Records = NDArray[np.void]
@@ -62,16 +63,26 @@ def run_replay(
     """
     machine = Machine(plan.params)
     digest = Digest(plan)
+    desk = PythonDesk(plan.python_strategies, plan, machine) if plan.python_strategies else None
+
+    def feed(events: Records) -> None:
+        for records in machine.advance(events):
+            digest.add(records)
+            consume(records)
+        if machine.account["fault"] != t.Fault.NONE:
+            raise fault_error(plan, machine)
+
     for events in merge(sources, plan.timeframes_ns):
         size = chunk or len(events)
         for at in range(0, len(events), size):
             part = events[at : at + size]
-            for records in machine.advance(part):
-                digest.add(records)
-                consume(records)
-            if machine.account["fault"] != t.Fault.NONE:
-                raise fault_error(plan, machine)
+            if desk is None:
+                feed(part)
+            else:
+                desk.run(part, feed)
             progress(part)
+    if desk is not None:
+        desk.finish(feed)
     result = digest.final(machine.state)
     end = np.zeros(1, dtype=t.CONTROL_EVENT)
     end["kind"] = t.EventKind.END

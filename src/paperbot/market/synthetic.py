@@ -54,7 +54,8 @@ def _fill(events: Array, seed: int, first: int, timeframe_ns: int, tick: int, ti
         shock = sqrt(variance) * _bell(seed, sequence, 1)
         variance = 0.05 * level + 0.10 * shock * shock + 0.85 * variance
         spread = sqrt(variance)
-        opening: Any = max(np.int64(price / tick_price + 0.5), 4)
+        gap = 0.1 * spread * _bell(seed, sequence, 21)
+        opening: Any = max(np.int64(price * (1.0 + gap) / tick_price + 0.5), 4)
         price = max(price * (1.0 + drift + shock), 4.0 * tick_price)
         closing: Any = max(np.int64(price / tick_price + 0.5), 4)
         reach = spread * price / tick_price

@@ -1,0 +1,256 @@
+"""Users' own strategies: loading a file, compiling a function, and asking Python objects between slices."""
+
+import importlib.util
+import re
+import sys
+import traceback
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from math import isfinite
+from pathlib import Path
+from types import ModuleType
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from paperbot.core import types as t
+from paperbot.core.numeric import JIT, compile_strategy
+from paperbot.core.plain import TABLE
+from paperbot.core.strategies import FRAME_ANSWER, FRAME_FEATURES, FRAME_HEAD
+from paperbot.errors import StrategyError, did_you_mean
+from paperbot.strategy import COMPILED_MARK, HOLD, Bar
+
+Records = NDArray[np.void]
+
+FEATURE_KINDS = {kind.name.lower(): kind for kind in t.FeatureKind}
+WITHOUT_WINDOW = {t.FeatureKind.VWAP}
+_NOTHING = np.zeros(0, dtype=t.BAR_EVENT)
+MAX_PARAMS = 16
+MAX_MEMORY = 1 << 20
+
+
+@dataclass
+class Loaded:
+    """A loaded strategy file: its name, its features by kind and window, its numbers, and its code."""
+
+    name: str
+    path: Path
+    features: list[tuple[t.FeatureKind, int]]
+    params: dict[str, float]
+    memory: int
+    function: Callable[..., Any] | None = None
+    factory: Callable[[dict[str, float]], Any] | None = None
+    address: int = 0
+    keep: list[Any] = field(default_factory=list)
+
+    @property
+    def is_compiled(self) -> bool:
+        """Whether it runs inside the core."""
+        return self.function is not None
+
+
+def load_strategy(name: str, path: Path, overrides: Mapping[str, float]) -> Loaded:
+    """Load a strategy file. Raises StrategyError, in one sentence with file and line, for whatever is wrong with it."""
+    if not path.is_file():
+        raise StrategyError(f"strategy {name}: {path}: there is no such file")
+    module = _import(name, path)
+    features = [_feature(name, path, text) for text in _attribute(module, "FEATURES", list, [])]
+    params = {key: float(value) for key, value in _attribute(module, "PARAMS", dict, {}).items()}
+    for key, value in overrides.items():
+        if key not in params:
+            raise StrategyError(f"strategy {name}: {path} has no parameter {key}{did_you_mean(key, params)}")
+        params[key] = value
+    memory = _attribute(module, "MEMORY", int, 0)
+    if len(features) > FRAME_FEATURES or len(params) > MAX_PARAMS or not 0 <= memory <= MAX_MEMORY:
+        raise StrategyError(
+            f"strategy {name}: {path}: at most {FRAME_FEATURES} FEATURES, {MAX_PARAMS} PARAMS, MEMORY = {MAX_MEMORY}"
+        )
+    strategy = Loaded(name, path, features, params, memory)
+    on_bar = getattr(module, "on_bar", None)
+    if on_bar is not None and getattr(on_bar, COMPILED_MARK, False):
+        strategy.function = on_bar
+        _compile(strategy)
+    elif hasattr(module, "Strategy"):
+        strategy.factory = module.Strategy
+    else:
+        raise StrategyError(f"strategy {name}: {path} has neither an on_bar marked @compiled nor a class Strategy")
+    return strategy
+
+
+def _import(name: str, path: Path) -> ModuleType:
+    spec = importlib.util.spec_from_file_location(f"paperbot_user_{name}", path)
+    assert spec is not None
+    assert spec.loader is not None
+    module = importlib.util.module_from_spec(spec)
+    sys.modules[spec.name] = module
+    try:
+        spec.loader.exec_module(module)
+    except SyntaxError as error:
+        raise StrategyError(f"strategy {name}: {path}:{error.lineno}: {error.msg}") from None
+    except Exception as error:  # noqa: BLE001
+        line = traceback.extract_tb(error.__traceback__)[-1].lineno
+        raise StrategyError(f"strategy {name}: {path}:{line}: {_one_line(error)}") from None
+    return module
+
+
+def _one_line(error: BaseException) -> str:
+    return f"{type(error).__name__}: {' '.join(str(error).split())}"[:300]
+
+
+def _attribute(module: ModuleType, attribute: str, kind: type, default: Any) -> Any:
+    value = getattr(module, attribute, default)
+    if not isinstance(value, kind):
+        raise StrategyError(f"{module.__file__}: {attribute} must be a {kind.__name__}, not {value!r}")
+    return value
+
+
+def _feature(name: str, path: Path, text: str) -> tuple[t.FeatureKind, int]:
+    """`sma(20)` as kind and window."""
+    match = re.fullmatch(r"([a-z]+)(?:\((\d+)\))?", str(text))
+    kind = FEATURE_KINDS.get(match[1]) if match else None
+    if match is None or kind is None:
+        raise StrategyError(f"strategy {name}: {path}: unknown feature {text}{did_you_mean(str(text), FEATURE_KINDS)}")
+    if kind in WITHOUT_WINDOW:
+        return kind, 1
+    if match[2] is None or not 1 <= int(match[2]) <= 10_000:  # noqa: PLR2004
+        raise StrategyError(
+            f"strategy {name}: {path}: {text} needs a window of 1 to 10,000 bars, such as {match[1]}(20)"
+        )
+    return kind, int(match[2])
+
+
+def _compile(strategy: Loaded) -> None:
+    """Compile the function now, so that a mistake in it is found before the run."""
+    n_features, n_params, memory = len(strategy.features), len(strategy.params), strategy.memory
+    if not JIT:
+        function = strategy.function
+        assert function is not None
+
+        def plain(ts: int, frame: Any, values: Any, room: Any) -> float:
+            features = frame[FRAME_HEAD : FRAME_HEAD + n_features]
+            target = int(frame[6])
+            return float(function(ts, frame[:5], features, values[:n_params], room, float(frame[5]), target))
+
+        strategy.address = len(TABLE) + 1
+        TABLE[strategy.address] = plain
+        return
+    shape = (FRAME_HEAD, n_features, n_params, memory, FRAME_ANSWER)
+    try:
+        assert strategy.function is not None
+        callback = compile_strategy(strategy.function, shape)
+    except Exception as error:  # noqa: BLE001
+        text = re.sub(r"\x1b\[[0-9;]*m", "", str(error))
+        lines = [each.strip() for each in text.splitlines() if each.strip()]
+        line = getattr(getattr(error, "loc", None), "line", None)
+        reason = next((each for each in lines if not each.startswith(("Failed in", "During", "File"))), lines[0])
+        at = f":{line}" if line else ""
+        raise StrategyError(
+            f"strategy {strategy.name}: {strategy.path}{at}: does not compile: {reason[:200]}"
+        ) from None
+    strategy.address = int(callback.address)
+    strategy.keep.append(callback)
+
+
+class PythonDesk:
+    """Asks Python strategies after each slice; their answers become SIGNAL events with the slice's closing time.
+
+    It sees the machine's state as it stands after the slice, never anything later.
+    """
+
+    def __init__(self, strategies: Mapping[int, Loaded], plan: Any, machine: Any) -> None:
+        params = plan.params
+        n_symbols = len(plan.symbols)
+        enabled = params.enabled.reshape(-1, n_symbols)
+        self._answers = _NOTHING
+        self._slice: list[Records] = []
+        self._symbols = plan.symbols
+        self._units = [float(unit) for unit in params.symbols["price_unit"]]
+        self._base_units = [float(unit) for unit in params.symbols["base_unit"]]
+        self._features = machine.state.features
+        self._positions = machine.state.positions
+        self._n_features = int(params.risk[0]["n_features"])
+        self._needs = params.features["needs"]
+        self._askers = [
+            [
+                self._asker(index, one, symbol, params)
+                for index, one in sorted(strategies.items())
+                if enabled[index, symbol]
+            ]
+            for symbol in range(n_symbols)
+        ]
+
+    def _asker(self, index: int, strategy: Loaded, symbol: int, params: Any) -> tuple[Any, ...]:
+        assert strategy.factory is not None
+        try:
+            instance = strategy.factory(dict(strategy.params))
+            on_bar = instance.on_bar
+        except Exception as error:  # noqa: BLE001
+            raise StrategyError(f"strategy {strategy.name}: {strategy.path}: {_one_line(error)}") from None
+        slots = [int(slot) for slot in params.strategies[index]["feature"][: len(strategy.features)]]
+        place = index * len(self._symbols) + symbol
+        return index, strategy, on_bar, slots, place
+
+    def run(self, events: Records, feed: Callable[[Records], None]) -> None:
+        """Feed bars slice by slice, each followed by what the strategies answered to the one before."""
+        ends = np.flatnonzero(events["flags"] & t.BarFlag.END_OF_SLICE) + 1
+        start = 0
+        for stop in [*ends.tolist(), len(events)]:
+            if stop == start:
+                continue
+            part = events[start:stop]
+            feed(np.concatenate((self._answers, part)) if len(self._answers) else part)
+            self._answers = _NOTHING
+            self._slice.append(part)
+            start = stop
+            flags = int(part["flags"][-1])
+            if flags & t.BarFlag.END_OF_SLICE:
+                bars = np.concatenate(self._slice) if len(self._slice) > 1 else part
+                self._slice = []
+                if not flags & t.BarFlag.WARMUP:
+                    self._answers = self.ask(bars)
+
+    def finish(self, feed: Callable[[Records], None]) -> None:
+        """Feed the answers to the last slice."""
+        if len(self._answers):
+            feed(self._answers)
+
+    def ask(self, bars: Records) -> Records:
+        """SIGNAL events for the bars of one finished slice, in (symbol id, strategy id) order."""
+        answers = []
+        for bar in sorted(bars.tolist(), key=lambda values: values[7]):
+            open_ts, close_ts, opening, high, low, close, volume, symbol = bar[:8]
+            unit = self._units[symbol]
+            for index, strategy, on_bar, slots, place in self._askers[symbol]:
+                first = symbol * self._n_features
+                if any(self._features["count"][first + slot] < self._needs[slot] for slot in slots):
+                    continue
+                features = tuple(float(self._features["value"][first + slot]) for slot in slots)
+                held = int(self._positions["quantity"][place]) / self._base_units[symbol]
+                target = int(self._positions["target"][place])
+                seen = Bar(
+                    *(self._symbols[symbol], open_ts, close_ts, opening / unit, high / unit, low / unit, close / unit),
+                    *(volume, held, target, features),
+                )
+                answer = self._answer(strategy, on_bar, seen)
+                wanted = (answer > 0) - (answer < 0)
+                if answer != HOLD and wanted != target:
+                    answers.append((close_ts, symbol, index, wanted, round(min(abs(answer), 1.0) * 1e9)))
+        events = np.zeros(len(answers), dtype=t.SIGNAL_EVENT)
+        for event, (ts, symbol, index, wanted, strength_ppb) in zip(events, answers, strict=True):
+            event["kind"], event["ts"], event["symbol"] = t.EventKind.SIGNAL, ts, symbol
+            event["strategy"], event["target"], event["strength_ppb"] = index, wanted, strength_ppb
+        return events.view(t.BAR_EVENT)
+
+    @staticmethod
+    def _answer(strategy: Loaded, on_bar: Callable[[Bar], Any], bar: Bar) -> float:
+        at = np.datetime_as_string(np.datetime64(bar.close_ts, "ns"), unit="s") + "Z"
+        where = f"strategy {strategy.name} on {bar.symbol} at {at}"
+        try:
+            answer = float(on_bar(bar))
+        except Exception as error:  # noqa: BLE001
+            line = traceback.extract_tb(error.__traceback__)[-1].lineno
+            raise StrategyError(f"{where}: {strategy.path}:{line}: {_one_line(error)}") from None
+        if not isfinite(answer):
+            raise StrategyError(f"{where}: answered {answer}, not a finite number")
+        return answer
