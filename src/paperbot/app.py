@@ -3,7 +3,7 @@
 import hashlib
 import json
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
 from datetime import UTC, datetime
 from decimal import Decimal, InvalidOperation
 from itertools import chain
@@ -18,7 +18,8 @@ from paperbot.core.types import BarFlag
 from paperbot.engine.params import NS, Plan, make_plan, split_symbol
 from paperbot.engine.replay import Window, run_replay
 from paperbot.errors import CommandError, DataError
-from paperbot.market.candles import Checker, Columns, commonest_step_ns
+from paperbot.market.candles import Checker, Columns, commonest_step_ns, format_ts
+from paperbot.market.check import FileCheck
 from paperbot.market.files import BarFile
 from paperbot.market.synthetic import synthetic_bars
 from paperbot.settings import duration_s
@@ -226,6 +227,29 @@ def replay(request: ReplayRequest, say: Callable[[str], None], progress: Callabl
     }
     files = [request.out / f"{name}.parquet" for name in ("trades", "ledger", "orders", "round_trips")]
     return ReplayResult(summary, statistics, files)
+
+
+def check_file(path: Path, timeframe: str | None, price_decimals: int) -> dict[str, Any]:
+    """What `paperbot data check` reports. Raises DataError for a file that cannot be read as bars."""
+    batches = BarFile(path).batches()
+    first = next(batches)
+    timeframe_ns = _timeframe_ns(timeframe) if timeframe else commonest_step_ns(first.open_ts)
+    if timeframe_ns <= 0:
+        raise CommandError(f"{path}: too few rows, or times that do not go on; give the timeframe with --timeframe")
+    check = FileCheck(timeframe_ns, price_decimals)
+    last_ts = 0
+    for columns in chain([first], batches):
+        check.add(columns)
+        last_ts = int(columns.open_ts[-1])
+    findings = check.finish(path.stat().st_mtime_ns)
+    return {
+        "file": str(path),
+        "rows": check.rows,
+        "timeframe": _duration_text(timeframe_ns),
+        "first": format_ts(int(first.open_ts[0])),
+        "last": format_ts(last_ts),
+        "findings": [asdict(finding) for finding in findings],
+    }
 
 
 def _events(plan: Plan, index: int, source: _Source) -> Iterator[Records]:

@@ -29,6 +29,9 @@ app = typer.Typer(
 config_app = typer.Typer(help="Look at the configuration and check it.", no_args_is_help=True)
 app.add_typer(config_app, name="config")
 
+data_app = typer.Typer(help="Look at market data.", no_args_is_help=True)
+app.add_typer(data_app, name="data")
+
 err = Console(stderr=True, highlight=False)
 
 ConfigOption = Annotated[
@@ -188,6 +191,29 @@ def config_check(config: ConfigOption = None, set_: SetOption = None) -> None:
     timeframe_ns = duration_s(settings.timeframe) * NS
     plan = make_plan(configuration, dict.fromkeys(settings.symbols, timeframe_ns))
     typer.echo(f"the configuration is in order: {len(plan.symbols)} symbols, {len(plan.strategies)} strategies")
+
+
+@data_app.command("check")
+def data_check(
+    file: Annotated[Path, typer.Argument(help="Parquet or CSV file of bars")],
+    timeframe: Annotated[str | None, typer.Option(help="the file's timeframe; by default its commonest step")] = None,
+    decimals: Annotated[int, typer.Option(min=0, max=12, help="price_decimals that its prices should fit")] = 8,
+    as_json: Annotated[bool, typer.Option("--json", help="print one JSON object, nothing else")] = False,  # noqa: FBT002
+) -> None:
+    """Report what is odd in a file of bars; changes nothing."""
+    from paperbot.app import check_file  # noqa: PLC0415
+
+    report = check_file(file, timeframe, decimals)
+    if as_json:
+        typer.echo(json.dumps(report))
+        return
+    out = Console(highlight=False)
+    out.print(f"{file}: {report['rows']} bars of {report['timeframe']}, {report['first']} to {report['last']}")
+    table = Table("odd", "times", "where, for example", box=None, pad_edge=False)
+    for finding in report["findings"]:
+        where = "; ".join([*finding["examples"], *([finding["detail"]] if finding["detail"] else [])])
+        table.add_row(finding["kind"], str(finding["count"]), where)
+    out.print(table if report["findings"] else "nothing odd")
 
 
 def main() -> None:

@@ -1,0 +1,132 @@
+"""What is odd in a file of bars. Reports, and changes nothing; see `docs/data.md` for what replay does about each."""
+
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+
+import numpy as np
+from numpy.typing import NDArray
+
+from paperbot.market.candles import Columns, format_ts
+
+LINE_BARS = 6
+SPLITS = tuple(range(2, 21))
+SPLIT_TOLERANCE = 0.03
+EXAMPLES = 3
+
+
+@dataclass
+class Finding:
+    """One kind of oddity: how often, where first, and what else there is to say."""
+
+    kind: str
+    count: int = 0
+    examples: list[str] = field(default_factory=list)
+    detail: str = ""
+
+
+@dataclass
+class FileCheck:
+    """Goes over a file batch by batch, holding the last bars of the batch before."""
+
+    timeframe_ns: int
+    price_decimals: int
+    rows: int = 0
+    missing: int = 0
+    longest: int = 0
+    findings: dict[str, Finding] = field(default_factory=dict)
+    _tail: Columns | None = None
+
+    def add(self, columns: Columns) -> None:
+        """Check the next batch."""
+        new = len(columns)
+        joined = _join(self._tail, columns) if self._tail is not None else columns
+        first = len(joined) - new
+        self._steps(joined, first)
+        self._rows(joined, first)
+        self._lines(joined, first)
+        self.rows += new
+        keep = max(len(joined) - LINE_BARS, 0)
+        self._tail = Columns(*(getattr(joined, name)[keep:] for name in joined.__dataclass_fields__))
+
+    def finish(self, written_ns: int) -> list[Finding]:
+        """All findings, by kind. `written_ns`: when the file was last written."""
+        if self.missing:
+            self.findings["gap"].detail = f"{self.missing} bars missing, at most {self.longest} in a row"
+        if self._tail is not None and int(self._tail.open_ts[-1]) + self.timeframe_ns > written_ns:
+            self._note("unfinished last bar", [format_ts(int(self._tail.open_ts[-1]))])
+        return [self.findings[kind] for kind in sorted(self.findings)]
+
+    def _note(self, kind: str, where: Iterable[str]) -> None:
+        finding = self.findings.setdefault(kind, Finding(kind))
+        for text in where:
+            finding.count += 1
+            if len(finding.examples) < EXAMPLES:
+                finding.examples.append(text)
+
+    def _note_rows(self, kind: str, wrong: NDArray[np.bool_], columns: Columns, first: int) -> None:
+        rows = np.flatnonzero(wrong)
+        rows = rows[rows >= first]
+        if len(rows):
+            finding = self.findings.setdefault(kind, Finding(kind))
+            finding.count += len(rows)
+            for row in rows[: EXAMPLES - len(finding.examples)]:
+                finding.examples.append(f"row {self.rows + row - first + 1} ({format_ts(int(columns.open_ts[row]))})")
+
+    def _steps(self, columns: Columns, first: int) -> None:
+        steps = np.diff(columns.open_ts, prepend=columns.open_ts[:1] - self.timeframe_ns)
+        fresh = np.arange(len(steps)) >= first
+        gaps = fresh & (steps > self.timeframe_ns)
+        self._note_rows("gap", gaps, columns, first)
+        if gaps.any():
+            holes = -(-steps[gaps] // self.timeframe_ns) - 1
+            self.missing += int(holes.sum())
+            self.longest = max(self.longest, int(holes.max()))
+        self._note_rows("duplicate time", steps == 0, columns, first)
+        self._note_rows("time goes back", steps < 0, columns, first)
+        self._note_rows("overlap with the bar before", (steps > 0) & (steps < self.timeframe_ns), columns, first)
+        self._note_rows("off the timeframe's grid", columns.open_ts % self.timeframe_ns != 0, columns, first)
+
+    def _rows(self, columns: Columns, first: int) -> None:
+        opening, high, low, close = columns.open, columns.high, columns.low, columns.close
+        prices = (opening, high, low, close)
+        finite = np.all([np.isfinite(each) for each in (*prices, columns.volume)], axis=0)
+        self._note_rows("not a finite number", ~finite, columns, first)
+        self._note_rows("price not above 0", np.any([each <= 0 for each in prices], axis=0), columns, first)
+        outside = (high < low) | (opening > high) | (opening < low) | (close > high) | (close < low)
+        self._note_rows("prices contradict each other", outside, columns, first)
+        self._note_rows("negative volume", columns.volume < 0, columns, first)
+        still = columns.volume == 0
+        self._note_rows("zero volume with moving prices", still & (high > low), columns, first)
+        self._note_rows("flat bar without volume", still & (high == low), columns, first)
+        unit = 10.0**self.price_decimals
+        # A float that was computed on its way may miss its decimal by its last bits.
+        off = [np.abs(each * unit - np.rint(each * unit)) for each in prices]
+        fits = np.all(
+            [away <= np.maximum(1e-4, each * unit * 1e-15) for away, each in zip(off, prices, strict=True)], axis=0
+        )
+        self._note_rows(f"price finer than {self.price_decimals} decimals", ~fits & finite, columns, first)
+        with np.errstate(divide="ignore", invalid="ignore"):
+            ratio = opening[1:] / close[:-1]
+        looks_split = np.zeros(len(columns), dtype=np.bool_)
+        for times in SPLITS:
+            for factor in (float(times), 1.0 / times):
+                looks_split[1:] |= np.abs(ratio / factor - 1.0) < SPLIT_TOLERANCE
+        self._note_rows("looks like a split", looks_split, columns, first)
+
+    def _lines(self, columns: Columns, first: int) -> None:
+        """Closes on a straight line that moves, at least LINE_BARS of them: made up, more likely than traded."""
+        step = np.diff(columns.close)
+        bend = np.abs(np.diff(step)) <= 1e-9 * np.abs(columns.close[2:])
+        straight = np.zeros(len(columns), dtype=np.int64)
+        straight[2:] = bend & (np.abs(step[1:]) > 1e-12 * np.abs(columns.close[2:]))
+        run = 0
+        for row, is_straight in enumerate(straight.tolist()):
+            run = run + 1 if is_straight else 0
+            if run == LINE_BARS - 2 and row >= first:
+                start = format_ts(int(columns.open_ts[row - LINE_BARS + 1]))
+                self._note("straight line", [f"from {start}"])
+
+
+def _join(before: Columns, after: Columns) -> Columns:
+    names = before.__dataclass_fields__
+    return Columns(*(np.concatenate((getattr(before, name), getattr(after, name))) for name in names))
