@@ -15,7 +15,7 @@ CANDIDATES := $(if $(PYTHON),'$(PYTHON)',python3 python3.11 python3.12 python3.1
 PROBE := import sys, venv, ensurepip; \
 	print(getattr(sys, "_base_executable", sys.executable)) if (3, 11) <= sys.version_info < (3, 14) else sys.exit(1)
 
-.PHONY: help venv demo test golden lint lock clean
+.PHONY: help venv demo test bench-core golden lint lock clean
 
 help: ## this list
 	@grep -hE '^[a-z]+:.*## ' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 8
@@ -40,6 +40,9 @@ demo: $(STAMP) ## run two strategies over a made-up market, offline
 
 test: $(STAMP) ## run the tests
 	@'$(BIN)/python' -m pytest -q -n 2
+
+bench-core: $(STAMP) ## what a bar costs on this machine (some minutes)
+	@'$(BIN)/python' bench/core.py
 
 golden: $(STAMP) ## write the golden digests anew (see ADR-0004)
 	@'$(BIN)/python' tests/test_golden.py

@@ -80,7 +80,7 @@ def update_equity(w: World, ts: int) -> None:
             _rebase_day(w)
     revalue(w)
     account["slices"] += 1
-    if open_positions(w) > 0:
+    if account["holdings"] > 0 and open_positions(w) > 0:
         account["exposed_slices"] += 1
     if account["valued"] == 0:
         return

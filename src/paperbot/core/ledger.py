@@ -7,9 +7,21 @@
 
 from paperbot.core.book import is_flat, position_index
 from paperbot.core.numeric import DOWN, EVEN, LIMIT, OVERFLOW, UP, kernel, mul_div, ppb
-from paperbot.core.oracle import convert, notional, position_value, priced, to_account
+from paperbot.core.oracle import convert, floats, notional, priced, to_account
 from paperbot.core.outputs import emit
-from paperbot.core.types import NOBODY, PPB, Code, Fault, FeeAsset, Liquidity, OutputKind, Record, Side, World
+from paperbot.core.types import (
+    NOBODY,
+    PPB,
+    Code,
+    Fault,
+    FeeAsset,
+    IdleState,
+    Liquidity,
+    OutputKind,
+    Record,
+    Side,
+    World,
+)
 
 
 @kernel
@@ -173,7 +185,9 @@ def _emit_fill(w: World, bar: Record, order: Record, position: Record) -> Record
 
 
 @kernel
-def post_fill(w: World, bar: Record, slot: int, quantity: int, price: int, reference: int, liquidity: int) -> bool:
+def post_fill(  # noqa: PLR0915
+    w: World, bar: Record, slot: int, quantity: int, price: int, reference: int, liquidity: int
+) -> bool:
     """Book one fill and report it. Returns False, with nothing changed, when a number would leave its range."""
     order = w.orders[slot]
     symbol = order["symbol"]
@@ -194,6 +208,7 @@ def post_fill(w: World, bar: Record, slot: int, quantity: int, price: int, refer
     incoming = base["free"] + base["locked"] + quantity if buy else quote["free"] + quote["locked"] + money
     if asset == NOBODY or incoming >= LIMIT or position["cost"] + money >= LIMIT:
         return False
+    had_any = position["quantity"] > 0
     cost_taken = 0
     if buy:
         _book_buy(w, order, position, quantity, money)
@@ -215,6 +230,8 @@ def post_fill(w: World, bar: Record, slot: int, quantity: int, price: int, refer
     account["realized"] += realized_account
     account["fees"] += fee_account
     account["row_due"] = 1
+    account["idle_state"] = IdleState.CHANGED
+    account["holdings"] += (1 if position["quantity"] > 0 else 0) - (1 if had_any else 0)
     out = _emit_fill(w, bar, order, position)
     out["quantity"] = quantity
     out["price"] = price
@@ -241,59 +258,75 @@ def stop_run(w: World, fault: int, symbol: int, strategy: int) -> None:
 
 
 @kernel
-def _value_idle_assets(w: World) -> tuple[int, bool]:
-    """(account value of what no position holds, all of it priced). OVERFLOW stops the run."""
-    total = 0
+def _value_idle_assets(w: World) -> None:
+    """Value what no position holds, and note how long that stands: until the next fill, or only for this slice."""
+    account = w.account
+    account["idle_value"] = 0
+    account["idle_state"] = IdleState.FIXED
     for asset in range(len(w.assets)):
         record = w.assets[asset]
         idle = record["free"] + record["locked"] - record["held"]
         if idle == 0:
             continue
         if not priced(w, asset):
-            return 0, False
+            account["idle_state"] = IdleState.UNPRICED
+            return
         value = to_account(w, asset, idle, EVEN)
-        if value == OVERFLOW:
+        if value == OVERFLOW or account["idle_value"] + value >= LIMIT:
             stop_run(w, Fault.OVERFLOW, NOBODY, NOBODY)
-            return 0, False
-        total += value
-    return total, True
+            return
+        account["idle_value"] += value
+        if floats(w, asset):
+            account["idle_state"] = IdleState.FLOATING
 
 
 @kernel
+def _value_positions(w: World) -> bool:
+    """Set gross and unrealized from all positions; False while one has no price."""
+    account = w.account
+    n_symbols = w.risk["n_symbols"]
+    gross = 0
+    unrealized = 0
+    for strategy in range(w.risk["n_strategies"]):
+        for symbol in range(n_symbols):
+            position = w.positions[strategy * n_symbols + symbol]
+            if position["quantity"] == 0:
+                continue
+            quote = w.symbol_params[symbol]["quote"]
+            if not priced(w, quote):
+                return False
+            value = notional(w, symbol, position["quantity"], w.symbols[symbol]["last_close"], EVEN)
+            in_account = to_account(w, quote, value, EVEN)
+            gain = to_account(w, quote, value - position["cost"], EVEN)
+            if value == OVERFLOW or in_account == OVERFLOW or gain == OVERFLOW or gross + in_account >= LIMIT:
+                stop_run(w, Fault.OVERFLOW, symbol, strategy)
+                return False
+            gross += in_account
+            unrealized += gain
+    account["gross"] = gross
+    account["unrealized"] = unrealized
+    return True
+
+
+@kernel(inline=True)
 def revalue(w: World) -> None:
     """Value the account at the latest closes: equity, gross, unrealized; `valued` is 0 while something has no price."""
     account = w.account
-    n_symbols = w.risk["n_symbols"]
-    equity, complete = _value_idle_assets(w)
-    gross = 0
-    unrealized = 0
-    for index in range(len(w.positions)):
-        position = w.positions[index]
-        if position["quantity"] == 0:
-            continue
-        quote = w.symbol_params[index % n_symbols]["quote"]
-        if not priced(w, quote):
-            complete = False
-            continue
-        value = position_value(w, index)
-        in_account = to_account(w, quote, value, EVEN)
-        gain = to_account(w, quote, value - position["cost"], EVEN)
-        if value == OVERFLOW or in_account == OVERFLOW or gain == OVERFLOW:
-            stop_run(w, Fault.OVERFLOW, index % n_symbols, index // n_symbols)
-            return
-        gross += in_account
-        unrealized += gain
+    if account["idle_state"] != IdleState.FIXED:
+        _value_idle_assets(w)
+    complete = account["idle_state"] != IdleState.UNPRICED
+    if account["holdings"] == 0:
+        account["gross"] = 0
+        account["unrealized"] = 0
+    else:
+        complete = _value_positions(w) and complete
     if not complete:
         account["valued"] = 0
         return
-    equity += gross
-    if equity >= LIMIT:
+    if account["idle_value"] + account["gross"] >= LIMIT:
         stop_run(w, Fault.OVERFLOW, NOBODY, NOBODY)
-        return
     account["valued"] = 1
-    account["equity"] = equity
-    account["gross"] = gross
-    account["unrealized"] = unrealized
+    account["equity"] = account["idle_value"] + account["gross"]
 
 
 @kernel

@@ -55,7 +55,8 @@ UP: Any = np.int64(1)
 EVEN: Any = np.int64(2)
 
 _DIGIT = (1 << 31) - 1
-_EXACT_BELOW = 4.0e18
+_SURE_BELOW = float(1 << 50)
+_LARGEST_DIVISOR = np.int64(1 << 61)
 _SMALL_DIVISOR = 1 << 32
 
 
@@ -114,16 +115,22 @@ def bridge(function: F) -> Any:
 def mul_div(a: int, b: int, c: int, rounding: int) -> int:
     """A * b / c for |a|, |b| < 2^62 and 0 < c < 2^62, exact and rounded once; OVERFLOW when |result| >= 2^62.
 
-    DOWN is toward zero, UP away from zero, EVEN half to even. The product is held in four digits of 31 bits, so that
-    no intermediate leaves int64.
+    DOWN is toward zero, UP away from zero, EVEN half to even.
     """
     negative = (a < 0) != (b < 0)
     x = -a if a < 0 else a
     y = -b if b < 0 else b
-    if float(x) * float(y) < _EXACT_BELOW:
-        product = x * y
-        quotient = product // c
-        remainder = product - quotient * c
+    estimate = float(x) * float(y) / float(c)
+    if estimate < _SURE_BELOW and c < _LARGEST_DIVISOR:
+        # The estimate is off by one at most, and the remainder fits, though the products it is made of may wrap.
+        quotient: Any = np.int64(estimate)
+        remainder = x * y - quotient * c
+        if remainder < 0:
+            quotient -= 1
+            remainder += c
+        elif remainder >= c:
+            quotient += 1
+            remainder -= c
     else:
         quotient, remainder = _divide_wide(x, y, c)
         if quotient < 0:
@@ -142,7 +149,9 @@ def mul_div(a: int, b: int, c: int, rounding: int) -> int:
 
 @kernel
 def _divide_wide(x: int, y: int, c: int) -> tuple[int, int]:
-    """(quotient, remainder) of x * y / c by long division; the quotient is -1 when it would reach 2^62."""
+    """(quotient, remainder) of x * y / c by long division in digits of 31 bits, so that nothing leaves int64; the
+    quotient is -1 when it would reach 2^62.
+    """
     x1, x0 = x >> 31, x & _DIGIT
     y1, y0 = y >> 31, y & _DIGIT
     low = x0 * y0
@@ -160,14 +169,20 @@ def _divide_wide(x: int, y: int, c: int) -> tuple[int, int]:
         step = ((step - q1 * c) << 31) | d0
         q0 = step // c
         return (q1 << 31) + q0, step - q0 * c
-    quotient: Any = np.int64(0)
+    # As many bits of the dividend at a time as leave room above the divisor.
+    width = 1
+    while width < 30 and c < LIMIT >> (width + 1):
+        width += 1
     rest = (d1 << 31) | d0
-    for bit in range(61, -1, -1):
-        remainder = (remainder << 1) | ((rest >> bit) & 1)
-        quotient <<= 1
-        if remainder >= c:
-            remainder -= c
-            quotient |= 1
+    quotient: Any = np.int64(0)
+    left = 62
+    while left > 0:
+        width = min(width, left)
+        left -= width
+        remainder = (remainder << width) | ((rest >> left) & ((1 << width) - 1))
+        digit = remainder // c
+        quotient = (quotient << width) | digit
+        remainder -= digit * c
     return quotient, remainder
 
 

@@ -25,6 +25,18 @@ def priced(w: World, asset: int) -> bool:
 
 
 @kernel
+def floats(w: World, asset: int) -> bool:
+    """Whether the asset's value moves with the market."""
+    while True:
+        via = w.asset_params[asset]["via"]
+        if via == RateVia.SYMBOL or via == RateVia.INVERSE:
+            return True
+        if via != RateVia.OVERRIDE:
+            return False
+        asset = w.asset_params[asset]["next"]
+
+
+@kernel
 def _ratio(w: World, asset: int) -> tuple[int, int]:
     """(numerator, denominator) of one step: amount in the next asset = amount * numerator / denominator."""
     step = w.asset_params[asset]

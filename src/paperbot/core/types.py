@@ -184,6 +184,15 @@ class OutputKind(IntEnum):
     PATTERN = 10
 
 
+class IdleState(IntEnum):
+    """Whether the value of what no position holds must be found anew."""
+
+    CHANGED = 0
+    FIXED = 1
+    FLOATING = 2
+    UNPRICED = 3
+
+
 class FeatureKind(IntEnum):
     """Streaming features; see `core/features.py` for the formulas."""
 
@@ -370,7 +379,7 @@ RISK_PARAMS = record(
 
 # ---- state --------------------------------------------------------------------------------------------------------
 ACCOUNT = record(
-    312,
+    336,
     *_words("seq", "next_order_id", "clock_ts", "slice_ts", "day_end_ts", "last_row_ts", "next_row_ts"),
     *_words("equity", "start_equity", "day_reference", "day_floor", "peak", "peak_floor", "trough"),
     *_words("drawdown_ppb", "max_drawdown_ppb", "realized", "unrealized", "fees", "gross", "fx_revaluation"),
@@ -388,7 +397,12 @@ ACCOUNT = record(
     ("fault_strategy", "<i8"),
     ("entry_orders", "<i8"),
     ("exit_orders", "<i8"),
+    ("holdings", "<i8"),
+    ("idle_value", "<i8"),
+    ("idle_state", "<i8"),
 )
+"""`holdings`: positions with any quantity. `idle_value`: what no position holds, as last valued; `idle_state` says how
+long that stands (see `IdleState`)."""
 
 ASSET = record(48, *_words("free", "locked", "opening", "venue", "fees", "held"))
 """The double entry of one asset: opening + venue - fees = free + locked, where `venue` is what fills brought in and

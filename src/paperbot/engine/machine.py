@@ -20,6 +20,8 @@ if JIT:
 
 Records = NDArray[np.void]
 
+_FAULT = dict(t.ACCOUNT.fields or {})["fault"][1] // 8
+
 
 @dataclass(frozen=True)
 class Params:
@@ -123,7 +125,12 @@ class Machine:
         self.room = outputs_per_event(params)
         self._outputs = np.zeros(self.room + spare_rows, dtype=t.OUT_HEAD)
         self._cursor = np.zeros(1, dtype=np.int64)
+        # Plain views of words: indexing an array from Python costs several times as much.
+        self._count = self._cursor.data
+        self._account_words = self.state.account.view(np.int64).data
         self._table = np.zeros(2 * len(SLOTS), dtype=np.int64)
+        self._table_address = self._table.ctypes.data
+        self._words = self._table.data
         given = [getattr(params, field.name) for field in fields(Params)][:6]
         held = [getattr(self.state, field.name) for field in fields(State)][1:]
         blank = np.zeros(1, dtype=t.OUT_HEAD)
@@ -134,8 +141,8 @@ class Machine:
 
     def _place(self, name: str, array: NDArray[np.generic]) -> None:
         place = PLACES[name]
-        self._table[place] = array.ctypes.data
-        self._table[place + len(SLOTS)] = len(array)
+        self._words[place] = array.ctypes.data
+        self._words[place + len(SLOTS)] = len(array)
 
     @property
     def account(self) -> np.void:
@@ -148,16 +155,21 @@ class Machine:
         Stops early when the run has failed: `account["fault"]` then says why.
         """
         done = 0
-        while done < len(events) and self.account["fault"] == 0:
-            done += self._call(events[done:])
-            count = int(self._cursor[0])
-            self._cursor[0] = 0
+        while done < len(events) and not self.failed:
+            done += self._call(events[done:] if done else events)
+            count = self._count[0]
             if count:
+                self._count[0] = 0
                 yield self._outputs[:count].copy()
+
+    @property
+    def failed(self) -> bool:
+        """Whether the run has stopped with a fault."""
+        return self._account_words[_FAULT] != t.Fault.NONE
 
     def _call(self, events: Records) -> int:
         if not JIT:
             world = plain_world({**self._arrays, "bars": events})
             return int(run(world, len(events), self.room))
         self._place("bars", events)
-        return int(advance(self._table.ctypes.data, len(events), self.room))
+        return int(advance(self._table_address, len(events), self.room))

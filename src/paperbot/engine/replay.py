@@ -69,7 +69,7 @@ def run_replay(
         for records in machine.advance(events):
             digest.add(records)
             consume(records)
-        if machine.account["fault"] != t.Fault.NONE:
+        if machine.failed:
             raise fault_error(plan, machine)
 
     for events in merge(sources, plan.timeframes_ns):

@@ -26,6 +26,21 @@ Records = NDArray[np.void]
 FEATURE_KINDS = {kind.name.lower(): kind for kind in t.FeatureKind}
 WITHOUT_WINDOW = {t.FeatureKind.VWAP}
 _NOTHING = np.zeros(0, dtype=t.BAR_EVENT)
+_END_OF_SLICE = int(t.BarFlag.END_OF_SLICE)
+_WARMUP = int(t.BarFlag.WARMUP)
+
+
+def _word(dtype: np.dtype[np.void], name: str) -> int:
+    """The place of a field in its record, in words of eight bytes."""
+    return dict(dtype.fields or {})[name][1] // 8
+
+
+_FEATURE_WORDS = t.FEATURE.itemsize // 8
+_COUNT = _word(t.FEATURE, "count")
+_VALUE = _word(t.FEATURE, "value")
+_POSITION_WORDS = t.POSITION.itemsize // 8
+_QUANTITY = _word(t.POSITION, "quantity")
+_TARGET = _word(t.POSITION, "target")
 MAX_PARAMS = 16
 MAX_MEMORY = 1 << 20
 
@@ -162,19 +177,22 @@ class PythonDesk:
         params = plan.params
         n_symbols = len(plan.symbols)
         enabled = params.enabled.reshape(-1, n_symbols)
+        state = machine.state
         self._answers = _NOTHING
-        self._slice: list[Records] = []
+        self._slice: list[tuple[Any, ...]] = []
         self._symbols = plan.symbols
         self._units = [float(unit) for unit in params.symbols["price_unit"]]
         self._base_units = [float(unit) for unit in params.symbols["base_unit"]]
-        self._features = machine.state.features
-        self._positions = machine.state.positions
         self._n_features = int(params.risk[0]["n_features"])
-        self._needs = params.features["needs"]
+        # Plain views of the state's words: indexing a record from Python costs ten times as much.
+        self._counts = state.features.view(np.int64).data
+        self._values = state.features.view(np.float64).data
+        self._held = state.positions.view(np.int64).data
+        self._needs = params.features["needs"].tolist()
         self._askers = [
             [
-                self._asker(index, one, symbol, params)
-                for index, one in sorted(strategies.items())
+                self._asker(index, strategies[index], symbol, params)
+                for index in sorted(strategies)
                 if enabled[index, symbol]
             ]
             for symbol in range(n_symbols)
@@ -188,26 +206,29 @@ class PythonDesk:
         except Exception as error:  # noqa: BLE001
             raise StrategyError(f"strategy {strategy.name}: {strategy.path}: {_one_line(error)}") from None
         slots = [int(slot) for slot in params.strategies[index]["feature"][: len(strategy.features)]]
-        place = index * len(self._symbols) + symbol
-        return index, strategy, on_bar, slots, place
+        first = symbol * self._n_features
+        counts = [((first + slot) * _FEATURE_WORDS + _COUNT, self._needs[slot]) for slot in slots]
+        values = [(first + slot) * _FEATURE_WORDS + _VALUE for slot in slots]
+        place = (index * len(self._symbols) + symbol) * _POSITION_WORDS
+        return index, strategy, on_bar, counts, values, place
 
     def run(self, events: Records, feed: Callable[[Records], None]) -> None:
         """Feed bars slice by slice, each followed by what the strategies answered to the one before."""
-        ends = np.flatnonzero(events["flags"] & t.BarFlag.END_OF_SLICE) + 1
+        rows = events.tolist()
+        flags = events["flags"].tolist()
         start = 0
-        for stop in [*ends.tolist(), len(events)]:
-            if stop == start:
+        for at, flag in enumerate(flags):
+            is_end = flag & _END_OF_SLICE
+            if not is_end and at + 1 < len(flags):
                 continue
-            part = events[start:stop]
+            part = events[start : at + 1]
             feed(np.concatenate((self._answers, part)) if len(self._answers) else part)
             self._answers = _NOTHING
-            self._slice.append(part)
-            start = stop
-            flags = int(part["flags"][-1])
-            if flags & t.BarFlag.END_OF_SLICE:
-                bars = np.concatenate(self._slice) if len(self._slice) > 1 else part
-                self._slice = []
-                if not flags & t.BarFlag.WARMUP:
+            self._slice += rows[start : at + 1]
+            start = at + 1
+            if is_end:
+                bars, self._slice = self._slice, []
+                if not flag & _WARMUP:
                     self._answers = self.ask(bars)
 
     def finish(self, feed: Callable[[Records], None]) -> None:
@@ -215,42 +236,58 @@ class PythonDesk:
         if len(self._answers):
             feed(self._answers)
 
-    def ask(self, bars: Records) -> Records:
+    def ask(self, bars: list[tuple[Any, ...]]) -> Records:
         """SIGNAL events for the bars of one finished slice, in (symbol id, strategy id) order."""
         answers = []
-        for bar in sorted(bars.tolist(), key=lambda values: values[7]):
+        for bar in sorted(bars, key=_symbol_of) if len(bars) > 1 else bars:
             open_ts, close_ts, opening, high, low, close, volume, symbol = bar[:8]
             unit = self._units[symbol]
-            for index, strategy, on_bar, slots, place in self._askers[symbol]:
-                first = symbol * self._n_features
-                if any(self._features["count"][first + slot] < self._needs[slot] for slot in slots):
+            for index, strategy, on_bar, counts, values, place in self._askers[symbol]:
+                if any(self._counts[word] < needs for word, needs in counts):
                     continue
-                features = tuple(float(self._features["value"][first + slot]) for slot in slots)
-                held = int(self._positions["quantity"][place]) / self._base_units[symbol]
-                target = int(self._positions["target"][place])
+                target = self._held[place + _TARGET]
                 seen = Bar(
-                    *(self._symbols[symbol], open_ts, close_ts, opening / unit, high / unit, low / unit, close / unit),
-                    *(volume, held, target, features),
+                    self._symbols[symbol],
+                    open_ts,
+                    close_ts,
+                    opening / unit,
+                    high / unit,
+                    low / unit,
+                    close / unit,
+                    volume,
+                    self._held[place + _QUANTITY] / self._base_units[symbol],
+                    target,
+                    tuple([self._values[word] for word in values]),
                 )
                 answer = self._answer(strategy, on_bar, seen)
                 wanted = (answer > 0) - (answer < 0)
                 if answer != HOLD and wanted != target:
                     answers.append((close_ts, symbol, index, wanted, round(min(abs(answer), 1.0) * 1e9)))
-        events = np.zeros(len(answers), dtype=t.SIGNAL_EVENT)
-        for event, (ts, symbol, index, wanted, strength_ppb) in zip(events, answers, strict=True):
-            event["kind"], event["ts"], event["symbol"] = t.EventKind.SIGNAL, ts, symbol
-            event["strategy"], event["target"], event["strength_ppb"] = index, wanted, strength_ppb
-        return events.view(t.BAR_EVENT)
+        return _signals(answers) if answers else _NOTHING
 
     @staticmethod
     def _answer(strategy: Loaded, on_bar: Callable[[Bar], Any], bar: Bar) -> float:
-        at = np.datetime_as_string(np.datetime64(bar.close_ts, "ns"), unit="s") + "Z"
-        where = f"strategy {strategy.name} on {bar.symbol} at {at}"
         try:
             answer = float(on_bar(bar))
         except Exception as error:  # noqa: BLE001
             line = traceback.extract_tb(error.__traceback__)[-1].lineno
-            raise StrategyError(f"{where}: {strategy.path}:{line}: {_one_line(error)}") from None
-        if not isfinite(answer):
-            raise StrategyError(f"{where}: answered {answer}, not a finite number")
-        return answer
+            reason = f"{strategy.path}:{line}: {_one_line(error)}"
+        else:
+            if isfinite(answer):
+                return answer
+            reason = f"answered {answer}, not a finite number"
+        at = np.datetime_as_string(np.datetime64(bar.close_ts, "ns"), unit="s") + "Z"
+        raise StrategyError(f"strategy {strategy.name} on {bar.symbol} at {at}: {reason}")
+
+
+def _symbol_of(bar: tuple[Any, ...]) -> int:
+    return int(bar[7])
+
+
+def _signals(answers: list[tuple[int, int, int, int, int]]) -> Records:
+    """(ts, symbol, strategy, target, strength in ppb) as SIGNAL events."""
+    events = np.zeros(len(answers), dtype=t.SIGNAL_EVENT)
+    for event, (ts, symbol, index, wanted, strength_ppb) in zip(events, answers, strict=True):
+        event["kind"], event["ts"], event["symbol"] = t.EventKind.SIGNAL, ts, symbol
+        event["strategy"], event["target"], event["strength_ppb"] = index, wanted, strength_ppb
+    return events.view(t.BAR_EVENT)

@@ -103,7 +103,7 @@ class Statistics:
 
 
 def summarize(statistics: Statistics, account: np.void, market: str, buy_and_hold: dict[str, float]) -> dict[str, Any]:
-    """One flat object (see `docs/cli.md`); what is not defined is None. `account`: the core's record at the end."""
+    """One flat object, as `--json` prints it; what is not defined is None. `account`: the core's record at the end."""
     unit = statistics.names.account_unit()
     row = statistics.last_ledger
     valued = row is not None and bool(row["valued"][0])
