@@ -1,0 +1,94 @@
+"""The command line: each mistake is one sentence on standard error, exit code 2, and nothing written."""
+
+import json
+
+import pytest
+
+from paperbot import cli
+
+
+def run(monkeypatch, capsys, *arguments):
+    """(exit code, standard output, standard error on one line)."""
+    monkeypatch.setattr("sys.argv", ["paperbot", *map(str, arguments)])
+    with pytest.raises(SystemExit) as stopped:
+        cli.main()
+    printed = capsys.readouterr()
+    return stopped.value.code, printed.out, " ".join(printed.err.split())
+
+
+GOOD = "BTC/USDT=synthetic:1:200"
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["BTCUSDT=synthetic:1:100"], "BTCUSDT is no symbol: expected BASE/QUOTE"),
+        (["btc/usdt=synthetic:1:100"], "btc/usdt is no symbol"),
+        (["BTC/USDT"], "expected SYMBOL=FILE"),
+        (["BTC/USDT=synthetic:x:100"], "expected synthetic:SEED:BARS"),
+        (["BTC/USDT=synthetic:1:0"], "expected synthetic:SEED:BARS"),
+        ([GOOD, GOOD], "BTC/USDT is given twice"),
+        ([GOOD, "--timeframe", "7x"], "--timeframe: '7x' is no duration"),
+        ([GOOD, "--cash", "USDT"], "--cash USDT: expected ASSET=AMOUNT"),
+        ([GOOD, "--cash", "USDT=lots"], "expected ASSET=AMOUNT"),
+        ([GOOD, "--start", "yesterday"], "--start yesterday: expected a time"),
+        ([GOOD, "--start", "2031-01-01"], "no bar lies between --start and --end"),
+        ([GOOD, "--realism", "rosy"], "realism = 'rosy'"),
+        ([GOOD, "--strategy", "smacross"], "there is no strategy smacross"),
+        ([GOOD, "--config", "nowhere.yaml"], "nowhere.yaml: there is no such file"),
+        ([GOOD, "--set", "risk.max_drawdwn=1"], "did you mean max_drawdown?"),
+        ([GOOD, "--set", "execution.tick_size=0"], "tick_size = 0"),
+        (["BTC/XYZ=synthetic:1:100"], "the account holds no XYZ; give some with --cash XYZ=AMOUNT"),
+        (["BTC/USDT=nowhere.parquet"], "nowhere.parquet: there is no such file"),
+    ],
+)
+def test_mistakes_of_replay(monkeypatch, capsys, tmp_path, arguments, message):
+    out = tmp_path / "out"
+    code, printed, error = run(monkeypatch, capsys, "replay", *arguments, "--out", out)
+    assert (code, printed) == (2, "")
+    assert message in error
+    assert "Traceback" not in error
+    assert not out.exists() or not list(out.iterdir())
+
+
+def test_notes_go_to_standard_error_and_one_object_to_standard_output(monkeypatch, capsys, tmp_path):
+    code, printed, error = run(monkeypatch, capsys, "replay", "NEO/BTC=synthetic:1:3000", "--json", "--out", tmp_path)
+    assert code == 0
+    assert "the account holds no BTC: running in BTC with 1 BTC" in error
+    summary = json.loads(printed)
+    assert (summary["currency"], summary["start_equity"]) == ("BTC", 1.0)
+
+
+def test_cash_replaces_the_balances(monkeypatch, capsys, tmp_path):
+    code, printed, _ = run(monkeypatch, capsys, "replay", GOOD, "--cash", "USDT=123.5", "--json", "--out", tmp_path)
+    assert code == 0
+    assert json.loads(printed)["start_equity"] == 123.5
+
+
+def test_summary_for_people_names_what_was_written(monkeypatch, capsys, tmp_path):
+    code, printed, _ = run(monkeypatch, capsys, "replay", "BTC/USDT=synthetic:7:3000", "--out", tmp_path)
+    assert code == 0
+    for text in ("max drawdown %", "Sharpe", "buy and hold %", "symbol BTC/USDT", "digest", "trades.parquet"):
+        assert text in printed
+
+
+def test_config_show_and_check(monkeypatch, capsys):
+    code, printed, _ = run(monkeypatch, capsys, "config", "show", "BTC/USDT", "--set", "risk.max_drawdown=0.25")
+    assert code == 0
+    line = next(line for line in printed.splitlines() if line.startswith("risk.max_drawdown"))
+    assert line.split() == ["risk.max_drawdown", "0.25", "command", "line"]
+    assert run(monkeypatch, capsys, "config", "check")[1].startswith("the configuration is in order")
+    code, _, error = run(monkeypatch, capsys, "config", "check", "--set", "execution.tick_size=0.00000000001")
+    assert code == 2
+    assert "finer than" in error
+
+
+def test_data_check_prints_its_findings(monkeypatch, capsys, tmp_path):
+    file = tmp_path / "a.csv"
+    file.write_text("time,open,high,low,close,volume\n60,1,2,1,2,1\n120,1,2,1,2,1\n180,1,2,1,2,0\n360,1,2,1,2,1\n")
+    code, printed, _ = run(monkeypatch, capsys, "data", "check", file)
+    assert code == 0
+    assert "gap" in printed
+    assert "zero volume with moving prices" in printed
+    report = json.loads(run(monkeypatch, capsys, "data", "check", file, "--json")[1])
+    assert report["rows"] == 4
