@@ -78,7 +78,9 @@ class BarFile:
     def _parquet(self) -> Iterator[Any]:
         with pq.ParquetFile(self.path) as file:
             names = self._pick(file.schema_arrow.names)
-            yield from file.iter_batches(batch_size=BATCH_ROWS, columns=list(names.values()))
+            # One row group at a time: over several, pyarrow keeps what it has read.
+            for group in range(file.num_row_groups):
+                yield from file.iter_batches(batch_size=BATCH_ROWS, row_groups=[group], columns=list(names.values()))
 
     def _csv(self) -> Iterator[Any]:
         with self.path.open("rb") as head:
