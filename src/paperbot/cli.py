@@ -198,7 +198,7 @@ def data_check(
     file: Annotated[Path, typer.Argument(help="Parquet or CSV file of bars")],
     timeframe: Annotated[str | None, typer.Option(help="the file's timeframe; by default its commonest step")] = None,
     decimals: Annotated[int, typer.Option(min=0, max=12, help="price_decimals that its prices should fit")] = 8,
-    as_json: Annotated[bool, typer.Option("--json", help="print one JSON object, nothing else")] = False,  # noqa: FBT002
+    as_json: Annotated[bool, typer.Option("--json", help="print one JSON object")] = False,  # noqa: FBT002
 ) -> None:
     """Report what is odd in a file of bars; changes nothing."""
     from paperbot.app import check_file  # noqa: PLC0415
