@@ -130,6 +130,7 @@ class Asset:
     held: int = 0
     venue: int = 0
     fees: int = 0
+    arriving: int = 0
 
 
 @dataclass
@@ -150,6 +151,7 @@ class Market:
     """What is known of a symbol. `atr` is None until a record of the outputs has told it for the present bar count."""
 
     last_close: int = 0
+    oracle_close: int = 0
     last_close_ts: int = 0
     bars: int = 0
     atr: int | None = 0
@@ -177,6 +179,7 @@ class Order:
     filled: int = 0
     locked: int = 0
     bars: int = 0
+    fresh: int = 0
     triggered: bool = False
 
     @property
@@ -325,6 +328,7 @@ class Twin:
         self.event_index = 0
         self.slice_symbols: list[int] = []
         self.slice_begun = False
+        self.in_slice = False
         self.started = False
         self.row_due = False
         self.row_ts: set[int] = set()
@@ -382,6 +386,7 @@ class Twin:
             raise Stopped(t.Fault.BAD_EVENT)
         market = self.markets[bar.symbol]
         warm_up = bool(bar.flags & t.BarFlag.WARMUP)
+        self.in_slice = self.in_slice or not warm_up
         if not warm_up:
             self.rows_before_bar(bar)
             self.match(bar)
@@ -389,8 +394,10 @@ class Twin:
         market.last_close, market.last_close_ts = bar.close, bar.close_ts
         market.bars += 1
         market.atr = None
+        if warm_up:
+            market.oracle_close = bar.close
         if bar.flags & t.BarFlag.END_OF_SLICE:
-            if not warm_up:
+            if self.slice_symbols:
                 self.end_of_slice(bar.close_ts)
             self.slice_symbols, self.slice_begun = [], False
 
@@ -431,7 +438,9 @@ class Twin:
         return floor_to(self.position(strategy, symbol).quantity, self.symbols[symbol].step)
 
     def flat(self, strategy: int, symbol: int) -> bool:
-        return self.position(strategy, symbol).dust or self.whole_steps(strategy, symbol) == 0
+        position = self.position(strategy, symbol)
+        is_dust = position.dust and self.value(symbol, position.quantity) < self.symbols[symbol].min_notional
+        return is_dust or self.whole_steps(strategy, symbol) == 0
 
     def open_orders(self, *roles: Role, symbol: int | None = None, strategy: int | None = None) -> list[Order]:
         """Open orders by ascending id, of these roles (all when none is named)."""
@@ -481,9 +490,9 @@ class Twin:
         if step.via == t.RateVia.OVERRIDE:
             return step.rate_num, step.rate_den
         if step.via == t.RateVia.SYMBOL:
-            return self.markets[step.symbol].last_close, self.symbols[step.symbol].scale
+            return self.markets[step.symbol].oracle_close, self.symbols[step.symbol].scale
         if step.via == t.RateVia.INVERSE:
-            return self.symbols[step.symbol].scale, self.markets[step.symbol].last_close
+            return self.symbols[step.symbol].scale, self.markets[step.symbol].oracle_close
         return 0, 0
 
     def priced(self, asset: int) -> bool:
@@ -585,8 +594,11 @@ class Twin:
         """An order ends and what it still had locked returns."""
         released, order.locked = order.locked, 0
         quote = self.books.assets[self.symbols[order.symbol].quote]
-        quote.locked -= released
-        quote.free += released
+        if self.in_slice:
+            quote.arriving += released
+        else:
+            quote.locked -= released
+            quote.free += released
         del self.books.orders[order.id]
         self.emit(
             OutputKind.ORDER_END,
@@ -865,6 +877,8 @@ class Twin:
             if order.id > last_id and order.id in self.books.orders and bar.low <= order.stop_price:
                 self.trigger(order, ts)
                 self.turn(order, min(order.stop_price, bar.open), t.Liquidity.TAKER)
+        for order in self.open_orders(symbol=bar.symbol):
+            order.fresh = 0
         for order in taking_part:
             if order.id in self.books.orders:
                 order.bars += 1
@@ -957,7 +971,12 @@ class Twin:
             if force in ENDS_ON_FIRST_BAR:
                 self.end(order, ENDS_ON_FIRST_BAR[force], ts)
             return True
-        most = min(order.rest, self.cap)
+        rest = order.rest
+        if order.role == Role.TARGET:
+            rest = max(order.rest - order.fresh, 0)
+            if rest == 0:
+                return True
+        most = min(rest, self.cap)
         if not order.buys:
             most = min(most, self.whole_steps(order.strategy, order.symbol))
             if most == 0:
@@ -1042,7 +1061,8 @@ class Twin:
             position.cash -= notional
             position.dust = False
         else:
-            assets[quote].free += notional
+            assets[quote].locked += notional
+            assets[quote].arriving += notional
             assets[quote].venue += notional
             for name in ("locked", "held", "venue"):
                 setattr(assets[base], name, getattr(assets[base], name) - quantity)
@@ -1057,7 +1077,7 @@ class Twin:
             if not self.priced(asset) or not self.priced(quote):
                 continue
             fee = self.fee_in(asset, quote, fee_quote)
-            own_lock = locked if asset == quote else 0
+            own_lock = (locked if order.buys else notional) if asset == quote else 0
             if fee <= (position.quantity if from_position else assets[asset].free + own_lock):
                 break
         else:
@@ -1072,7 +1092,13 @@ class Twin:
             assets[asset].held -= fee
             position.fees += fee_quote
         elif asset == quote:
-            pay_quote(fee)
+            if order.buys:
+                pay_quote(fee)
+            else:
+                own = min(fee, notional)
+                assets[quote].arriving -= own
+                assets[quote].locked -= own
+                assets[quote].free -= fee - own
             position.fees += fee_quote
             position.cash -= fee_quote
         else:
@@ -1144,6 +1170,7 @@ class Twin:
         for role, order_type, prices in wanted:
             if role in open_legs:
                 open_legs[role].quantity += quantity
+                open_legs[role].fresh += quantity
                 self.emit_change(open_legs[role], ts)
                 continue
             leg = self.market_order(entry.symbol, entry.strategy, Side.SELL, role, quantity, ts)
@@ -1229,6 +1256,13 @@ class Twin:
         b = self.books
         new_day = b.sliced and day_of(close_ts) > day_of(b.clock_ts)
         b.clock_ts, b.sliced = close_ts, True
+        self.in_slice = False
+        for asset in b.assets:
+            asset.free += asset.arriving
+            asset.locked -= asset.arriving
+            asset.arriving = 0
+        for symbol in self.slice_symbols:
+            self.markets[symbol].oracle_close = self.markets[symbol].last_close
         if new_day and b.valued:
             b.day_reference = b.equity
         self.value_account()
@@ -1288,7 +1322,7 @@ class Twin:
             (t.HaltReason.MAX_DRAWDOWN, b.peak, self.risk.max_drawdown_ppb),
         ]
         for reason, reference, share_ppb in rules:
-            if share_ppb > 0 and b.equity <= reference - ppb(reference, share_ppb, UP):
+            if share_ppb > 0 and reference > 0 and b.equity <= reference - ppb(reference, share_ppb, UP):
                 self.halt(reason, reference, ts)
                 return
 
@@ -1331,7 +1365,7 @@ class Twin:
             self.require(a.opening + a.venue - a.fees == a.free + a.locked, f"double entry of asset {asset}: {a}")
             self.require(a.free >= 0 and a.locked >= 0, f"negative balance of asset {asset}: {a}")
             self.require(a.held == held[asset], f"held of asset {asset} is not the sum of the positions: {a}")
-            self.require(a.locked == held[asset] + locked[asset], f"locked of asset {asset}: {a}")
+            self.require(a.locked == held[asset] + locked[asset] + a.arriving, f"locked of asset {asset}: {a}")
         parts = b.start_equity + b.realized + b.unrealized + b.fx_revaluation - b.fees
         self.require(b.equity == parts, "equity is not the sum of its parts")
         at_slice_end = self.slice_symbols == []

@@ -66,3 +66,17 @@ def run_synthetic(symbols: Iterable[str], seed: int, bars: int, settings: Iterab
     """Run made-up markets."""
     plan, events = read([f"{symbol}=synthetic:{seed}:{bars}" for symbol in symbols], settings)
     return run_events(plan, events)
+
+
+def recorded_files(folder: Path, *, kinds: bool) -> list[str]:
+    """The Parquet files of bars, or (`kinds`) those of other kinds."""
+    names = sorted(path.name for path in folder.glob("*.parquet"))
+    others = ("trades", "quotes", "actions")
+    return [name for name in names if any(word in name for word in others) == kinds]
+
+
+def symbol_of(name: str) -> str:
+    """BASE/QUOTE of a recorded file's name; shares and perpetuals count USD."""
+    market = name.split("_")[1]
+    quote = next((quote for quote in ("USDT", "BUSD", "USD", "BTC", "ETH") if market.endswith(quote)), "")
+    return f"{market.removesuffix(quote)}/{quote}" if quote else f"{market}/USD"

@@ -97,13 +97,25 @@ def test_summary_is_what_the_ledger_says(result):
     for row in rows:
         days[_day(row["ts"])] = row["equity"]
     equities = [days[day] for day in sorted(days)]
-    returns = np.array([after / before - 1 for before, after in pairwise(equities)])
+    returns = np.array([after / before - 1 for before, after in pairwise(equities)])  # The opening row is "day 0".
     expected = returns.mean() / returns.std(ddof=1) * sqrt(365)
     assert outcome.summary["sharpe"] == pytest.approx(expected, rel=1e-6)
 
 
 def _day(moment):
     return int((moment.timestamp() * 1e6 - 1) // 86_400e6)
+
+
+def test_fee_in_usd_uses_the_fixed_value_of_the_account_currency(result):
+    _, tables = result
+    for row in tables["trades"]:
+        assert row["fee_usd"] == row["fee_account"] > 0  # The account is in USDT, which counts as one USD.
+
+
+def test_slippage_is_against_the_taker(result):
+    _, tables = result
+    for row in tables["trades"]:
+        assert 1.9 < row["slippage_bps"] < 2.2 if row["liquidity"] == "taker" else row["slippage_bps"] == 0
 
 
 def test_ledger_has_each_day_and_each_hour(result):

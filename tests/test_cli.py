@@ -39,6 +39,19 @@ GOOD = "BTC/USDT=synthetic:1:200"
         ([GOOD, "--set", "risk.max_drawdwn=1"], "did you mean max_drawdown?"),
         ([GOOD, "--set", "execution.tick_size=0"], "tick_size = 0"),
         (["BTC/XYZ=synthetic:1:100"], "the account holds no XYZ; give some with --cash XYZ=AMOUNT"),
+        (["BTC/BTC=synthetic:1:100"], "base and quote are the same"),
+        (["BTC/USDT=synthetic:²:10"], "expected synthetic:SEED:BARS"),
+        (["BTC/USDT=synthetic:99999999999999999999:10"], "expected synthetic:SEED:BARS"),
+        ([GOOD, "--set", "risk.price_collar=1e12"], "risk.price_collar"),
+        ([GOOD, "--set", "risk.max_gross_exposure=1e30"], "risk.max_gross_exposure"),
+        ([GOOD, "--set", "risk.stale_after_bars=9999999999"], "risk.stale_after_bars"),
+        ([GOOD, "--set", "execution.latency_ms=99999999999999999"], "latency_ms"),
+        ([GOOD, "--set", "ledger.every=999999999999w"], "longer than a year"),
+        ([GOOD, "--timeframe", "99999999999w"], "longer than a year"),
+        ([GOOD, "--set", "a=["], "the value is not YAML"),
+        ([GOOD, "--set", "execution.symbols=5"], "symbols must hold patterns"),
+        ([GOOD, "--set", "execution.symbols={1: {tick_size: 1}}"], "1 is no pattern"),
+        ([GOOD, "--set", "execution=7"], "execution"),
         (["BTC/USDT=nowhere.parquet"], "nowhere.parquet: there is no such file"),
     ],
 )
@@ -57,6 +70,27 @@ def test_notes_go_to_standard_error_and_one_object_to_standard_output(monkeypatc
     assert "the account holds no BTC: running in BTC with 1 BTC" in error
     summary = json.loads(printed)
     assert (summary["currency"], summary["start_equity"]) == ("BTC", 1.0)
+
+
+def test_a_further_override_leaves_the_built_in_ones(monkeypatch, capsys, tmp_path):
+    arguments = ("--set", "oracle.overrides.BTC=50000", "--json", "--out", tmp_path)
+    code, printed, _ = run(monkeypatch, capsys, "replay", GOOD, *arguments)
+    assert code == 0
+    assert json.loads(printed)["start_equity"] == 10_000
+
+
+def test_start_inside_a_longer_bar(monkeypatch, capsys, tmp_path):
+    """The slice at 06:00 holds minutes that count and an hour that still warms up: it is a slice like any other."""
+    for name, step, bars in (("m", 60, 600), ("h", 3600, 10)):
+        rows = [
+            f"{1_704_067_200 + step * k},{100 + k % 7},{110 + k % 7},90,{100 + (k + 1) % 7},50" for k in range(bars)
+        ]
+        (tmp_path / f"{name}.csv").write_text("\n".join(["time,open,high,low,close,volume", *rows]) + "\n")
+    texts = [f"{base}/USDT={tmp_path / 'm.csv'}" for base in ("AA", "BB", "CC")] + [f"HH/USDT={tmp_path / 'h.csv'}"]
+    arguments = ("--start", "2024-01-01T05:30:00", "--json", "--out", tmp_path)
+    code, printed, _ = run(monkeypatch, capsys, "replay", *texts, *arguments)
+    assert code == 0
+    assert json.loads(printed)["bars"] == 3 * 270 + 4
 
 
 def test_cash_replaces_the_balances(monkeypatch, capsys, tmp_path):

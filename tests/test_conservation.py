@@ -29,7 +29,7 @@ def check_balances(machine, where):
         assert row["locked"] >= 0, where
         assert total == int(row["opening"]) + int(row["venue"]) - int(row["fees"]), where
         assert int(row["held"]) == held[asset], where
-        assert int(row["locked"]) == held[asset] + locked[asset], where
+        assert int(row["locked"]) == held[asset] + locked[asset] + int(row["arriving"]), where
     account = machine.account
     assert account["open_orders"] == len(open_orders), where
     assert account["holdings"] == sum(position["quantity"] > 0 for position in state.positions), where

@@ -12,7 +12,7 @@ from paperbot.core import types as t
 from paperbot.errors import DataError
 from paperbot.market.candles import Checker, commonest_step_ns, format_ts
 from paperbot.market.files import BarFile
-from recorded import read
+from recorded import read, recorded_files, symbol_of
 
 START_MS = 1_700_000_040_000
 ROWS = [(START_MS + 60_000 * k, 100.0 + k, 101.5 + k, 99.25 + k, 100.5 + k, 5.0) for k in range(5)]
@@ -59,6 +59,19 @@ def test_iso_times_timestamps_and_aliases(tmp_path):
     assert seen(parquet(tmp_path / "b.parquet", iso)) == EXPECTED
 
 
+def test_quoted_headers_naive_times_and_dictionaries(tmp_path):
+    naive = [(format_ts(row[0] * 10**6).removesuffix("Z"), *row[1:]) for row in ROWS]
+    assert seen(csv(tmp_path / "a.csv", naive, '"Date","Open","High","Low","Close","Volume"')) == EXPECTED
+    assert seen(parquet(tmp_path / "a.parquet", naive)) == EXPECTED
+    assert seen(parquet(tmp_path / "b.parquet", naive, types={0: pa.dictionary(pa.int32(), pa.string())})) == EXPECTED
+
+
+def test_two_columns_of_one_name_are_refused(tmp_path):
+    path = parquet(tmp_path / "a.parquet", [(*row, row[4]) for row in ROWS], (*NAMES, "Close"))
+    with pytest.raises(DataError, match="two columns of one name"):
+        events(path)
+
+
 def test_binance_archive_layout_without_header(tmp_path):
     rows = [(*row, row[0] + 59_999, 500.0, 7, 2.0, 200.0, 0) for row in ROWS]
     assert seen(csv(tmp_path / "a.csv", rows, header="")) == EXPECTED
@@ -83,6 +96,7 @@ def changed(row, column, value):
         (changed(2, 0, ROWS[1][0]), "row 3: open_ts = 2023-11-14T22:15:00Z is a duplicate of the row before"),
         (changed(2, 0, ROWS[0][0]), "row 3: open_ts = 2023-11-14T22:14:00Z goes back in time"),
         ([(ROWS[0][0], 1e-9, 1e-9, 1e-9, 1e-9, 1.0)], "open = 1e-09 becomes 0 at 8 price_decimals"),
+        (changed(2, 5, 1e300), "volume = 1e+300 is too large"),
         (changed(2, 2, 1e12), "high = 1000000000000.0 is too large at 8 price_decimals"),
     ],
 )
@@ -159,21 +173,12 @@ def test_commonest_step():
     assert commonest_step_ns(times) == 60 * 10**9
 
 
-def recorded_files(folder, kinds):
-    names = sorted(path.name for path in folder.glob("*.parquet"))
-    others = ("trades", "quotes", "actions")
-    return [name for name in names if any(word in name for word in others) == kinds]
-
-
 def test_every_recorded_bar_file_loads(real_data):
     """With the oddities that its notes name: gaps, off-grid bars, flat and zero-volume bars, a split."""
     files = recorded_files(real_data, kinds=False)
     assert len(files) == 32
     for name in files:
-        market = name.split("_")[1]
-        quote = next(quote for quote in ("USDT", "BUSD", "USD", "BTC", "ETH", "PERP", "") if market.endswith(quote))
-        symbol = f"{market.removesuffix(quote)}/{quote}" if quote not in {"", "PERP"} else f"{market}/USD"
-        plan, bars = read([f"{symbol}={real_data / name}"])
+        plan, bars = read([f"{symbol_of(name)}={real_data / name}"])
         assert len(bars) == pq.read_metadata(real_data / name).num_rows
         assert np.all(bars["flags"] == t.BarFlag.END_OF_SLICE)
         assert len(plan.symbols) == 1

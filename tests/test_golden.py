@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pytest
 
+import test_patterns
 from conftest import real_data_folder
 from recorded import FIVE_BITTREX, run_files, run_synthetic
 
@@ -56,4 +57,7 @@ if __name__ == "__main__":
     digests |= {name: recorded_digest(name, real_data_folder()) for name in RECORDED}
     GOLDEN.parent.mkdir(exist_ok=True)
     GOLDEN.write_text(json.dumps(digests, indent=1) + "\n")
-    sys.stdout.write(f"{GOLDEN}: {len(digests)} digests\n")
+    listed, bars = test_patterns.all_differences(real_data_folder())
+    lines = ",\n".join(json.dumps(one) for one in listed)
+    test_patterns.LISTED.write_text(f"[\n{lines}\n]\n")
+    sys.stdout.write(f"{len(digests)} digests; {len(listed)} patterns of {bars} bars differ from TA-Lib's\n")

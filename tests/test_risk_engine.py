@@ -102,6 +102,17 @@ def test_entry_whose_stop_could_not_be_placed_is_not_placed():
     assert desk.blocked() == ["min_notional"]
 
 
+def test_numbers_that_rounding_could_wrap_are_refused():
+    desk = Desk().bar(100).buy(1, target_distance=2**60 // 10**8 + 1).buy(1, limit=2**60 // 10**8 + 1)
+    assert desk.blocked() == ["overflow", "overflow"]
+
+
+def test_stale_is_more_than_the_allowed_time():
+    desk = _two_symbols({"risk": {"stale_after_bars": 2}})
+    desk.bar(100, symbol="BTC/USD").bar(100, symbol="BTC/USD").buy(1, symbol="ETH/USD")
+    assert desk.blocked() == []
+
+
 # ---- sizing ------------------------------------------------------------------------------------------------------
 
 
@@ -154,6 +165,14 @@ def test_dust_is_blocked_once_and_then_flat():
     assert desk.blocked() == ["min_notional", "short_not_allowed"]
 
 
+def test_dust_that_is_worth_something_again_is_a_position():
+    desk = Desk({"execution": {"min_notional": 50}, "risk": {"daily_loss_cap": "0.2", "flatten_on_trip": True}})
+    desk.bar(100).signal(t.Target.LONG).bar(100).bar(4).signal(t.Target.FLAT).bar(1000).skip(1440).bar(1000).bar(500)
+    assert desk.halted
+    desk.bar(500)
+    assert desk.fills()[-1] == ("sell", 10, 500, "taker")
+
+
 # ---- the kill switch ---------------------------------------------------------------------------------------------
 
 
@@ -189,6 +208,18 @@ def test_killswitch_reference_is_the_last_equity_of_the_day_before():
     desk = Desk({"risk": {"daily_loss_cap": "0.05"}}).bar(100).buy(50).bar(100).bar(95)
     desk.skip(24 * 60).bar(91)
     assert not desk.halted  # 9,550 against 9,750 of the day before, not against 10,000.
+
+
+@pytest.mark.parametrize(("minutes", "halted"), [(1439, True), (1440, False)])
+def test_killswitch_day_ends_with_the_slice_that_closes_at_midnight(minutes, halted):
+    """A slice belongs to the day of its close less a nanosecond: what closes at 00:00 still ends the old day."""
+    desk = Desk({"risk": {"daily_loss_cap": "0.05"}}).bar(100).buy(50).bar(100).skip(minutes - 3).bar(92).bar(89)
+    assert desk.halted is halted
+
+
+def test_killswitch_has_nothing_to_guard_in_an_empty_account():
+    desk = Desk({"risk": {"daily_loss_cap": "0.05"}, "account": {"balances": {"USD": 0}}}).bar(100).bar(100)
+    assert not desk.halted
 
 
 def test_killswitch_trips_once():

@@ -2,6 +2,7 @@
 
 import hashlib
 import json
+import re
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import asdict, dataclass, field
 from datetime import UTC, datetime
@@ -78,7 +79,7 @@ def _parse_source(text: str, declared_ns: int, default_ns: int) -> _Source:
     split_symbol(symbol)
     if place.startswith("synthetic:"):
         numbers = place.split(":")[1:]
-        is_pair = len(numbers) == 2 and all(number.isdigit() for number in numbers)  # noqa: PLR2004
+        is_pair = len(numbers) == 2 and all(re.fullmatch(r"[0-9]{1,9}", number) for number in numbers)  # noqa: PLR2004
         if not is_pair or int(numbers[1]) == 0:
             raise CommandError(f"{text}: expected synthetic:SEED:BARS, such as synthetic:7:10000")
         return _Source(symbol, text, declared_ns or default_ns, synthetic=(int(numbers[0]), int(numbers[1])))
@@ -284,6 +285,7 @@ def names_of(plan: Plan) -> Names:
         strategies=plan.strategies,
         assets=plan.assets,
         currency=plan.currency,
+        usd_rate=plan.usd_rate,
         asset_decimals=plan.asset_decimals,
         price_decimals=plan.price_decimals,
         bases=tuple(plan.params.symbols["base"].tolist()),

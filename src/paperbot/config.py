@@ -181,8 +181,12 @@ def read_profile(path: Path) -> Profile:
     return profile
 
 
-def _check_patterns(patterns: Mapping[str, Tree], origin: str) -> None:
+def _check_patterns(patterns: Any, origin: str) -> None:
+    if not isinstance(patterns, Mapping):
+        raise ConfigError(f"{origin}: symbols must hold patterns and their keys, not {patterns!r}")
     for pattern, tree in patterns.items():
+        if not isinstance(pattern, str):
+            raise ConfigError(f"{origin}: symbols: {pattern!r} is no pattern such as */USDT")
         if not isinstance(tree, Mapping):
             raise ConfigError(f"{origin}: symbols.{pattern} must hold keys and values")
         validate(MarketKnobs, dict(tree), origin, f"symbols.{pattern}: ")
@@ -207,7 +211,10 @@ def parse_assignment(text: str) -> Tree:
     path, equals, value = text.partition("=")
     if not equals or not path.strip():
         raise ConfigError(f"command line: --set {text}: expected KEY=VALUE, such as risk.max_drawdown=0.1")
-    tree: Any = yaml.safe_load(value)
+    try:
+        tree: Any = yaml.safe_load(value)
+    except yaml.YAMLError:
+        raise ConfigError(f"command line: --set {text}: the value is not YAML") from None
     for key in reversed(path.strip().split(".")):
         tree = {key: tree}
     return typing.cast("Tree", tree)
@@ -220,7 +227,7 @@ def load(path: Path | None, overrides: Iterable[Tree] = ()) -> Configuration:
     """
     command, _ = merge(Layer(COMMAND_LINE, tree) for tree in overrides)
     layers = [Layer(str(path), read_yaml(path))] if path else []
-    merged, origins = merge([*layers, Layer(COMMAND_LINE, command)])
+    merged, origins = merge([Layer(BUILT_IN, _built_in_tables()), *layers, Layer(COMMAND_LINE, command)])
     settings = validate(Settings, merged, origins)
     profile, profile_path = find_profile(_profile_folder(path), settings.exchange, settings.environment)
     market_layers = [
@@ -229,11 +236,19 @@ def load(path: Path | None, overrides: Iterable[Tree] = ()) -> Configuration:
     ]
     for layer in [*layers, Layer(COMMAND_LINE, command)]:
         tree = layer.tree.get("execution") or {}
+        if not isinstance(tree, Mapping):
+            raise ConfigError(f"{layer.origin}: execution must hold keys and values, not {tree!r}")
         _check_patterns(tree.get("symbols") or {}, layer.origin)
         validate(MarketKnobs, {k: v for k, v in tree.items() if k != "symbols"}, layer.origin, "execution: ")
-        market_layers.append(Layer(layer.origin, tree))
+        market_layers.append(Layer(layer.origin, dict(tree)))
     full = {name: origins.get(name, BUILT_IN) for name, _ in leaves(settings.model_dump())}
     return Configuration(settings, profile, {**full, **origins}, tuple(market_layers))
+
+
+def _built_in_tables() -> Tree:
+    """The tables that a user adds to rather than replaces: a further override does not unprice the stable coins."""
+    settings = Settings()
+    return {"oracle": settings.oracle.model_dump(), "account": settings.account.model_dump(include={"start_cash"})}
 
 
 def _profile_folder(path: Path | None) -> Path:

@@ -10,20 +10,25 @@ from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Discriminator, Field, Tag, field_validator, model_validator
 
+_LONGEST_S = 366 * 86_400
 _UNITS_S = {"s": 1, "m": 60, "h": 3_600, "d": 86_400, "w": 604_800}
 
 Share = Annotated[Decimal, Field(ge=0, le=1)]
-Positive = Annotated[Decimal, Field(gt=0)]
-NotNegative = Annotated[Decimal, Field(ge=0)]
-Count = Annotated[int, Field(ge=0)]
+Positive = Annotated[Decimal, Field(gt=0, le=10**12)]
+NotNegative = Annotated[Decimal, Field(ge=0, le=10**12)]
+Multiple = Annotated[Decimal, Field(ge=0, le=10**6)]
+Count = Annotated[int, Field(ge=0, le=10**6)]
 
 
 def duration_s(text: str) -> int:
     """Seconds of `15s`, `1m`, `4h`, `1d`, `1w`. Raises ValueError for anything else."""
     number, unit = text[:-1], text[-1:]
-    if unit not in _UNITS_S or not number.isdigit() or int(number) == 0:
+    if unit not in _UNITS_S or not (number.isascii() and number.isdigit()) or int(number) == 0:
         raise ValueError(f"{text!r} is no duration: a whole number and one of s, m, h, d, w, such as 15m")
-    return int(number) * _UNITS_S[unit]
+    seconds = int(number) * _UNITS_S[unit]
+    if seconds > _LONGEST_S:
+        raise ValueError(f"{text!r} is longer than a year")
+    return seconds
 
 
 def _checked_duration(text: str) -> str:
@@ -70,7 +75,10 @@ class MarketKnobs(Frozen):
     slippage_model: Literal["fixed_bps", "atr_scaled"] = Field(
         default="fixed_bps", description="`atr_scaled`: slippage_bps x (ATR / price) x atr_slip_mult"
     )
-    atr_slip_mult: NotNegative = Field(default=Decimal(500), description="multiplier of `atr_scaled`")
+    slippage_mult: Multiple = Field(
+        default=Decimal(1), description="what slippage_bps is multiplied with; see `realism`"
+    )
+    atr_slip_mult: Multiple = Field(default=Decimal(500), description="multiplier of `atr_scaled`")
     liquidity_fraction: Annotated[Decimal, Field(gt=0, le=1)] = Field(
         default=Decimal("0.1"), description="share of a bar's volume that all orders together may take"
     )
@@ -234,24 +242,24 @@ class RiskSettings(Frozen):
     risk_frac: Annotated[Decimal, Field(gt=0, le=1)] = Field(
         default=Decimal("0.01"), description="`atr`: share of equity that is lost when the stop is hit"
     )
-    atr_stop_mult: Positive = Field(default=Decimal(2), description="distance of the protective stop, in ATRs")
+    atr_stop_mult: Annotated[Decimal, Field(gt=0, le=10**6)] = Field(
+        default=Decimal(2), description="distance of the protective stop, in ATRs"
+    )
     attach_stop: bool = Field(default=True, description="whether entries by signal carry a protective stop")
-    take_profit_atr_mult: NotNegative = Field(
+    take_profit_atr_mult: Multiple = Field(
         default=Decimal(0), description="distance of the take-profit, in ATRs; 0: none"
     )
     fixed_quote: Positive = Field(default=Decimal(100), description="`fixed_quote`: value of an entry, in the quote")
     fixed_fraction: Annotated[Decimal, Field(gt=0, le=1)] = Field(
         default=Decimal("0.1"), description="`fixed_fraction`: share of equity of an entry"
     )
-    max_position_value_per_symbol: NotNegative = Field(
+    max_position_value_per_symbol: Multiple = Field(
         default=Decimal("0.25"), description="value held in one symbol, as a share of equity"
     )
-    max_gross_exposure: NotNegative = Field(
-        default=Decimal(1), description="value of all positions, as a share of equity"
-    )
+    max_gross_exposure: Multiple = Field(default=Decimal(1), description="value of all positions, as a share of equity")
     max_open_positions: Count = Field(default=20, description="positions (strategy and symbol) at a time")
     max_open_orders: Count = Field(default=50, description="working entries at a time")
-    price_collar: NotNegative = Field(
+    price_collar: Multiple = Field(
         default=Decimal("0.2"), description="largest |price / last close - 1| of a limit or stop price"
     )
     max_orders_per_minute: Annotated[int, Field(ge=0, le=100_000)] = Field(
@@ -262,7 +270,7 @@ class RiskSettings(Frozen):
         default=3, description="bars after which a symbol's last close is too old to trade on"
     )
     entry_timeout_bars: Count = Field(default=10, description="bars after which an unfilled entry is given up")
-    funds_margin: NotNegative = Field(
+    funds_margin: Multiple = Field(
         default=Decimal("0.01"), description="what a buy locks beyond its value at the last close, as a share"
     )
     daily_loss_cap: Share = Field(default=Decimal("0.05"), description="loss of the UTC day that trips the kill switch")
@@ -344,14 +352,13 @@ class Profile(Frozen):
 
 
 REALISM: dict[str, dict[str, Any]] = {
-    "optimistic": {"touch_fills": True, "liquidity_fraction": "1", "slippage_bps": "0", "latency_ms": 0},
-    "realistic": {"touch_fills": False, "liquidity_fraction": "0.1", "slippage_bps": "2", "latency_ms": 0},
+    "optimistic": {"touch_fills": True, "liquidity_fraction": "1", "slippage_mult": "0", "latency_ms": 0},
+    "realistic": {"touch_fills": False, "liquidity_fraction": "0.1", "slippage_mult": "1", "latency_ms": 0},
     "pessimistic": {
         "touch_fills": False,
         "liquidity_fraction": "0.02",
-        "slippage_bps": "10",
+        "slippage_mult": "3",
         "latency_ms": 500,
-        "slippage_model": "atr_scaled",
     },
 }
 """The assumptions behind each name of `realism`. A profile or the user's configuration may still override them."""

@@ -8,14 +8,14 @@ from paperbot.core.book import end, is_flat
 from paperbot.core.ledger import drawdown_ppb, open_positions, revalue, write_row
 from paperbot.core.numeric import UP, kernel, ppb
 from paperbot.core.outputs import emit_halt
-from paperbot.core.risk import leave
+from paperbot.core.sizing import leave
 from paperbot.core.types import DAY_NS, NOBODY, Code, HaltReason, OutputKind, Record, Role, World
 
 
 @kernel
 def _floor(reference: int, share: int) -> int:
     """The equity at or below which a loss rule trips; nothing is, when the rule is off."""
-    return reference - ppb(reference, share, UP) if share > 0 else -1
+    return reference - ppb(reference, share, UP) if share > 0 and reference > 0 else -1
 
 
 @kernel

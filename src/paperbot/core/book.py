@@ -4,9 +4,10 @@ Only the gate (`risk.py`) puts an order here, and only `end` takes one out, so t
 link to a freed slot never stays behind.
 """
 
-from paperbot.core.numeric import kernel
+from paperbot.core.numeric import EVEN, OVERFLOW, kernel
+from paperbot.core.oracle import notional
 from paperbot.core.outputs import emit_end, emit_order
-from paperbot.core.types import NOBODY, Code, OutputKind, Record, Role, World
+from paperbot.core.types import NOBODY, Code, OrderType, OutputKind, Record, Role, TimeInForce, World
 
 
 @kernel
@@ -35,10 +36,44 @@ def position_index(w: World, order: Record) -> int:
 
 @kernel
 def is_flat(w: World, index: int) -> bool:
-    """Less than one step, or marked as dust."""
+    """Less than one step, or dust that is still worth less than an order may be."""
     position = w.positions[index]
-    step = w.symbol_params[index % w.risk["n_symbols"]]["step"]
-    return position["dust"] != 0 or position["quantity"] < step
+    symbol = index % w.risk["n_symbols"]
+    if position["dust"] != 0:
+        value = notional(w, symbol, position["quantity"], w.symbols[symbol]["last_close"], EVEN)
+        if value != OVERFLOW and value < w.symbol_params[symbol]["min_notional"]:
+            return True
+    return position["quantity"] < w.symbol_params[symbol]["step"]
+
+
+@kernel
+def new_draft(w: World, ts: int, symbol: int, strategy: int, side: int, role: int) -> Record:
+    """A market order with everything else at rest, for the caller to fill in before `submit`."""
+    draft = w.draft
+    draft["id"] = 0
+    draft["parent"] = 0
+    draft["created_ts"] = ts
+    draft["expires_ts"] = 0
+    draft["quantity"] = 0
+    draft["filled"] = 0
+    draft["limit_price"] = 0
+    draft["stop_price"] = 0
+    draft["locked"] = 0
+    draft["stop_distance"] = 0
+    draft["target_distance"] = 0
+    draft["bars"] = 0
+    draft["fresh"] = 0
+    draft["stop_slot"] = NOBODY
+    draft["target_slot"] = NOBODY
+    draft["parent_slot"] = NOBODY
+    draft["symbol"] = symbol
+    draft["strategy"] = strategy
+    draft["flags"] = 0
+    draft["side"] = side
+    draft["order_type"] = OrderType.MARKET
+    draft["time_in_force"] = TimeInForce.GTC
+    draft["role"] = role
+    return draft
 
 
 @kernel
@@ -98,15 +133,18 @@ def _unlink(w: World, slot: int) -> None:
 
 @kernel
 def end(w: World, slot: int, code: int, ts: int) -> None:
-    """Close an order: give its lock back, report how it ended, free the slot."""
+    """Close an order: give its lock back (within a slice: from its end on), report how it ended, free the slot."""
     account = w.account
     order = w.orders[slot]
     released = order["locked"]
     if released > 0:
         quote = w.assets[w.symbol_params[order["symbol"]]["quote"]]
-        quote["locked"] -= released
-        quote["free"] += released
         order["locked"] = 0
+        if account["slice_ts"] > account["clock_ts"]:
+            quote["arriving"] += released
+        else:
+            quote["locked"] -= released
+            quote["free"] += released
     emit_end(w, OutputKind.ORDER_END, ts, order, code, released)
     position = w.positions[position_index(w, order)]
     if order["role"] == Role.ENTRY:

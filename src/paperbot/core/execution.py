@@ -96,6 +96,7 @@ def _shrink_leg(w: World, slot: int, by: int, code: int, ts: int) -> None:
 def _grow_leg(w: World, slot: int, by: int, ts: int) -> None:
     order = w.orders[slot]
     order["quantity"] += by
+    order["fresh"] += by
     emit_end(w, OutputKind.ORDER_CHANGE, ts, order, Code.NONE, 0)
 
 
@@ -208,6 +209,11 @@ def _execute(w: World, bar: Record, slot: int, reference: int, liquidity: int, c
         _end_if_immediate(w, slot, ts)
         return cap
     rest = order["quantity"] - order["filled"]
+    if order["role"] == Role.TARGET:
+        # What the entry bought in this bar waits for the next one: whether it came first is not known.
+        rest = max(rest - order["fresh"], 0)
+        if rest == 0:
+            return cap
     quantity = min(rest, cap)
     price = order["limit_price"] if liquidity == Liquidity.MAKER else taker_price(w, order, reference)
     if price == OVERFLOW:
@@ -332,6 +338,7 @@ def _grow_older(w: World, bar: Record, symbol: int, newest: int) -> None:
     while slot != NOBODY:
         order = w.orders[slot]
         following = order["next"]
+        order["fresh"] = 0
         if order["id"] < newest and _takes_part(w, order, bar):
             order["bars"] += 1
             if order["role"] == Role.ENTRY and 0 < timeout <= order["bars"]:

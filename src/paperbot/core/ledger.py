@@ -133,7 +133,8 @@ def _book_sell(w: World, order: Record, position: Record, quantity: int, proceed
     base["locked"] -= quantity
     base["held"] -= quantity
     base["venue"] -= quantity
-    quote["free"] += proceeds
+    quote["locked"] += proceeds
+    quote["arriving"] += proceeds
     quote["venue"] += proceeds
     position["quantity"] -= quantity
     position["cost"] -= cost_taken
@@ -147,6 +148,7 @@ def _book_fee(
     asset: int,
     amount: int,
     from_position: bool,  # noqa: FBT001
+    proceeds: int,
 ) -> int:
     """Charge the fee; returns the cost that left the position with it."""
     taken = w.assets[asset]
@@ -160,10 +162,15 @@ def _book_fee(
         taken["locked"] -= amount
         taken["held"] -= amount
         return cost
-    if order["side"] == Side.BUY and asset == w.symbol_params[order["symbol"]]["quote"]:
+    if asset != w.symbol_params[order["symbol"]]["quote"]:
+        taken["free"] -= amount
+    elif order["side"] == Side.BUY:
         _take_quote(order, taken, amount)
     else:
-        taken["free"] -= amount
+        from_proceeds = min(amount, proceeds)
+        taken["arriving"] -= from_proceeds
+        taken["locked"] -= from_proceeds
+        taken["free"] -= amount - from_proceeds
     return 0
 
 
@@ -218,7 +225,7 @@ def post_fill(  # noqa: PLR0915
             cost_taken = mul_div(position["cost"], quantity, position["quantity"], EVEN)
         _book_sell(w, order, position, quantity, money, cost_taken)
     realized = 0 if buy else money - cost_taken
-    fee_cost = _book_fee(w, order, position, asset, fee, from_position)
+    fee_cost = _book_fee(w, order, position, asset, fee, from_position, money)
     if from_position:
         realized += fee_quote - fee_cost
     if from_position or asset == params["quote"]:
@@ -245,6 +252,17 @@ def post_fill(  # noqa: PLR0915
     out["realized_account"] = realized_account
     out["liquidity"] = liquidity
     return True
+
+
+@kernel(inline=True)
+def settle(w: World) -> None:
+    """At the end of a slice: what arrived in it is free from now on."""
+    for asset in range(len(w.assets)):
+        record = w.assets[asset]
+        if record["arriving"] != 0:
+            record["free"] += record["arriving"]
+            record["locked"] -= record["arriving"]
+            record["arriving"] = 0
 
 
 @kernel

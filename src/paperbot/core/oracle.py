@@ -1,7 +1,8 @@
 """What an amount of one asset is worth in another: overrides first, then the stream's own prices.
 
 The path from each asset to the account currency is found before the run (`engine/params.py`); the core only walks it.
-An asset without a path, or with a symbol on it that had no bar yet, has no price, and callers ask `priced` first.
+An asset without a path, or with a symbol on it that had no bar yet, has no price, and callers ask `priced` first. It
+sees the closes of the last finished slice: what a fill costs must not depend on how its own slice ends elsewhere.
 """
 
 from paperbot.core.numeric import EVEN, OVERFLOW, kernel, mul_div
@@ -18,7 +19,7 @@ def priced(w: World, asset: int) -> bool:
             return True
         if via == RateVia.NONE:
             return False
-        if via != RateVia.OVERRIDE and w.symbols[step["symbol"]]["last_close"] == 0:
+        if via != RateVia.OVERRIDE and w.symbols[step["symbol"]]["oracle_close"] == 0:
             return False
         asset = step["next"]
     return False
@@ -42,7 +43,7 @@ def _ratio(w: World, asset: int) -> tuple[int, int]:
     step = w.asset_params[asset]
     if step["via"] == RateVia.OVERRIDE:
         return step["rate_num"], step["rate_den"]
-    close = w.symbols[step["symbol"]]["last_close"]
+    close = w.symbols[step["symbol"]]["oracle_close"]
     scale = w.symbol_params[step["symbol"]]["scale"]
     if step["via"] == RateVia.SYMBOL:
         return close, scale

@@ -5,8 +5,10 @@
 - `docs/fills.md` §2 states each rule.
 """
 
-from paperbot.core.book import has_own_slot, insert, is_flat, legs, position_index
-from paperbot.core.numeric import DOWN, EVEN, OVERFLOW, UP, kernel, mul_div, ppb, round_down, round_up
+from typing import Any
+
+from paperbot.core.book import has_own_slot, insert, is_flat, legs, new_draft, position_index
+from paperbot.core.numeric import DOWN, EVEN, LIMIT, OVERFLOW, UP, kernel, mul_div, ppb, round_down, round_up
 from paperbot.core.oracle import from_account, notional, position_value, priced, to_account
 from paperbot.core.outputs import emit_order
 from paperbot.core.types import (
@@ -20,39 +22,12 @@ from paperbot.core.types import (
     Record,
     Role,
     Side,
-    Sizing,
     TimeInForce,
     World,
 )
 
-
-@kernel
-def new_draft(w: World, ts: int, symbol: int, strategy: int, side: int, role: int) -> Record:
-    """A market order with everything else at rest, for the caller to fill in before `submit`."""
-    draft = w.draft
-    draft["id"] = 0
-    draft["parent"] = 0
-    draft["created_ts"] = ts
-    draft["expires_ts"] = 0
-    draft["quantity"] = 0
-    draft["filled"] = 0
-    draft["limit_price"] = 0
-    draft["stop_price"] = 0
-    draft["locked"] = 0
-    draft["stop_distance"] = 0
-    draft["target_distance"] = 0
-    draft["bars"] = 0
-    draft["stop_slot"] = NOBODY
-    draft["target_slot"] = NOBODY
-    draft["parent_slot"] = NOBODY
-    draft["symbol"] = symbol
-    draft["strategy"] = strategy
-    draft["flags"] = 0
-    draft["side"] = side
-    draft["order_type"] = OrderType.MARKET
-    draft["time_in_force"] = TimeInForce.GTC
-    draft["role"] = role
-    return draft
+LARGEST: Any = LIMIT >> 2
+_KNOWN_FLAGS = int(OrderFlag.POST_ONLY | OrderFlag.REDUCE_ONLY)
 
 
 @kernel
@@ -74,6 +49,18 @@ def gate_price(w: World, draft: Record) -> int:
 @kernel
 def _exists(w: World, draft: Record) -> bool:
     return 0 <= draft["symbol"] < w.risk["n_symbols"] and 0 <= draft["strategy"] < w.risk["n_strategies"]
+
+
+@kernel
+def _is_beyond(draft: Record) -> bool:
+    """Whether a number is so large that rounding it could leave int64."""
+    return (
+        draft["quantity"] >= LARGEST
+        or draft["limit_price"] >= LARGEST
+        or draft["stop_price"] >= LARGEST
+        or draft["stop_distance"] >= LARGEST
+        or draft["target_distance"] >= LARGEST
+    )
 
 
 @kernel
@@ -101,6 +88,8 @@ def _normalise(w: World, draft: Record) -> None:
 
 @kernel
 def _is_well_formed(draft: Record) -> bool:
+    if (draft["flags"] & ~_KNOWN_FLAGS) != 0:
+        return False
     kind = draft["order_type"]
     tif = draft["time_in_force"]
     if draft["side"] != Side.BUY and draft["side"] != Side.SELL:
@@ -246,7 +235,7 @@ def _entries_value(w: World, symbol: int) -> int:
 
 
 @kernel
-def _held_in_symbol(w: World, symbol: int) -> int:
+def held_in_symbol(w: World, symbol: int) -> int:
     """Quote value of all strategies' holdings of the symbol and of its open entries' rests, at the last close."""
     risk = w.risk
     total = _entries_value(w, symbol)
@@ -283,7 +272,7 @@ def _size_rule(w: World, draft: Record) -> int:
     if in_account == OVERFLOW or equity_quote == OVERFLOW:
         return Code.OVERFLOW
     if risk["max_position_ppb"] > 0:
-        held = _held_in_symbol(w, draft["symbol"])
+        held = held_in_symbol(w, draft["symbol"])
         if held == OVERFLOW:
             return Code.OVERFLOW
         if held + value > ppb(equity_quote, risk["max_position_ppb"], DOWN):
@@ -354,7 +343,9 @@ def submit(w: World, ts: int) -> int:
     draft = w.draft
     atr = 0
     code = Code.UNKNOWN_SYMBOL
-    if _exists(w, draft):
+    if _exists(w, draft) and _is_beyond(draft):
+        code = Code.OVERFLOW
+    elif _exists(w, draft):
         atr = w.symbols[draft["symbol"]]["atr"]
         _normalise(w, draft)
         if w.enabled[position_index(w, draft)] != 0:
@@ -395,88 +386,3 @@ def place_leg(w: World, ts: int, entry_slot: int, quantity: int, price: int, rol
         draft["order_type"] = OrderType.LIMIT
         draft["limit_price"] = price
     return insert(w, ts, w.symbols[symbol]["atr"])
-
-
-@kernel
-def _raw_size(w: World, symbol: int, equity_quote: int) -> int:
-    """The quantity that the sizing rule asks for, before any cap; OVERFLOW or, without an ATR, -1."""
-    risk = w.risk
-    params = w.symbol_params[symbol]
-    close = w.symbols[symbol]["last_close"]
-    if risk["sizing"] == Sizing.FIXED_QUOTE:
-        return mul_div(params["fixed_quote"], params["scale"], close, DOWN)
-    if risk["sizing"] == Sizing.FIXED_FRACTION:
-        budget = ppb(equity_quote, risk["fraction_ppb"], DOWN)
-        return OVERFLOW if budget == OVERFLOW else mul_div(budget, params["scale"], close, DOWN)
-    distance = ppb(w.symbols[symbol]["atr"], risk["atr_stop_ppb"], UP)
-    if distance == OVERFLOW:
-        return OVERFLOW
-    if distance <= 0:
-        return -1
-    budget = ppb(equity_quote, risk["risk_ppb"], DOWN)
-    return OVERFLOW if budget == OVERFLOW else mul_div(budget, params["scale"], distance, DOWN)
-
-
-@kernel
-def _size(w: World, symbol: int) -> tuple[int, int]:
-    """(quantity, code) of an entry by signal."""
-    risk = w.risk
-    params = w.symbol_params[symbol]
-    close = w.symbols[symbol]["last_close"]
-    if w.account["valued"] == 0 or close == 0 or not priced(w, params["quote"]):
-        return 0, Code.NO_PRICE
-    equity_quote = from_account(w, params["quote"], max(w.account["equity"], 0), DOWN)
-    if equity_quote == OVERFLOW:
-        return 0, Code.OVERFLOW
-    quantity = _raw_size(w, symbol, equity_quote)
-    if quantity == OVERFLOW:
-        return 0, Code.OVERFLOW
-    if quantity < 0:
-        return 0, Code.NO_PRICE
-    if risk["max_position_ppb"] > 0:
-        held = _held_in_symbol(w, symbol)
-        limit = ppb(equity_quote, risk["max_position_ppb"], DOWN)
-        if held == OVERFLOW or limit == OVERFLOW:
-            return 0, Code.OVERFLOW
-        if limit <= held:
-            return 0, Code.MAX_POSITION_VALUE
-        room = mul_div(limit - held, params["scale"], close, DOWN)
-        if room == OVERFLOW:
-            return 0, Code.OVERFLOW
-        quantity = min(quantity, room)
-    return quantity, Code.NONE
-
-
-@kernel
-def enter(w: World, ts: int, strategy: int, symbol: int) -> int:
-    """Size a long signal and send it through the gate as a market order."""
-    draft = new_draft(w, ts, symbol, strategy, Side.BUY, Role.ENTRY)
-    quantity, code = _size(w, symbol)
-    atr = w.symbols[symbol]["atr"]
-    stop_distance = ppb(atr, w.risk["atr_stop_ppb"], UP)
-    target_distance = ppb(atr, w.risk["atr_target_ppb"], UP)
-    if stop_distance == OVERFLOW or target_distance == OVERFLOW:
-        code = Code.OVERFLOW
-    draft["quantity"] = quantity
-    if w.risk["attach_stop"] != 0:
-        draft["stop_distance"] = max(stop_distance, 0)
-    draft["target_distance"] = max(target_distance, 0)
-    if code == Code.NONE:
-        return submit(w, ts)
-    if code != Code.OVERFLOW and w.account["halted"] != 0:
-        code = Code.KILLSWITCH
-    emit_order(w, OutputKind.BLOCKED, ts, draft, code, atr)
-    return code
-
-
-@kernel
-def leave(w: World, ts: int, strategy: int, symbol: int, role: int) -> int:
-    """Send a reduce-only market sell of a whole position; what is too small to be sold counts as dust from then on."""
-    index = strategy * w.risk["n_symbols"] + symbol
-    draft = new_draft(w, ts, symbol, strategy, Side.SELL, role)
-    draft["quantity"] = w.positions[index]["quantity"]
-    draft["flags"] = OrderFlag.REDUCE_ONLY
-    code = submit(w, ts)
-    if code == Code.MIN_NOTIONAL:
-        w.positions[index]["dust"] = 1
-    return code

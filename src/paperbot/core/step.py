@@ -4,14 +4,15 @@ import numpy as np
 
 from paperbot.core import types as t
 from paperbot.core.account import check_losses, close_day, open_books, resume, row_if_due, trip, update_equity
-from paperbot.core.book import end, end_entries, end_exits, is_flat, is_leg
+from paperbot.core.book import end, end_entries, end_exits, is_flat, is_leg, new_draft
 from paperbot.core.execution import match_bar
 from paperbot.core.features import update_features
-from paperbot.core.ledger import stop_run
+from paperbot.core.ledger import settle, stop_run
 from paperbot.core.numeric import JIT, bridge, kernel, to_integer
 from paperbot.core.outputs import emit, emit_order
 from paperbot.core.patterns import find_patterns
-from paperbot.core.risk import enter, leave, new_draft, submit
+from paperbot.core.risk import submit
+from paperbot.core.sizing import enter, leave
 from paperbot.core.strategies import decide, strength
 from paperbot.core.types import Record, World
 
@@ -23,6 +24,8 @@ def step(w: World, index: int) -> None:
     kind = bar["kind"]
     if kind == t.EventKind.BAR:
         _on_bar(w, bar)
+    elif kind != t.EventKind.END and w.control_events[index]["ts"] < w.account["clock_ts"]:
+        stop_run(w, t.Fault.TIME_WENT_BACK, t.NOBODY, t.NOBODY)
     elif kind == t.EventKind.SIGNAL:
         _on_signal(w, w.signal_events[index])
     elif kind == t.EventKind.ORDER:
@@ -44,6 +47,9 @@ def _on_bar(w: World, bar: Record) -> None:
     """Fills, mark and features of one symbol; at the end of the slice the account and the strategies."""
     account = w.account
     symbol = np.int64(bar["symbol"])
+    if not 0 <= symbol < w.risk["n_symbols"]:
+        stop_run(w, t.Fault.BAD_EVENT, t.NOBODY, t.NOBODY)
+        return
     market = w.symbols[symbol]
     close_ts = bar["close_ts"]
     if close_ts < account["slice_ts"] or close_ts <= market["last_close_ts"]:
@@ -69,7 +75,10 @@ def _on_bar(w: World, bar: Record) -> None:
     update_features(w, bar, symbol)
     if w.risk["pattern_mask"] != 0:
         find_patterns(w, bar, symbol, counts)
-    if counts and (bar["flags"] & t.BarFlag.END_OF_SLICE) != 0:
+    if not counts:
+        market["oracle_close"] = bar["close"]
+    # A slice counts if any of its bars does: the last one may be a long bar that still warms up.
+    if (bar["flags"] & t.BarFlag.END_OF_SLICE) != 0 and account["slice_symbols"] > 0:
         _end_slice(w, close_ts)
 
 
@@ -90,6 +99,10 @@ def _end_slice(w: World, ts: int) -> None:
     """The one place where the account is judged and strategies speak: everything is marked, nothing is half done."""
     account = w.account
     account["clock_ts"] = ts
+    settle(w)
+    for k in range(account["slice_symbols"]):
+        market = w.symbols[w.slice_symbols[k]]
+        market["oracle_close"] = market["last_close"]
     update_equity(w, ts)
     check_losses(w, ts)
     n_symbols = w.risk["n_symbols"]
@@ -163,6 +176,9 @@ def _on_signal(w: World, event: Record) -> None:
         stop_run(w, t.Fault.BAD_EVENT, symbol, strategy)
         return
     target = np.int64(event["target"])
+    if not -1 <= target <= 1:
+        stop_run(w, t.Fault.BAD_EVENT, symbol, strategy)
+        return
     if target != w.positions[strategy * w.risk["n_symbols"] + symbol]["target"]:
         _take_target(w, event["ts"], strategy, symbol, target, event["strength_ppb"])
 

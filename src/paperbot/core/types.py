@@ -404,20 +404,22 @@ ACCOUNT = record(
 """`holdings`: positions with any quantity. `idle_value`: what no position holds, as last valued; `idle_state` says how
 long that stands (see `IdleState`)."""
 
-ASSET = record(48, *_words("free", "locked", "opening", "venue", "fees", "held"))
+ASSET = record(56, *_words("free", "locked", "opening", "venue", "fees", "held", "arriving"))
 """The double entry of one asset: opening + venue - fees = free + locked, where `venue` is what fills brought in and
-took out, `fees` what the venue kept. `held` is the part of `locked` that belongs to strategies' positions."""
+took out, `fees` what the venue kept. Of `locked`, `held` belongs to strategies' positions and `arriving` becomes free
+at the end of the slice."""
 
 SYMBOL = record(
-    96,
+    104,
     *_words("last_open", "last_high", "last_low", "last_close", "last_close_ts", "bars", "atr", "patterns"),
+    ("oracle_close", "<i8"),
     ("last_volume", "<f8"),
     ("head", "<i8"),
     ("tail", "<i8"),
     ("orders", "<i8"),
 )
-"""What the core knows of a symbol: its last bar, the bars seen, the ATR in whole price units (0 while warming up), the
-last bar's patterns, and the list of its open orders by ascending id."""
+"""What the core knows of a symbol: its last bar, its close at the last slice's end (what the oracle sees), the bars
+seen, the ATR in whole price units (0 while warming up), the last bar's patterns, its open orders by ascending id."""
 
 POSITION = record(
     80,
@@ -431,9 +433,9 @@ POSITION = record(
 `fees`. `entries` and `exits` count its open orders."""
 
 ORDER = record(
-    192,
+    200,
     *_words("id", "parent", "created_ts", "expires_ts", "quantity", "filled", "limit_price", "stop_price"),
-    *_words("locked", "stop_distance", "target_distance", "bars"),
+    *_words("locked", "stop_distance", "target_distance", "bars", "fresh"),
     ("previous", "<i8"),
     ("next", "<i8"),
     ("stop_slot", "<i8"),
@@ -447,6 +449,7 @@ ORDER = record(
     ("time_in_force", "<i8"),
     ("role", "<i8"),
 )
+"""`bars`: bars that it took part in; `fresh`: what a protective target gained in the bar at hand."""
 
 FEATURE = record(64, ("count", "<i8"), ("at", "<i8"), *[(name, "<f8") for name in ("value", "a", "b", "c", "d", "e")])
 

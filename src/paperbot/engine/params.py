@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 
 from paperbot.config import Configuration, matching
 from paperbot.core import types as t
+from paperbot.engine.featuretable import FeatureTable
 from paperbot.engine.machine import Params, Records
 from paperbot.engine.userland import Loaded, load_strategy
 from paperbot.errors import ConfigError
@@ -33,7 +34,6 @@ from paperbot.settings import (
 NS = 1_000_000_000
 DEFAULT_DECIMALS = 8
 OVERRIDE_CURRENCY = "USD"
-_WILDER_WARMUP = 10
 _CONTEXT = decimal.Context(prec=60)
 
 
@@ -45,6 +45,7 @@ class Plan:
     assets: tuple[str, ...]
     strategies: tuple[str, ...]
     currency: str
+    usd_rate: float | None
     asset_decimals: tuple[int, ...]
     price_decimals: tuple[int, ...]
     timeframes_ns: tuple[int, ...]
@@ -58,6 +59,8 @@ def split_symbol(symbol: str) -> tuple[str, str]:
     base, slash, quote = symbol.partition("/")
     if not slash or not base.isalnum() or not quote.isalnum() or symbol != symbol.upper():
         raise ConfigError(f"{symbol} is no symbol: expected BASE/QUOTE in capitals, such as BTC/USDT")
+    if base == quote:
+        raise ConfigError(f"{symbol} is no symbol: base and quote are the same")
     return base, quote
 
 
@@ -73,42 +76,10 @@ def whole(value: Decimal, decimals: int, what: str) -> int:
 
 def per_billion(share: Decimal) -> int:
     """A share in parts per 10^9, rounded half to even."""
-    return int((share * 1_000_000_000).to_integral_value(rounding=decimal.ROUND_HALF_EVEN))
-
-
-class FeatureTable:
-    """The features in use, each once; a slot is an index into it."""
-
-    def __init__(self) -> None:
-        self.rows: list[tuple[int, int, int, int, int]] = []
-        self.ring_size = 0
-
-    def slot(self, kind: t.FeatureKind, window: int = 1) -> int:
-        """The slot of a feature, added (with what it reads) when it is not there yet."""
-        for index, row in enumerate(self.rows):
-            if row[:2] == (kind, window):
-                return index
-        source = self.slot(t.FeatureKind.VWAP) if kind == t.FeatureKind.ZSCORE else -1
-        has_ring = kind in {t.FeatureKind.SMA, t.FeatureKind.ZSCORE, t.FeatureKind.VOLATILITY}
-        needs_one_more = kind in {t.FeatureKind.RSI, t.FeatureKind.ATR, t.FeatureKind.VOLATILITY}
-        self.rows.append((int(kind), window, self.ring_size, source, window + 1 if needs_one_more else window))
-        self.ring_size += window if has_ring else 0
-        return len(self.rows) - 1
-
-    def array(self) -> Records:
-        """FEATURE_PARAMS."""
-        return np.array(self.rows, dtype=t.FEATURE_PARAMS)
-
-    def warmup_bars(self, timeframe_ns: int) -> int:
-        """Bars until every value is what a longer history would give, or as near as Wilder's smoothing gets."""
-        bars = 0
-        for kind, window, _, _, needs in self.rows:
-            bars = max(bars, needs)
-            if kind in {t.FeatureKind.RSI, t.FeatureKind.ATR, t.FeatureKind.EMA}:
-                bars = max(bars, _WILDER_WARMUP * window)
-            if kind == t.FeatureKind.VWAP:
-                bars = max(bars, -(-int(t.DAY_NS) // timeframe_ns))
-        return bars
+    parts = int((share * 1_000_000_000).to_integral_value(rounding=decimal.ROUND_HALF_EVEN))
+    if parts >= 1 << 60:
+        raise ConfigError(f"{share} is too large for a share or a multiple")
+    return parts
 
 
 def make_plan(
@@ -149,6 +120,7 @@ def make_plan(
         assets=assets,
         strategies=tuple(one.name for one in chosen),
         currency=settings.account.currency,
+        usd_rate=_usd_rate(configuration),
         asset_decimals=tuple(decimals[asset] for asset in assets),
         price_decimals=tuple(knobs[symbol].price_decimals for symbol in symbols),
         timeframes_ns=tuple(timeframes_ns[symbol] for symbol in symbols),
@@ -160,6 +132,15 @@ def make_plan(
             if isinstance(one, UserStrategy) and not users[one.name].is_compiled
         },
     )
+
+
+def _usd_rate(configuration: Configuration) -> float | None:
+    """What one unit of the account currency is worth in USD, where that does not depend on the market."""
+    settings = configuration.settings
+    rate = settings.oracle.overrides.get(settings.account.currency)
+    if settings.account.currency == OVERRIDE_CURRENCY:
+        return 1.0
+    return float(rate) if rate is not None else None
 
 
 def _asset_names(
@@ -311,8 +292,8 @@ def _symbols(
         row["latency_ns"] = given.latency_ms * 1_000_000
         row["maker_ppb"] = per_billion(given.fees.maker_bps / 10_000)
         row["taker_ppb"] = per_billion(given.fees.taker_bps / 10_000)
-        row["slippage_ppb"] = per_billion(given.slippage_bps / 10_000)
-        row["atr_slippage_ppb"] = per_billion(given.slippage_bps / 10_000 * given.atr_slip_mult)
+        row["slippage_ppb"] = per_billion(given.slippage_bps * given.slippage_mult / 10_000)
+        row["atr_slippage_ppb"] = per_billion(given.slippage_bps * given.slippage_mult / 10_000 * given.atr_slip_mult)
         row["liquidity_ppb"] = per_billion(given.liquidity_fraction)
         row["price_unit"] = 10.0**given.price_decimals
         row["base_unit"], row["quote_unit"] = 10.0 ** decimals[base], 10.0 ** decimals[quote]

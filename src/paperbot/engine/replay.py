@@ -37,7 +37,8 @@ class Window:
                 events = events[events["open_ts"] < self.end_ns]
             if self.start_ns is not None:
                 is_early = events["open_ts"] < self.start_ns
-                before = np.concatenate((before, events[is_early]))[-self.warmup_bars :]
+                before = np.concatenate((before, events[is_early]))
+                before = before[max(len(before) - self.warmup_bars, 0) :]
                 events = events[~is_early]
                 if len(events) and len(before):
                     before["flags"] |= t.BarFlag.WARMUP

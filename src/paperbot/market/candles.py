@@ -11,6 +11,7 @@ from paperbot.errors import DataError
 Floats = NDArray[np.float64]
 Records = NDArray[np.void]
 
+_LARGEST_VOLUME = 1e18
 _LARGEST_PRICE = float(1 << 60)
 
 
@@ -70,6 +71,7 @@ class Checker:
             too_large = values * 10.0**self.price_decimals >= _LARGEST_PRICE
             self._refuse(too_large, columns, name, f"is too large at {self.price_decimals} price_decimals")
         self._refuse(columns.volume < 0, columns, "volume", "must not be negative")
+        self._refuse(columns.volume >= _LARGEST_VOLUME, columns, "volume", "is too large")
         self._refuse(columns.high < columns.low, columns, "high", "is below the low")
         for name in ("open", "close"):
             values = getattr(columns, name)

@@ -5,6 +5,7 @@ nanoseconds or ISO 8601; and the header-less kline files of Binance's public arc
 recognised and refused by name.
 """
 
+import csv
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -84,7 +85,7 @@ class BarFile:
 
     def _csv(self) -> Iterator[Any]:
         with self.path.open("rb") as head:
-            first = head.readline(1 << 16).decode("utf-8-sig").strip().split(",")
+            first = next(csv.reader([head.readline(1 << 16).decode("utf-8-sig").strip()]), [""])
         has_header = not first[0].replace(".", "").isdigit()
         if not has_header and len(first) != len(_ARCHIVE):
             raise DataError(
@@ -101,6 +102,8 @@ class BarFile:
     def _pick(self, present: list[str]) -> dict[str, str]:
         """Which of the file's columns is which."""
         by_lower = {name.strip().lower(): name for name in present}
+        if len(by_lower) < len(present):
+            raise DataError(f"{self.path}: has two columns of one name: {', '.join(present)}")
         picked: dict[str, str] = {}
         for key, aliases in _ALIASES.items():
             found = next((by_lower[alias] for alias in aliases if alias in by_lower), None)
@@ -128,8 +131,10 @@ class BarFile:
         if column.null_count:
             at = int(np.argmax(np.asarray(column.is_null().to_numpy(zero_copy_only=False))))
             raise DataError(f"{self.path}: row {rows + at + 1}: {name} is empty")
+        if pa.types.is_dictionary(column.type):
+            column = column.cast(column.type.value_type)
         if pa.types.is_string(column.type) or pa.types.is_large_string(column.type):
-            column = column.cast(pa.timestamp("ns", tz="UTC"))
+            column = _parse_times(column)
         if pa.types.is_timestamp(column.type) or pa.types.is_date(column.type):
             as_ns = column.cast(pa.timestamp("ns")).cast(pa.int64())
             times: NDArray[np.int64] = np.asarray(as_ns.to_numpy(zero_copy_only=False), dtype=np.int64)
@@ -161,6 +166,14 @@ def _other_kind(names: set[str]) -> str:
     if "price" in names and names & {"qty", "quantity", "size", "amount"}:
         return "trades"
     return ""
+
+
+def _parse_times(column: Any) -> Any:
+    """ISO 8601 text, with a zone or without one (then UTC)."""
+    try:
+        return column.cast(pa.timestamp("ns", tz="UTC"))
+    except pa.ArrowInvalid:
+        return column.cast(pa.timestamp("ns"))
 
 
 def _cut(columns: Columns, start: int, stop: int) -> Columns:

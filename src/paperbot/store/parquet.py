@@ -1,10 +1,11 @@
-"""The artifacts as Parquet files: written whole, under their names only when all of them are complete.
+"""The artifacts as Parquet files: each is written whole and made durable, then all of them are renamed into place.
 
 Row groups are cut by row count, never by how the run was cut into calls, and no path, version or wall time is stored:
 two runs of one input write the same bytes.
 """
 
 import contextlib
+import errno
 import os
 from collections.abc import Iterable
 from pathlib import Path
@@ -123,6 +124,8 @@ class Artifacts:
             self._tables["orders"].append_rows(self._orders.still_open())
             for table in self._tables.values():
                 table.finish()
+                if table.path.is_dir():
+                    raise IsADirectoryError(errno.EISDIR, os.strerror(errno.EISDIR), str(table.path))
             for table in self._tables.values():
                 table.unfinished.replace(table.path)
             descriptor = os.open(self.folder, os.O_RDONLY)

@@ -40,8 +40,8 @@ class Statistics:
     fills: int = 0
     round_trips: int = 0
     wins: int = 0
-    gained: float = 0.0
-    lost: float = 0.0
+    gained: int = 0
+    lost: int = 0
     start_equity: int | None = None
     last_ledger: Records | None = None
     by_symbol: dict[str, Group] = field(default_factory=dict)
@@ -74,8 +74,10 @@ class Statistics:
 
     def _add_rows(self, rows: Records) -> None:
         valued = rows[rows["valued"] != 0]
+        opening = valued["code"] == 1
         if len(valued) and self.start_equity is None:
             self.start_equity = int(valued["equity"][0])
+        valued = valued[~opening]
         for day, equity in zip(((valued["ts"] - 1) // t.DAY_NS).tolist(), valued["equity"].tolist(), strict=True):
             self.day_equity[day] = equity
         if len(rows):
@@ -85,15 +87,15 @@ class Statistics:
         self.round_trips += 1
         won = trip["pnl_minor"] > 0
         self.wins += won
-        self.gained += max(trip["pnl"], 0.0)
-        self.lost += max(-trip["pnl"], 0.0)
+        self.gained += max(trip["pnl_account_minor"], 0)
+        self.lost += max(-trip["pnl_account_minor"], 0)
         for group in self._groups(trip["symbol"], trip["strategy"]):
             group.round_trips += 1
             group.wins += won
 
     def sharpe(self, market: str) -> float | None:
         """Mean / sample deviation of daily equity returns x sqrt(days a year); None under 10 days or without change."""
-        equities = [self.day_equity[day] for day in sorted(self.day_equity)]
+        equities = [self.start_equity or 0, *(self.day_equity[day] for day in sorted(self.day_equity))]
         returns = [after / before - 1.0 for before, after in pairwise(equities) if before > 0]
         if len(returns) < MIN_DAYS_FOR_SHARPE:
             return None
@@ -109,7 +111,6 @@ def summarize(statistics: Statistics, account: np.void, market: str, buy_and_hol
     valued = row is not None and bool(row["valued"][0])
     equity = int(row["equity"][0]) if row is not None and valued else None
     start = statistics.start_equity
-    realized = int(account["realized"]) - int(account["fees"])
     slices = int(account["slices"])
     trips = statistics.round_trips
     return {
@@ -118,7 +119,8 @@ def summarize(statistics: Statistics, account: np.void, market: str, buy_and_hol
         "fills": statistics.fills,
         "round_trips": trips,
         "fees": int(account["fees"]) / unit,
-        "realized_pnl": realized / unit,
+        "realized_pnl": int(account["realized"]) / unit,
+        "net_pnl": (int(account["realized"]) - int(account["fees"])) / unit,
         "unrealized_pnl": int(account["unrealized"]) / unit if valued else None,
         "start_equity": start / unit if start is not None else None,
         "equity": equity / unit if equity is not None else None,

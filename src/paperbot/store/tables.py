@@ -21,7 +21,6 @@ _TS = pa.timestamp("ns", tz="UTC")
 _TEXT = pa.string()
 _INT = pa.int64()
 _FLOAT = pa.float64()
-_USD = "USD"
 
 
 def _schema(**columns: Any) -> Any:
@@ -50,7 +49,7 @@ ORDERS = _schema(
 ROUND_TRIPS = _schema(
     **dict(symbol=_TEXT, strategy=_TEXT, entry_ts=_TS, exit_ts=_TS, duration_s=_FLOAT, reason=_TEXT, qty=_FLOAT),
     **dict(entry_price=_FLOAT, exit_price=_FLOAT, pnl=_FLOAT, fees=_FLOAT, return_pct=_FLOAT, quote=_TEXT),
-    **dict(pnl_minor=_INT, fees_minor=_INT, cost_minor=_INT),
+    **dict(pnl_account_minor=_INT, pnl_minor=_INT, fees_minor=_INT, cost_minor=_INT),
 )
 
 _REASONS = {
@@ -70,6 +69,7 @@ class Names:
     strategies: tuple[str, ...]
     assets: tuple[str, ...]
     currency: str
+    usd_rate: float | None
     asset_decimals: tuple[int, ...]
     price_decimals: tuple[int, ...]
     bases: tuple[int, ...]
@@ -111,7 +111,6 @@ def trades_table(records: Records, names: Names) -> Any:
     decimals = names.asset_decimals
     side = fills["side"].astype(np.int64)
     fee_account = fills["fee_account"] / names.account_unit()
-    is_usd = names.currency == _USD
     columns = {
         "ts": _times(fills["ts"]),
         "symbol": _named(symbol, names.symbols),
@@ -122,7 +121,7 @@ def trades_table(records: Records, names: Names) -> Any:
         "price": _scaled(fills["price"], symbol, names.price_decimals),
         "fee": _scaled(fills["fee"], fills["fee_asset"], decimals),
         "fee_asset": _named(fills["fee_asset"], names.assets),
-        "fee_usd": fee_account if is_usd else pa.nulls(len(fills), _FLOAT),
+        "fee_usd": fee_account * names.usd_rate if names.usd_rate else pa.nulls(len(fills), _FLOAT),
         "fee_account": fee_account,
         "realized_pnl": _scaled(fills["realized"], quote, decimals),
         "liquidity": _lower(t.Liquidity, fills["liquidity"]),
@@ -271,6 +270,7 @@ class RoundTripTracker:
             quantity, notional = int(fill["quantity"]), int(fill["notional"])
             trip["realized"] += int(fill["realized"])
             trip["fees"] += int(fill["fee_quote"])
+            trip["account"] += int(fill["realized_account"]) - int(fill["fee_account"])
             if fill["side"] == t.Side.BUY:
                 trip["bought"] += quantity
                 trip["paid"] += notional
@@ -284,7 +284,7 @@ class RoundTripTracker:
     def _new(self, fill: np.void) -> Row:
         return {
             "entry_ts": int(fill["ts"]),
-            **dict.fromkeys(("realized", "fees", "bought", "paid", "sold", "received"), 0),
+            **dict.fromkeys(("realized", "fees", "account", "bought", "paid", "sold", "received"), 0),
         }
 
     def _finish(self, trip: Row, fill: np.void) -> Row:
@@ -307,6 +307,7 @@ class RoundTripTracker:
             "fees": trip["fees"] / quote_unit,
             "return_pct": 100.0 * pnl / trip["paid"] if trip["paid"] else None,
             "quote": names.assets[names.quotes[symbol]],
+            "pnl_account_minor": trip["account"],
             "pnl_minor": pnl,
             "fees_minor": trip["fees"],
             "cost_minor": trip["paid"],
