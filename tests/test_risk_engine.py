@@ -217,6 +217,12 @@ def test_killswitch_day_ends_with_the_slice_that_closes_at_midnight(minutes, hal
     assert desk.halted is halted
 
 
+def test_killswitch_day_that_ends_with_its_only_slice():
+    """After a gap, a slice that closes at 00:00 is the old day's last one, and the next slice opens the new day."""
+    desk = Desk({"risk": {"daily_loss_cap": "0.05"}}).bar(100).buy(50).bar(100).skip(2 * 1440 - 3).bar(95).bar(89.5)
+    assert not desk.halted  # 9,475 against 9,750 at midnight, not against the 10,000 of two days before.
+
+
 def test_killswitch_has_nothing_to_guard_in_an_empty_account():
     desk = Desk({"risk": {"daily_loss_cap": "0.05"}, "account": {"balances": {"USD": 0}}}).bar(100).bar(100)
     assert not desk.halted
