@@ -316,6 +316,16 @@ def test_fee_is_rounded_up_and_proceeds_down():
     assert desk.balance("USD")[0] == 10_000 - Decimal("0.00000002")  # Proceeds 0.00000001, fee 0.00000001.
 
 
+def test_a_fill_that_money_cannot_hold_is_not_made():
+    """900 million at 100 would bring 9 x 10^18 minor units, which is beyond 2^62."""
+    desk = Desk({"execution": {"tick_size": "0.00001", "step_size": 1}}).bar("0.00001", volume=1e12).buy(900_000_000)
+    desk.bar("0.00001", volume=1e12).sell(900_000_000, reduce_only=True)
+    before = desk.balance("USD")
+    desk.bar(100, volume=1e12, last=False)
+    assert desk.ends()[1] == (2, "overflow")
+    assert (desk.balance("USD"), desk.position()) == (before, 900_000_000)
+
+
 def test_maker_fee_differs_from_taker_fee():
     fees = {"execution": {"fees": {"maker_bps": 1, "taker_bps": 10}}}
     desk = Desk(fees).bar(100).buy(1).bar(100).sell(1, limit=200, reduce_only=True).bar(100).bar(201)
