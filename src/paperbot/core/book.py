@@ -186,24 +186,12 @@ def after(w: World, symbol: int, order_id: int) -> int:
 
 
 @kernel
-def end_entries(w: World, strategy: int, symbol: int, code: int, ts: int) -> None:
-    """End the working entries of one strategy in one symbol, in id order."""
+def end_role(w: World, strategy: int, symbol: int, role: int, code: int, ts: int) -> None:
+    """End one strategy's working orders of a role in one symbol, in id order."""
     slot = w.symbols[symbol]["head"]
     while slot != NOBODY:
         order = w.orders[slot]
         following = order["next"]
-        if order["role"] == Role.ENTRY and order["strategy"] == strategy:
-            end(w, slot, code, ts)
-        slot = following
-
-
-@kernel
-def end_exits(w: World, strategy: int, symbol: int, code: int, ts: int) -> None:
-    """End the working exits by signal of one strategy in one symbol; a flattening order goes on."""
-    slot = w.symbols[symbol]["head"]
-    while slot != NOBODY:
-        order = w.orders[slot]
-        following = order["next"]
-        if order["role"] == Role.EXIT and order["strategy"] == strategy:
+        if order["role"] == role and order["strategy"] == strategy:
             end(w, slot, code, ts)
         slot = following

@@ -4,7 +4,7 @@ import numpy as np
 
 from paperbot.core import types as t
 from paperbot.core.account import check_losses, close_day, open_books, resume, row_if_due, trip, update_equity
-from paperbot.core.book import end, end_entries, end_exits, is_flat, is_leg, new_draft
+from paperbot.core.book import end, end_role, is_flat, is_leg, new_draft
 from paperbot.core.execution import match_bar
 from paperbot.core.features import update_features
 from paperbot.core.ledger import settle, stop_run
@@ -129,7 +129,7 @@ def _take_target(w: World, ts: int, strategy: int, symbol: int, target: int, sco
     _emit_signal(w, ts, strategy, symbol, target, score)
     if target == t.Target.LONG:
         if w.account["halted"] == 0:
-            end_exits(w, strategy, symbol, t.Code.SUPERSEDED, ts)
+            end_role(w, strategy, symbol, t.Role.EXIT, t.Code.SUPERSEDED, ts)
         if is_flat(w, index) and position["entries"] == 0:
             enter(w, ts, strategy, symbol)
         return
@@ -137,7 +137,7 @@ def _take_target(w: World, ts: int, strategy: int, symbol: int, target: int, sco
         draft = new_draft(w, ts, symbol, strategy, t.Side.SELL, t.Role.EXIT)
         emit_order(w, t.OutputKind.BLOCKED, ts, draft, t.Code.SHORT_NOT_ALLOWED, w.symbols[symbol]["atr"])
         return
-    end_entries(w, strategy, symbol, t.Code.SUPERSEDED, ts)
+    end_role(w, strategy, symbol, t.Role.ENTRY, t.Code.SUPERSEDED, ts)
     if not is_flat(w, index) and position["exits"] == 0:
         leave(w, ts, strategy, symbol, t.Role.EXIT)
 
