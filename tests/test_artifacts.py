@@ -14,6 +14,7 @@ import pytest
 
 from paperbot.app import ReplayRequest, replay
 from paperbot.config import parse_assignment
+from paperbot.errors import OutputError
 from recorded import CONFIG
 
 MARKETS = ["BTC/USDT=synthetic:7:30075", "ETH/USDT=synthetic:7:30075"]  # It happens to end flat.
@@ -176,6 +177,28 @@ def test_a_full_disk_is_one_sentence_and_leaves_the_old_files(tmp_path):
     assert "Traceback" not in done.stderr
     assert {path.name for path in tmp_path.iterdir()} == {f"{name}.parquet" for name in FILES}
     assert {name: (tmp_path / f"{name}.parquet").read_bytes() for name in FILES} == before
+
+
+def test_a_target_that_cannot_be_replaced_leaves_the_others(tmp_path):
+    """One name is taken by a folder: none of the four files is put in place."""
+    run(tmp_path, markets=["BTC/USDT=synthetic:1:500"])
+    (tmp_path / "round_trips.parquet").unlink()
+    (tmp_path / "round_trips.parquet").mkdir()
+    before = (tmp_path / "trades.parquet").read_bytes()
+    with pytest.raises(OutputError, match="Is a directory; nothing was changed"):
+        run(tmp_path, markets=["BTC/USDT=synthetic:2:3000"])
+    assert (tmp_path / "trades.parquet").read_bytes() == before
+
+
+def test_profit_factor_counts_in_the_account_currency(tmp_path):
+    """Round trips in USDT and in BTC are not added as numbers: each counts what it brought in the account."""
+    markets = ["BTC/USDT=synthetic:7:6000", "NEO/BTC=synthetic:7:6000"]
+    summary = run(tmp_path, "account.balances={USDT: 20000, BTC: 50}", markets=markets).summary
+    gains = [row["pnl_account_minor"] for row in pq.read_table(tmp_path / "round_trips.parquet").to_pylist()]
+    quotes = {row["quote"] for row in pq.read_table(tmp_path / "round_trips.parquet").to_pylist()}
+    assert quotes == {"USDT", "BTC"}
+    lost = -sum(gain for gain in gains if gain < 0)
+    assert summary["profit_factor"] == pytest.approx(sum(gain for gain in gains if gain > 0) / lost)
 
 
 def test_a_folder_that_cannot_be_made(tmp_path):

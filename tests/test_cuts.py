@@ -10,6 +10,7 @@ from hypothesis import strategies as st
 import streams
 from paperbot.app import ReplayRequest, replay
 from paperbot.core import types as t
+from paperbot.engine.machine import Machine
 from recorded import FIVE_BITTREX, read, run_events
 
 CHUNKS = (1, 2, 7, 1000)
@@ -49,8 +50,6 @@ def test_any_cuts_of_streams_with_orders_change_nothing(seed, cuts):
     whole, outputs = streams.run(params, events)
     edges = [0, *sorted({cut for cut in cuts if cut < len(events)}), len(events)]
     parts = []
-    from paperbot.engine.machine import Machine  # noqa: PLC0415
-
     machine = Machine(params, 0)
     for start, stop in pairwise(edges):
         parts += list(machine.advance(events[start:stop]))
@@ -103,10 +102,32 @@ def test_swapped_bars_are_noticed(market):
     assert run_events(plan, swapped).digest != run_events(plan, events).digest
 
 
+@pytest.mark.parametrize(
+    ("kind", "fields", "fault"),
+    [
+        (t.EventKind.SIGNAL, {"target": 5}, t.Fault.BAD_EVENT),
+        (t.EventKind.SIGNAL, {"target": 1, "strategy": 9}, t.Fault.BAD_EVENT),
+        (t.EventKind.BAR, {"symbol": 7}, t.Fault.BAD_EVENT),
+        (99, {}, t.Fault.BAD_EVENT),
+        (t.EventKind.SIGNAL, {"target": 1, "ts": 5}, t.Fault.TIME_WENT_BACK),
+    ],
+)
+def test_events_that_cannot_be_stop_the_run(market, kind, fields, fault):
+    plan, events = market
+    machine = Machine(plan.params)
+    list(machine.advance(events[:10]))
+    dtype = t.BAR_EVENT if kind == t.EventKind.BAR else t.SIGNAL_EVENT
+    event = np.zeros(1, dtype=dtype)
+    event["kind"] = kind
+    event["close_ts" if kind == t.EventKind.BAR else "ts"] = int(events["close_ts"][10])
+    for name, value in fields.items():
+        event[name] = value
+    list(machine.advance(event.view(t.BAR_EVENT)))
+    assert machine.account["fault"] == fault
+
+
 def test_time_going_back_stops_the_run(market):
     plan, events = market
-    from paperbot.engine.machine import Machine  # noqa: PLC0415
-
     machine = Machine(plan.params)
     list(machine.advance(events[[0, 1, 4, 5, 2, 3]]))
     assert machine.account["fault"] == t.Fault.TIME_WENT_BACK

@@ -2,9 +2,8 @@
 
 from collections.abc import Callable
 
-from paperbot.core.types import Array, World
+from paperbot.core.types import FRAME_ANSWER, Array, World
 
-FRAME_ANSWER = 15
 TABLE: dict[int, Callable[[int, Array, Array, Array], float]] = {}
 
 

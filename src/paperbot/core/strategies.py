@@ -10,18 +10,21 @@ import numpy as np
 
 from paperbot.core.ledger import stop_run
 from paperbot.core.numeric import JIT, kernel
-from paperbot.core.types import NOBODY, Fault, Record, StrategyKind, Target, World
+from paperbot.core.types import (
+    FRAME_ANSWER,
+    FRAME_HEAD,
+    NOBODY,
+    Fault,
+    Record,
+    StrategyKind,
+    Target,
+    World,
+)
 
 if JIT:
     from paperbot.core.pointer import call_strategy
 else:
     from paperbot.core.plain import call_strategy
-
-FRAME_HEAD = 7
-FRAME_FEATURES = 8
-FRAME_ANSWER = FRAME_HEAD + FRAME_FEATURES
-FRAME_SIZE = FRAME_ANSWER + 1
-"""What a compiled strategy is called with: head, features, and room for its answer."""
 
 HOLD = 9.0
 LARGEST = 9.0

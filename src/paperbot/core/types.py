@@ -281,6 +281,11 @@ def _tagged(dtype_words: int, *extra: tuple[str, str]) -> np.dtype[np.void]:
     return record(160, *head, *extra, *filler)
 
 
+FRAME_HEAD, FRAME_FEATURES = 7, 8
+FRAME_ANSWER = FRAME_HEAD + FRAME_FEATURES
+FRAME_SIZE = FRAME_ANSWER + 1
+"""What a compiled strategy is called with, in float64 words: head, features, and room for its answer."""
+
 # ---- events -------------------------------------------------------------------------------------------------------
 EVENT_BYTES = 64
 _TAIL = [("symbol", "<i2"), ("kind", "i1"), ("flags", "i1")]
@@ -379,10 +384,10 @@ RISK_PARAMS = record(
 
 # ---- state --------------------------------------------------------------------------------------------------------
 ACCOUNT = record(
-    336,
+    320,
     *_words("seq", "next_order_id", "clock_ts", "slice_ts", "day_end_ts", "last_row_ts", "next_row_ts"),
     *_words("equity", "start_equity", "day_reference", "day_floor", "peak", "peak_floor", "trough"),
-    *_words("drawdown_ppb", "max_drawdown_ppb", "realized", "unrealized", "fees", "gross", "fx_revaluation"),
+    *_words("max_drawdown_ppb", "realized", "unrealized", "fees", "gross"),
     *_words("slices", "exposed_slices", "trips", "rate_next", "rate_count"),
     ("open_orders", "<i8"),
     ("reserved_orders", "<i8"),
@@ -422,8 +427,8 @@ SYMBOL = record(
 seen, the ATR in whole price units (0 while warming up), the last bar's patterns, its open orders by ascending id."""
 
 POSITION = record(
-    80,
-    *_words("quantity", "cost", "realized", "fees", "cooldown_until", "strength_ppb"),
+    72,
+    *_words("quantity", "cost", "realized", "fees", "cooldown_until"),
     ("target", "<i8"),
     ("dust", "<i8"),
     ("entries", "<i8"),
@@ -511,6 +516,3 @@ OUT_LEDGER = _tagged(
 
 OUT_HALT = _tagged(4, *_words("reason", "equity", "reference", "trips"))
 OUT_PATTERN = _tagged(3, *_words("pattern", "direction", "close"))
-
-assert len({d.itemsize for d in (BAR_EVENT, ORDER_EVENT, SIGNAL_EVENT, CONTROL_EVENT)}) == 1
-assert len({d.itemsize for d in (OUT_HEAD, OUT_SIGNAL, OUT_ORDER, OUT_FILL, OUT_ORDER_END, OUT_LEDGER)}) == 1

@@ -12,7 +12,6 @@ from numpy.typing import NDArray
 from paperbot.core import types as t
 from paperbot.core.numeric import JIT
 from paperbot.core.step import run
-from paperbot.core.strategies import FRAME_SIZE
 from paperbot.core.world import PLACES, SLOTS, plain_world
 
 if JIT:
@@ -75,7 +74,7 @@ def _layout(params: Params) -> dict[str, tuple[np.dtype[np.generic], int]]:
         "scratch": (floating, scratch),
         "slice_symbols": (integer, n_symbols),
         "rate_ts": (integer, int(risk["rate_orders"])),
-        "frame": (floating, FRAME_SIZE),
+        "frame": (floating, t.FRAME_SIZE),
     }
 
 

@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 from paperbot.core import types as t
 from paperbot.core.numeric import JIT, compile_strategy
 from paperbot.core.plain import TABLE
-from paperbot.core.strategies import FRAME_ANSWER, FRAME_FEATURES, FRAME_HEAD
+from paperbot.core.types import FRAME_ANSWER, FRAME_FEATURES, FRAME_HEAD
 from paperbot.errors import StrategyError, did_you_mean
 from paperbot.strategy import COMPILED_MARK, HOLD, Bar
 
