@@ -88,11 +88,14 @@ class Desk:
     def sell(self, quantity: float, **how: Any) -> "Desk":
         return self._order(t.Side.SELL, quantity, **how)
 
-    def signal(self, target: t.Target, symbol: str | None = None, strategy: str = "manual") -> "Desk":
+    def signal(
+        self, target: t.Target, symbol: str | None = None, strategy: str = "manual", max_quantity: float = 0
+    ) -> "Desk":
         event = np.zeros(1, dtype=t.SIGNAL_EVENT)
         row = event[0]
         row["ts"], row["kind"], row["symbol"] = self.now_ns, t.EventKind.SIGNAL, self._symbol(symbol)
         row["strategy"], row["target"] = self.plan.strategies.index(strategy), target
+        row["max_quantity"] = round(Decimal(str(max_quantity)) * 10**8)
         return self._feed(event.view(t.BAR_EVENT))
 
     def cancel(self, order_id: int) -> "Desk":

@@ -402,10 +402,12 @@ class Twin:
             self.slice_symbols, self.slice_begun = [], False
 
     def signal_event(self, event: Row) -> None:
-        if not self.trades(event.strategy, event.symbol) or event.target not in tuple(Target):
+        known = self.trades(event.strategy, event.symbol) and event.target in tuple(Target)
+        if not known or event.max_quantity < 0:
             raise Stopped(t.Fault.BAD_EVENT)
         if event.target != self.position(event.strategy, event.symbol).target:
-            self.change_target(event.symbol, event.strategy, event.target, event.strength_ppb, event.ts)
+            score, most = event.strength_ppb, event.max_quantity
+            self.change_target(event.symbol, event.strategy, event.target, score, event.ts, most)
 
     def order_event(self, event: Row) -> None:
         order = Order(
@@ -790,7 +792,9 @@ class Twin:
         return self.lock(order) > self.books.assets[self.symbols[order.symbol].quote].free
 
     # -- signals and sizing
-    def change_target(self, symbol: int, strategy: int, target: int, strength_ppb: int, ts: int) -> None:
+    def change_target(
+        self, symbol: int, strategy: int, target: int, strength_ppb: int, ts: int, max_quantity: int = 0
+    ) -> None:
         position = self.position(strategy, symbol)
         position.target = target
         close = self.markets[symbol].last_close
@@ -800,7 +804,7 @@ class Twin:
                 for order in self.open_orders(Role.EXIT, symbol=symbol, strategy=strategy):
                     self.end(order, Code.SUPERSEDED, ts)
             if self.flat(strategy, symbol) and not self.entries(strategy, symbol):
-                self.send_entry(symbol, strategy, ts)
+                self.send_entry(symbol, strategy, ts, max_quantity)
         elif target == Target.FLAT or not self.flat(strategy, symbol) or self.entries(strategy, symbol):
             for order in self.entries(strategy, symbol):
                 self.end(order, Code.SUPERSEDED, ts)
@@ -819,7 +823,7 @@ class Twin:
         order.flags = int(t.OrderFlag.REDUCE_ONLY)
         self.gate(order, ts)
 
-    def send_entry(self, symbol: int, strategy: int, ts: int) -> None:
+    def send_entry(self, symbol: int, strategy: int, ts: int, max_quantity: int) -> None:
         order = self.market_order(symbol, strategy, Side.BUY, Role.ENTRY, 0, ts)
         atr = self.atr(symbol)
         try:
@@ -828,6 +832,8 @@ class Twin:
             if self.risk.atr_target_ppb > 0:
                 order.target_distance = ppb(atr, self.risk.atr_target_ppb, UP)
             order.quantity, code = self.size(symbol, atr)
+            if max_quantity > 0:
+                order.quantity = min(order.quantity, max_quantity)
         except Overflow:
             code = Code.OVERFLOW
         if code == Code.NONE:

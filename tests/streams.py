@@ -44,7 +44,7 @@ def random_params(random: Generator) -> Params:
         [(t.FeatureKind.ATR, 3, 0, -1, 4), (t.FeatureKind.SMA, 2, 0, -1, 2), (t.FeatureKind.SMA, 5, 2, -1, 5)],
         dtype=t.FEATURE_PARAMS,
     )
-    row["n_features"], row["ring_size"], row["atr_feature"] = len(features), 7, 0
+    row["n_features"], row["ring_size"], row["atr_feature"], row["rsi_feature"] = len(features), 7, 0, t.NOBODY
     symbols, assets, opening = _markets(random, n_symbols)
     row["account_asset"] = 0
     strategies = np.zeros(n_strategies, dtype=t.STRATEGY_PARAMS)
@@ -143,6 +143,7 @@ def _command(random: Generator, params: Params, prices: np.ndarray, ts: int, new
         event = np.zeros(1, dtype=t.SIGNAL_EVENT)
         event["strategy"] = strategy
         event["target"], event["strength_ppb"] = random.choice([-1, 0, 1, 1]), int(random.integers(10**9))
+        event["max_quantity"] = random.choice([0, 0, random.integers(1, 10), random.integers(1, 30 * BASE_UNIT)])
     elif kind in {t.EventKind.ORDER, t.EventKind.SIGNAL}:
         kind = t.EventKind.ORDER
         event = _order(random, params, symbol, strategy, prices[symbol], ts)

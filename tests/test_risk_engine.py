@@ -135,6 +135,17 @@ def test_fixed_fraction_and_fixed_quote():
     assert _sized(sizing="fixed_quote", fixed_quote=333) == [(1, "entry", 3.3)]
 
 
+@pytest.mark.parametrize(("most", "bought"), [(0, 10), (4.25, 4.2), (10, 10), (50, 10)])
+def test_a_signal_may_ask_for_less_than_the_sizing_rule_never_for_more(most, bought):
+    desk = Desk().bar(100).signal(t.Target.LONG, max_quantity=most)
+    assert desk.orders() == [(1, "entry", bought)]
+
+
+def test_a_signal_for_less_than_a_step_buys_nothing():
+    desk = Desk().bar(100).signal(t.Target.LONG, max_quantity=0.05)
+    assert desk.blocked() == ["below_step"]
+
+
 def test_no_entry_while_the_atr_warms_up():
     desk = Desk({"risk": {"sizing": "atr"}}).bar(100).signal(t.Target.LONG)
     assert desk.blocked() == ["no_price"]

@@ -97,3 +97,9 @@ def _emit_pattern(w: World, bar: Record, symbol: int, pattern: int) -> None:
     bearish = pattern == Pattern.ENGULFING_BEARISH or pattern == Pattern.SHOOTING_STAR
     out["direction"] = (1 if bullish else 0) - (1 if bearish else 0)
     out["close"] = bar["close"]
+    slot = w.risk["rsi_feature"]
+    if slot != NOBODY:
+        rsi = w.features[symbol * w.risk["n_features"] + slot]
+        if rsi["count"] >= w.feature_params[slot]["needs"]:
+            out["rsi_ready"] = 1
+            out["rsi"] = rsi["value"]

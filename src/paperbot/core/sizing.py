@@ -59,10 +59,12 @@ def _size(w: World, symbol: int) -> tuple[int, int]:
 
 
 @kernel
-def enter(w: World, ts: int, strategy: int, symbol: int) -> int:
-    """Size a long signal and send it through the gate as a market order."""
+def enter(w: World, ts: int, strategy: int, symbol: int, max_quantity: int) -> int:
+    """Size a long signal, at most `max_quantity` if that is above 0, and send it through the gate as a market order."""
     draft = new_draft(w, ts, symbol, strategy, Side.BUY, Role.ENTRY)
     quantity, code = _size(w, symbol)
+    if max_quantity > 0:
+        quantity = min(quantity, max_quantity)
     atr = w.symbols[symbol]["atr"]
     stop_distance = ppb(atr, w.risk["atr_stop_ppb"], UP)
     target_distance = ppb(atr, w.risk["atr_target_ppb"], UP)

@@ -8,7 +8,8 @@ from paperbot.core.book import end, end_role, is_flat, is_leg, new_draft
 from paperbot.core.execution import match_bar
 from paperbot.core.features import update_features
 from paperbot.core.ledger import settle, stop_run
-from paperbot.core.numeric import JIT, bridge, kernel, to_integer
+from paperbot.core.numeric import EVEN, JIT, bridge, kernel, to_integer
+from paperbot.core.oracle import priced, to_account
 from paperbot.core.outputs import emit, emit_order
 from paperbot.core.patterns import find_patterns
 from paperbot.core.risk import submit
@@ -115,13 +116,13 @@ def _end_slice(w: World, ts: int) -> None:
                 target = decide(w, strategy, symbol, before, ts)
                 if target != before:
                     score = to_integer(strength(w, strategy, symbol) * t.PPB)
-                    _take_target(w, ts, strategy, symbol, target, score)
+                    _take_target(w, ts, strategy, symbol, target, score, 0)
     account["slice_symbols"] = 0
     row_if_due(w, ts)
 
 
 @kernel
-def _take_target(w: World, ts: int, strategy: int, symbol: int, target: int, score: int) -> None:
+def _take_target(w: World, ts: int, strategy: int, symbol: int, target: int, score: int, max_quantity: int) -> None:
     """Report a changed target and send the orders that it calls for."""
     index = strategy * w.risk["n_symbols"] + symbol
     position = w.positions[index]
@@ -131,7 +132,7 @@ def _take_target(w: World, ts: int, strategy: int, symbol: int, target: int, sco
         if w.account["halted"] == 0:
             end_role(w, strategy, symbol, t.Role.EXIT, t.Code.SUPERSEDED, ts)
         if is_flat(w, index) and position["entries"] == 0:
-            enter(w, ts, strategy, symbol)
+            enter(w, ts, strategy, symbol, max_quantity)
         return
     if target == t.Target.SHORT and is_flat(w, index) and position["entries"] == 0:
         draft = new_draft(w, ts, symbol, strategy, t.Side.SELL, t.Role.EXIT)
@@ -176,11 +177,11 @@ def _on_signal(w: World, event: Record) -> None:
         stop_run(w, t.Fault.BAD_EVENT, symbol, strategy)
         return
     target = np.int64(event["target"])
-    if not -1 <= target <= 1:
+    if not -1 <= target <= 1 or event["max_quantity"] < 0:
         stop_run(w, t.Fault.BAD_EVENT, symbol, strategy)
         return
     if target != w.positions[strategy * w.risk["n_symbols"] + symbol]["target"]:
-        _take_target(w, event["ts"], strategy, symbol, target, event["strength_ppb"])
+        _take_target(w, event["ts"], strategy, symbol, target, event["strength_ppb"], event["max_quantity"])
 
 
 @kernel
@@ -229,6 +230,14 @@ def run(w: World, count: int, room: int) -> int:
     return count
 
 
+@kernel
+def value_of(w: World, asset: int, amount: int) -> int:
+    """What the oracle says an amount is worth in the account currency (minor units, half to even); NOBODY without a
+    price. For those who look on: it changes nothing.
+    """
+    return to_account(w, asset, amount, EVEN) if priced(w, asset) else t.NOBODY
+
+
 if JIT:
     from paperbot.core.pointer import world_at
 
@@ -236,3 +245,8 @@ if JIT:
     def advance(table: int, count: int, room: int) -> int:
         """`run` on the world whose table of addresses and lengths (`world.SLOTS`) lies at the address `table`."""
         return run(world_at(table), count, room)  # type: ignore[call-arg]
+
+    @bridge
+    def value_at(table: int, asset: int, amount: int) -> int:
+        """`value_of` on the world at `table`."""
+        return value_of(world_at(table), asset, amount)  # type: ignore[call-arg]

@@ -312,13 +312,13 @@ ORDER_EVENT = record(
 
 SIGNAL_EVENT = record(
     EVENT_BYTES,
-    *_words("ts", "strength_ppb", "filler_0", "filler_1", "filler_2", "filler_3", "filler_4"),
+    *_words("ts", "strength_ppb", "max_quantity", "filler_0", "filler_1", "filler_2", "filler_3"),
     *_TAIL,
     ("strategy", "i1"),
     ("target", "i1"),
-    ("filler_5", "<i2"),
+    ("filler_4", "<i2"),
 )
-"""A target from outside the core: a Python strategy's answer, advice, an HTTP signal."""
+"""A target from outside the core. `max_quantity`: the most that an entry may buy; 0: what the sizing rule allows."""
 
 CONTROL_EVENT = record(
     EVENT_BYTES,
@@ -368,7 +368,7 @@ FEATURE_PARAMS = record(40, ("kind", "<i8"), ("window", "<i8"), ("ring", "<i8"),
 `needs`: bars until its value counts."""
 
 RISK_PARAMS = record(
-    224,
+    232,
     *_words("risk_ppb", "atr_stop_ppb", "atr_target_ppb", "fraction_ppb", "max_position_ppb", "gross_ppb"),
     *_words("max_open_positions", "max_open_orders", "collar_ppb", "rate_orders", "rate_window_ns", "cooldown_bars"),
     *_words("entry_timeout_bars", "daily_loss_ppb", "max_drawdown_ppb", "funds_margin_ppb", "ledger_every_ns"),
@@ -377,10 +377,11 @@ RISK_PARAMS = record(
     ("attach_stop", "<i8"),
     ("flatten_on_trip", "<i8"),
     ("atr_feature", "<i8"),
+    ("rsi_feature", "<i8"),
     ("ring_size", "<i8"),
     ("pattern_mask", "<i8"),
 )
-"""Settings of the whole account: sizing, caps, the kill switch, cadence and the counts of things."""
+"""Settings of the whole account: sizing, caps, the kill switch, cadence, counts. `*_feature`: a slot or NOBODY."""
 
 # ---- state --------------------------------------------------------------------------------------------------------
 ACCOUNT = record(
@@ -515,4 +516,5 @@ OUT_LEDGER = _tagged(
 """`code` is 1 on the first row. Equity and what follows it are void while `valued` is 0."""
 
 OUT_HALT = _tagged(4, *_words("reason", "equity", "reference", "trips"))
-OUT_PATTERN = _tagged(3, *_words("pattern", "direction", "close"))
+OUT_PATTERN = _tagged(5, *_words("pattern", "direction", "close", "rsi_ready"), ("rsi", "<f8"))
+"""`direction`: 1 bullish, -1 bearish, 0 neither. `rsi` is void while `rsi_ready` is 0."""

@@ -20,6 +20,8 @@ from paperbot.engine.machine import Params, Records
 from paperbot.engine.userland import Loaded, load_strategy
 from paperbot.errors import ConfigError
 from paperbot.settings import (
+    ADVISOR,
+    External,
     MarketKnobs,
     MeanReversion,
     Momentum,
@@ -83,9 +85,14 @@ def per_billion(share: Decimal) -> int:
 
 
 def make_plan(
-    configuration: Configuration, timeframes_ns: Mapping[str, int], strategies: Iterable[str] | None = None
+    configuration: Configuration,
+    timeframes_ns: Mapping[str, int],
+    strategies: Iterable[str] | None = None,
+    *,
+    advisor: bool = False,
 ) -> Plan:
-    """The plan of a run over these symbols (canonical name → timeframe), with all or some of the strategies.
+    """The plan of a run over these symbols (canonical name → timeframe), with all or some of the strategies; with an
+    advisor, its strategy comes last unless it is configured.
 
     Raises ConfigError for what does not fit together.
     """
@@ -95,6 +102,8 @@ def make_plan(
     assets = _asset_names(configuration, symbols, knobs)
     decimals = {asset: settings.account.decimals.get(asset, DEFAULT_DECIMALS) for asset in assets}
     chosen = _choose(settings.strategies, strategies)
+    if advisor and all(one.name != ADVISOR for one in chosen):
+        chosen = (*chosen, External(name=ADVISOR, kind="external", symbols=settings.llm.symbols))
     users = {one.name: load_strategy(one.name, one.path, one.params) for one in chosen if isinstance(one, UserStrategy)}
     table = FeatureTable()
     atr_slot = table.slot(t.FeatureKind.ATR, settings.features.atr) if _needs_atr(settings.risk, knobs.values()) else -1
@@ -102,10 +111,12 @@ def make_plan(
         _add_feature(table, name, configuration)
     strategy_rows = _strategy_rows(chosen, users, table, configuration, len(symbols))
     shortest = min(timeframes_ns.values())
-    risk = _risk(configuration, assets, len(symbols), len(chosen))
-    risk["n_features"], risk["ring_size"], risk["atr_feature"] = len(table.rows), table.ring_size, atr_slot
     followed = int(np.bitwise_or.reduce(strategy_rows["enter_mask"] | strategy_rows["leave_mask"], initial=0))
-    risk["pattern_mask"] = followed | _mask(settings.features.patterns)
+    pattern_mask = followed | _mask(settings.features.patterns)
+    rsi_slot = _add_feature(table, "rsi", configuration) if pattern_mask else t.NOBODY
+    risk = _risk(configuration, assets, len(symbols), len(chosen))
+    risk["n_features"], risk["ring_size"] = len(table.rows), table.ring_size
+    risk["atr_feature"], risk["rsi_feature"], risk["pattern_mask"] = atr_slot, rsi_slot, pattern_mask
     params = Params(
         risk=risk,
         symbols=_symbols(configuration, symbols, knobs, assets, decimals, timeframes_ns),
