@@ -150,7 +150,7 @@ def python_job(events):
     with tempfile.NamedTemporaryFile("w", suffix=".py", delete=False) as file:
         file.write(PYTHON_STRATEGY)
     plan = plan_of(f"strategies=[{{name: mine, path: {file.name}}}]", *SMA_JOB[1:])
-    return lambda: run_replay(plan, [iter([events])], lambda _: None)
+    return lambda: run_replay(plan, [iter([events])], [])
 
 
 def c_job(columns):
@@ -192,12 +192,13 @@ def start_times() -> dict[str, float]:
 STREAM = """
 import json, resource, sys, time
 from pathlib import Path
-from paperbot.app import ReplayRequest, replay
+from paperbot.app.replay import replay
+from paperbot.app.sources import ReplayRequest
 from paperbot.config import parse_assignment
 start = time.perf_counter()
 request = ReplayRequest([f"BTC/USDT={sys.argv[1]}"], Path(sys.argv[3]), out=Path(sys.argv[2]), overrides=[
     parse_assignment(text) for text in sys.argv[4:]])
-result = replay(request, lambda _: None, lambda _: None)
+result = replay(request, lambda _: None)
 peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
 print(json.dumps({"s": time.perf_counter() - start, "mb": peak, "bars": result.summary["bars"], "fills": result.summary["fills"]}))
 """

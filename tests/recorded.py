@@ -7,7 +7,7 @@ from pathlib import Path
 
 import numpy as np
 
-from paperbot.app import ReplayRequest, prepare
+from paperbot.app.sources import ReplayRequest, prepare
 from paperbot.config import parse_assignment
 from paperbot.core import types as t
 from paperbot.engine.machine import Machine

@@ -12,7 +12,8 @@ import numpy as np
 import pyarrow.parquet as pq
 import pytest
 
-from paperbot.app import ReplayRequest, replay
+from paperbot.app.replay import replay
+from paperbot.app.sources import ReplayRequest
 from paperbot.config import parse_assignment
 from paperbot.errors import OutputError
 from recorded import CONFIG
@@ -24,7 +25,7 @@ ON = ("risk.max_drawdown=0", "risk.daily_loss_cap=0", "account.currency=USDT")
 
 def run(out, *settings, markets=MARKETS, **how):
     overrides = [parse_assignment(text) for text in (*ON, *settings)]
-    return replay(ReplayRequest(markets, CONFIG, out=out, overrides=overrides, **how), lambda _: None, lambda _: None)
+    return replay(ReplayRequest(markets, CONFIG, out=out, overrides=overrides, **how), lambda _: None)
 
 
 @pytest.fixture(scope="module")

@@ -8,7 +8,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 import streams
-from paperbot.app import ReplayRequest, replay
+from paperbot.app.replay import replay
+from paperbot.app.sources import ReplayRequest
 from paperbot.core import types as t
 from paperbot.engine.machine import Machine
 from recorded import FIVE_BITTREX, read, run_events
@@ -66,7 +67,7 @@ def test_recorded_markets_give_the_same_files_at_every_chunk(real_data, tmp_path
     seen = set()
     for chunk in (0, *CHUNKS):
         out = tmp_path / str(chunk)
-        result = replay(ReplayRequest(texts, out=out, chunk=chunk), lambda _: None, lambda _: None)
+        result = replay(ReplayRequest(texts, out=out, chunk=chunk), lambda _: None)
         content = tuple(path.read_bytes() for path in sorted(out.iterdir()))
         assert len(content) == 4
         seen.add((result.summary["digest"], content))

@@ -4,7 +4,7 @@ import hashlib
 
 import pytest
 
-from paperbot.app import check_file
+from paperbot.app.replay import check_file
 from paperbot.errors import DataError
 from test_files import ROWS, parquet
 

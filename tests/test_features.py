@@ -108,7 +108,10 @@ def test_session_starts_anew_at_midnight_and_counts_without_volume():
 
 
 def test_only_features_in_use_are_computed():
-    plan, _ = read(["BTC/USDT=synthetic:3:10"], ("risk.sizing=fixed_quote", "risk.attach_stop=false"))
+    plan, _ = read(
+        ["BTC/USDT=synthetic:3:10"],
+        ("risk.sizing=fixed_quote", "risk.attach_stop=false", "features.patterns=[]"),
+    )
     kinds = sorted(t.FeatureKind(int(kind)).name for kind in plan.params.features["kind"])
     assert kinds == ["SMA", "SMA", "VWAP", "ZSCORE"]
 

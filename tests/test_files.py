@@ -8,9 +8,10 @@ import pyarrow.parquet as pq
 import pytest
 
 from paperbot import cli
+from paperbot.clock import format_ts
 from paperbot.core import types as t
 from paperbot.errors import DataError
-from paperbot.market.candles import Checker, commonest_step_ns, format_ts
+from paperbot.market.candles import Checker, commonest_step_ns
 from paperbot.market.files import BarFile
 from recorded import read, recorded_files, symbol_of
 

@@ -6,7 +6,8 @@ import numpy as np
 import pytest
 import talib
 
-from paperbot.app import ReplayRequest, replay
+from paperbot.app.replay import replay
+from paperbot.app.sources import ReplayRequest
 from paperbot.config import parse_assignment
 from paperbot.core import types as t
 from paperbot.errors import StrategyError
@@ -45,7 +46,7 @@ def run(tmp_path, strategies, chunk=0, markets=MARKETS):
         chunk=chunk,
         overrides=[parse_assignment(f"strategies=[{strategies}]"), parse_assignment("risk.max_drawdown=0")],
     )
-    return replay(request, lambda _: None, lambda _: None).summary
+    return replay(request, lambda _: None).summary
 
 
 def written(tmp_path, text, name="mine.py"):

@@ -2,6 +2,9 @@
 
 import json
 import sys
+import traceback
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -14,8 +17,9 @@ from paperbot.config import load, parse_assignment, show
 from paperbot.errors import PaperbotError
 
 if TYPE_CHECKING:
-    from paperbot.app import ReplayResult
+    from paperbot.app.replay import ReplayResult
 
+EXIT_FAULT = 1
 EXIT_MISTAKE = 2
 DEFAULT_CONFIG = Path("config/config.yaml")
 
@@ -24,7 +28,7 @@ app = typer.Typer(
     help="Paper trading whose numbers can be trusted: one engine for recorded and live data.",
     no_args_is_help=True,
     add_completion=False,
-    pretty_exceptions_show_locals=False,
+    pretty_exceptions_enable=False,
 )
 config_app = typer.Typer(help="Look at the configuration and check it.", no_args_is_help=True)
 app.add_typer(config_app, name="config")
@@ -42,7 +46,8 @@ SetOption = Annotated[
 ]
 
 
-def _config_path(given: Path | None) -> Path | None:
+def config_path(given: Path | None) -> Path | None:
+    """The file that was named, else the usual one where it exists."""
     return given or (DEFAULT_CONFIG if DEFAULT_CONFIG.is_file() else None)
 
 
@@ -62,18 +67,21 @@ def replay(
     ] = None,
     realism: Annotated[str | None, typer.Option(help="optimistic, realistic or pessimistic")] = None,
     chunk: Annotated[int, typer.Option(min=0, help="events per call of the core; 0: as many as come")] = 0,
+    advice: Annotated[
+        Path | None, typer.Option(help="recorded answers of the advisor, such as an earlier run's advice.jsonl")
+    ] = None,
     set_: SetOption = None,
     as_json: Annotated[  # noqa: FBT002
         bool, typer.Option("--json", help="print one JSON object on standard output, nothing else")
     ] = False,
 ) -> None:
     """Run recorded bars through the engine; writes trades, ledger, orders and round_trips as Parquet."""
-    from paperbot.app import ReplayRequest  # noqa: PLC0415
-    from paperbot.app import replay as run  # noqa: PLC0415
+    from paperbot.app.replay import replay as run  # noqa: PLC0415
+    from paperbot.app.sources import ReplayRequest  # noqa: PLC0415
 
     request = ReplayRequest(
         sources=sources,
-        config=_config_path(config),
+        config=config_path(config),
         out=out,
         strategies=strategy or None,
         timeframe=timeframe,
@@ -83,6 +91,7 @@ def replay(
         realism=realism,
         chunk=chunk,
         overrides=[parse_assignment(text) for text in set_ or ()],
+        advice=advice,
     )
     bar = Progress(
         *(TextColumn("replay"), BarColumn(), MofNCompleteColumn(), TextColumn("bars"), TimeElapsedColumn()),
@@ -91,13 +100,48 @@ def replay(
         disable=not sys.stderr.isatty(),
     )
     with bar:
-        task = bar.add_task("replay", total=None)
         _say_if_compiling()
-        result = run(request, say=err.print, progress=lambda events: bar.advance(task, len(events)))
+        result = run(request, say=err.print, watchers=[_Ticker(bar)])
     if as_json:
         typer.echo(json.dumps(result.summary))
     else:
         _print_summary(result)
+
+
+@app.command()
+def demo(
+    out: Annotated[Path, typer.Option(help="folder for the artifacts")] = Path("data"),
+    config: ConfigOption = None,
+    hold: Annotated[
+        float | None, typer.Option(min=0, help="seconds for which /metrics stays up; else HOLD_METRICS_SECONDS")
+    ] = None,
+    set_: SetOption = None,
+) -> None:
+    """Run the offline demo: a made-up market, the real engine, told line by line. The same every time."""
+    from paperbot.app.demo import DemoRequest  # noqa: PLC0415
+    from paperbot.app.demo import demo as run  # noqa: PLC0415
+    from paperbot.environment import read_environment  # noqa: PLC0415
+
+    environment = read_environment()
+    if hold is not None:
+        environment = environment.model_copy(update={"hold_metrics_seconds": hold})
+    _say_if_compiling()
+    overrides = [parse_assignment(text) for text in set_ or ()]
+    run(DemoRequest(environment, config_path(config), out, overrides), say=err.print, present=_print_summary)
+
+
+class _Ticker:
+    """Moves a progress bar on."""
+
+    def __init__(self, bar: Progress) -> None:
+        self._bar = bar
+        self._task = bar.add_task("replay", total=None)
+
+    def events(self, events: Any) -> None:
+        self._bar.advance(self._task, len(events))
+
+    def records(self, records: Any) -> None:
+        """What came out is none of its business."""
 
 
 def _say_if_compiling() -> None:
@@ -174,7 +218,7 @@ def config_show(
     set_: SetOption = None,
 ) -> None:
     """Print every key, its value and where it is from. Secrets are masked."""
-    configuration = load(_config_path(config), [parse_assignment(text) for text in set_ or ()])
+    configuration = load(config_path(config), [parse_assignment(text) for text in set_ or ()])
     table = Table("key", "value", "from", box=None, pad_edge=False)
     for row in show(configuration, symbols or configuration.settings.symbols):
         table.add_row(*row)
@@ -184,7 +228,7 @@ def config_show(
 @config_app.command("check")
 def config_check(config: ConfigOption = None, set_: SetOption = None) -> None:
     """Check the configuration and everything it leads to, and say so in one line."""
-    configuration = load(_config_path(config), [parse_assignment(text) for text in set_ or ()])
+    configuration = load(config_path(config), [parse_assignment(text) for text in set_ or ()])
     from paperbot.engine.params import NS, make_plan  # noqa: PLC0415
     from paperbot.settings import duration_s  # noqa: PLC0415
 
@@ -202,7 +246,7 @@ def data_check(
     as_json: Annotated[bool, typer.Option("--json", help="print one JSON object")] = False,  # noqa: FBT002
 ) -> None:
     """Report what is odd in a file of bars; changes nothing."""
-    from paperbot.app import check_file  # noqa: PLC0415
+    from paperbot.app.replay import check_file  # noqa: PLC0415
 
     report = check_file(file, timeframe, decimals)
     if as_json:
@@ -217,10 +261,29 @@ def data_check(
     out.print(table if report["findings"] else "nothing odd")
 
 
-def main() -> None:
-    """Run the command line; a user's mistake is one sentence on standard error and exit code 2."""
+@contextmanager
+def one_sentence() -> Iterator[None]:
+    """A user's mistake becomes one sentence on standard error and exit code 2, a programmer's a traceback and 1; no
+    secret that the environment holds is in either.
+    """
     try:
-        app()
+        yield
     except PaperbotError as error:
-        err.print(f"error: {error}", soft_wrap=True, markup=False)
+        err.print(f"error: {_redact(str(error))}", soft_wrap=True, markup=False)
         sys.exit(EXIT_MISTAKE)
+    except Exception:  # noqa: BLE001
+        err.print(_redact(traceback.format_exc()), soft_wrap=True, markup=False, end="")
+        sys.exit(EXIT_FAULT)
+
+
+def _redact(text: str) -> str:
+    from paperbot.environment import known_secrets  # noqa: PLC0415
+    from paperbot.redact import Redactor  # noqa: PLC0415
+
+    return Redactor(known_secrets())(text)
+
+
+def main(arguments: list[str] | None = None) -> None:
+    """Run the command line, by default with what was typed."""
+    with one_sentence():
+        app(arguments)

@@ -17,11 +17,11 @@ import yaml
 from pydantic import BaseModel, ValidationError
 
 from paperbot.errors import ConfigError, did_you_mean
+from paperbot.redact import MASK, is_secret_name
 from paperbot.settings import REALISM, MarketKnobs, Profile, Settings
 
 BUILT_IN = "built-in"
 COMMAND_LINE = "command line"
-SECRET_WORDS = ("secret", "key", "token", "password")
 
 Tree = dict[str, Any]
 M = typing.TypeVar("M", bound=BaseModel)
@@ -251,17 +251,25 @@ def _built_in_tables() -> Tree:
     return {"oracle": settings.oracle.model_dump(), "account": settings.account.model_dump(include={"start_cash"})}
 
 
+SHIPPED = Path(__file__).resolve().parents[2]
+"""Root of the checkout, whose `config/` and `prompts/` stand in where the working directory has none."""
+
+
+def shipped(path: Path) -> Path:
+    """The file as named, or the one of that name that comes with the product where there is no such file."""
+    return path if path.exists() or path.is_absolute() or not (SHIPPED / path).exists() else SHIPPED / path
+
+
 def _profile_folder(path: Path | None) -> Path:
     """`exchanges/` beside the configuration file; for the built-in settings the shipped one."""
     if path is not None and (path.parent / "exchanges").is_dir():
         return path.parent / "exchanges"
-    return Path(__file__).resolve().parents[2] / "config" / "exchanges"
+    return SHIPPED / "config" / "exchanges"
 
 
 def masked(path: str, value: object) -> str:
     """The value as text, hidden when its key looks like a secret's."""
-    name = path.rsplit(".", 1)[-1].lower()
-    return "********" if value and any(word in name.split("_") for word in SECRET_WORDS) else str(value)
+    return MASK if value and is_secret_name(path) else str(value)
 
 
 def show(configuration: Configuration, symbols: Iterable[str]) -> Iterator[tuple[str, str, str]]:

@@ -205,6 +205,10 @@ class UserStrategy(StrategyBase):
     params: dict[str, float] = Field(default={}, description="numbers in place of the file's PARAMS")
 
 
+ADVISOR = "llm"
+"""Name of the strategy whose signals are accepted advice."""
+
+
 class External(StrategyBase):
     """Decides nothing itself: its orders and targets come from outside, a user's own among them."""
 
@@ -286,6 +290,50 @@ class LedgerSettings(Frozen):
     _every = field_validator("every")(_checked_duration)
 
 
+class DemoSettings(Frozen):
+    """The market of the offline demo."""
+
+    seed: Annotated[int, Field(ge=0, le=10**9)] = Field(default=156, description="which made-up market it is")
+    bars: Annotated[int, Field(ge=10, le=100_000)] = Field(default=180, description="its length, in bars a symbol")
+    answers: Path = Field(
+        default=Path("config/llm/demo.jsonl"), description="the advisor's recorded answers, used when it is off"
+    )
+
+
+class LlmSettings(Frozen):
+    """The advisor, and what its advice may not exceed. It can only propose; the guards and the gate decide."""
+
+    provider: Literal["off", "openai"] = Field(
+        default="off", description="`openai`: any endpoint that speaks OpenAI's chat completions"
+    )
+    base_url: str = Field(default="https://api.openai.com/v1", description="address of the endpoint")
+    model: str = Field(default="gpt-4o-mini", description="model that is asked")
+    credential_env: str = Field(
+        default="OPENAI_API_KEY", pattern=r"^[A-Z][A-Z0-9_]*$", description="environment variable that holds the key"
+    )
+    prompt: Path = Field(default=Path("prompts/advise-v1.md"), description="file of the prompt; its stem is its id")
+    every: Duration = Field(default="30m", description="event time between two questions")
+    timeout_s: Annotated[float, Field(gt=0, le=600)] = Field(default=20.0, description="longest wait for an answer")
+    symbols: list[str] = Field(default=["*"], description="patterns of the symbols that advice may be about")
+    min_confidence: Annotated[float, Field(ge=0, le=1)] = Field(default=0.6, description="advice below it is denied")
+    max_notional_usd: Positive = Field(default=Decimal(1000), description="largest value of one advice, in USD")
+    price_tolerance: Multiple = Field(
+        default=Decimal("0.02"), description="largest |price that the advice names / last close - 1|"
+    )
+    max_age: Duration = Field(default="5m", description="advice on an older view of the market is stale")
+    max_questions_per_hour: Annotated[int, Field(ge=1, le=3600)] = Field(
+        default=12, description="questions in an hour of event time; further ones are not asked"
+    )
+    max_tokens_per_day: Annotated[int, Field(ge=1, le=10**9)] = Field(
+        default=200_000, description="tokens, prompt and answer, in a UTC day of event time"
+    )
+    max_answer_chars: Annotated[int, Field(ge=100, le=10**6)] = Field(
+        default=4000, description="a longer answer is denied unread"
+    )
+
+    _durations = field_validator("every", "max_age")(_checked_duration)
+
+
 class CapacitySettings(Frozen):
     """Sizes that are fixed for a run."""
 
@@ -320,6 +368,8 @@ class Settings(Frozen):
     execution: dict[str, Any] = Field(
         default={}, description="keys of a profile (fees, filters, slippage, `symbols`) to set for your account"
     )
+    llm: LlmSettings = Field(default=LlmSettings(), description="the advisor and its guards")
+    demo: DemoSettings = Field(default=DemoSettings(), description="the offline demo")
     ledger: LedgerSettings = Field(default=LedgerSettings(), description="cadence of the ledger")
     capacities: CapacitySettings = Field(default=CapacitySettings(), description="sizes that are fixed for a run")
 
@@ -332,6 +382,9 @@ class Settings(Frozen):
         twice = next((name for name in names if names.count(name) > 1), None)
         if twice is not None:
             raise ValueError(f"two strategies are named {twice}")
+        taken = next((one for one in strategies if one.name == ADVISOR and not isinstance(one, External)), None)
+        if taken is not None:
+            raise ValueError(f"the name {ADVISOR} is the advisor's; only a strategy of kind external may have it")
         return strategies
 
 

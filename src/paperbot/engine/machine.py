@@ -11,11 +11,11 @@ from numpy.typing import NDArray
 
 from paperbot.core import types as t
 from paperbot.core.numeric import JIT
-from paperbot.core.step import run
+from paperbot.core.step import run, value_of
 from paperbot.core.world import PLACES, SLOTS, plain_world
 
 if JIT:
-    from paperbot.core.step import advance
+    from paperbot.core.step import advance, value_at
 
 Records = NDArray[np.void]
 
@@ -165,6 +165,14 @@ class Machine:
     def failed(self) -> bool:
         """Whether the run has stopped with a fault."""
         return self._account_words[_FAULT] != t.Fault.NONE
+
+    def value(self, asset: int, amount: int) -> int | None:
+        """What an amount (minor units) is worth in the account currency's minor unit; None without a price."""
+        if JIT:
+            worth = int(value_at(self._table_address, asset, amount))
+        else:
+            worth = int(value_of(plain_world(self._arrays), asset, amount))
+        return worth if worth >= 0 else None
 
     def _call(self, events: Records) -> int:
         if not JIT:

@@ -4,18 +4,13 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 
 import numpy as np
-from numpy.typing import NDArray
 
 from paperbot.core import types as t
 from paperbot.engine.machine import Machine
 from paperbot.engine.merge import merge
-from paperbot.engine.outputs import Digest
 from paperbot.engine.params import Plan
-from paperbot.engine.userland import PythonDesk
-from paperbot.errors import DataError, PaperbotError, StrategyError
-
-Records = NDArray[np.void]
-Consumer = Callable[[Records], None]
+from paperbot.engine.runner import Runner
+from paperbot.ports import Asker, Records, Watcher
 
 
 @dataclass(frozen=True)
@@ -53,57 +48,17 @@ class Window:
 def run_replay(
     plan: Plan,
     sources: Sequence[Iterator[Records]],
-    consume: Consumer,
+    watchers: Sequence[Watcher],
     chunk: int = 0,
-    progress: Callable[[Records], None] = lambda _: None,
+    askers: Callable[[Machine], Sequence[Asker]] = lambda _: (),
 ) -> tuple[Machine, str]:
     """Run the sources (by symbol id) to their end; returns the machine and the digest.
 
-    `chunk`: events per call of the core, 0 for as many as come; it changes nothing but the speed. `progress` sees the
-    events of each call. Raises StrategyError or DataError when the run fails.
+    `chunk`: events per call of the core, 0 for as many as come; it changes nothing but the speed. `askers`: who,
+    besides the plan's Python strategies, answers finished slices. Raises StrategyError or DataError when the run fails.
     """
-    machine = Machine(plan.params)
-    digest = Digest(plan)
-    desk = PythonDesk(plan.python_strategies, plan, machine) if plan.python_strategies else None
-
-    def feed(events: Records) -> None:
-        for records in machine.advance(events):
-            digest.add(records)
-            consume(records)
-        if machine.failed:
-            raise fault_error(plan, machine)
-
+    runner = Runner(plan, watchers, chunk)
+    runner.ask(askers(runner.machine))
     for events in merge(sources, plan.timeframes_ns):
-        size = chunk or len(events)
-        for at in range(0, len(events), size):
-            part = events[at : at + size]
-            if desk is None:
-                feed(part)
-            else:
-                desk.run(part, feed)
-            progress(part)
-    if desk is not None:
-        desk.finish(feed)
-    result = digest.final(machine.state)
-    end = np.zeros(1, dtype=t.CONTROL_EVENT)
-    end["kind"] = t.EventKind.END
-    for records in machine.advance(end.view(t.BAR_EVENT)):
-        consume(records)
-    return machine, result
-
-
-def fault_error(plan: Plan, machine: Machine) -> PaperbotError:
-    """Why the core stopped, in one sentence."""
-    account = machine.account
-    fault = t.Fault(int(account["fault"]))
-    symbol = plan.symbols[int(account["fault_symbol"])] if account["fault_symbol"] >= 0 else "the account"
-    at = np.datetime_as_string(np.datetime64(int(account["slice_ts"]), "ns"), unit="s") + "Z"
-    if fault in {t.Fault.STRATEGY_RAISED, t.Fault.STRATEGY_NOT_FINITE}:
-        name = plan.strategies[int(account["fault_strategy"])]
-        what = "raised an error" if fault == t.Fault.STRATEGY_RAISED else "answered with a number that is not finite"
-        return StrategyError(f"strategy {name} {what} on {symbol} at {at}")
-    reasons = {
-        t.Fault.OVERFLOW: "an amount left the range that is kept exactly (2^62 minor units); lower account.decimals",
-        t.Fault.TIME_WENT_BACK: "a bar closes before one that was processed already",
-    }
-    return DataError(f"{symbol} at {at}: {reasons.get(fault, 'an event that is not understood')}")
+        runner.run(events)
+    return runner.machine, runner.finish()

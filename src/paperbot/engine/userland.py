@@ -18,6 +18,7 @@ from paperbot.core import types as t
 from paperbot.core.numeric import JIT, compile_strategy
 from paperbot.core.plain import TABLE
 from paperbot.core.types import FRAME_ANSWER, FRAME_FEATURES, FRAME_HEAD
+from paperbot.engine.interleave import NOTHING
 from paperbot.errors import StrategyError, did_you_mean
 from paperbot.strategy import COMPILED_MARK, HOLD, Bar
 
@@ -25,9 +26,6 @@ Records = NDArray[np.void]
 
 FEATURE_KINDS = {kind.name.lower(): kind for kind in t.FeatureKind}
 WITHOUT_WINDOW = {t.FeatureKind.VWAP}
-_NOTHING = np.zeros(0, dtype=t.BAR_EVENT)
-_END_OF_SLICE = int(t.BarFlag.END_OF_SLICE)
-_WARMUP = int(t.BarFlag.WARMUP)
 
 
 def _word(dtype: np.dtype[np.void], name: str) -> int:
@@ -168,18 +166,13 @@ def _compile(strategy: Loaded) -> None:
 
 
 class PythonDesk:
-    """Asks Python strategies after each slice; their answers become SIGNAL events with the slice's closing time.
-
-    It sees the machine's state as it stands after the slice, never anything later.
-    """
+    """Asks Python strategies after each slice; their answers become SIGNAL events with the slice's closing time."""
 
     def __init__(self, strategies: Mapping[int, Loaded], plan: Any, machine: Any) -> None:
         params = plan.params
         n_symbols = len(plan.symbols)
         enabled = params.enabled.reshape(-1, n_symbols)
         state = machine.state
-        self._answers = _NOTHING
-        self._slice: list[tuple[Any, ...]] = []
         self._symbols = plan.symbols
         self._units = [float(unit) for unit in params.symbols["price_unit"]]
         self._base_units = [float(unit) for unit in params.symbols["base_unit"]]
@@ -212,30 +205,6 @@ class PythonDesk:
         place = (index * len(self._symbols) + symbol) * _POSITION_WORDS
         return index, strategy, on_bar, counts, values, place
 
-    def run(self, events: Records, feed: Callable[[Records], None]) -> None:
-        """Feed bars slice by slice, each followed by what the strategies answered to the one before."""
-        rows = events.tolist()
-        flags = events["flags"].tolist()
-        start = 0
-        for at, flag in enumerate(flags):
-            is_end = flag & _END_OF_SLICE
-            if not is_end and at + 1 < len(flags):
-                continue
-            part = events[start : at + 1]
-            feed(np.concatenate((self._answers, part)) if len(self._answers) else part)
-            self._answers = _NOTHING
-            self._slice += rows[start : at + 1]
-            start = at + 1
-            if is_end:
-                bars, self._slice = self._slice, []
-                if not flag & _WARMUP:
-                    self._answers = self.ask(bars)
-
-    def finish(self, feed: Callable[[Records], None]) -> None:
-        """Feed the answers to the last slice."""
-        if len(self._answers):
-            feed(self._answers)
-
     def ask(self, bars: list[tuple[Any, ...]]) -> Records:
         """SIGNAL events for the bars of one finished slice, in (symbol id, strategy id) order."""
         answers = []
@@ -263,7 +232,7 @@ class PythonDesk:
                 wanted = (answer > 0) - (answer < 0)
                 if answer != HOLD and wanted != target:
                     answers.append((close_ts, symbol, index, wanted, round(min(abs(answer), 1.0) * 1e9)))
-        return _signals(answers) if answers else _NOTHING
+        return _signals(answers) if answers else NOTHING
 
     @staticmethod
     def _answer(strategy: Loaded, on_bar: Callable[[Bar], Any], bar: Bar) -> float:

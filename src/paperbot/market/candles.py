@@ -5,6 +5,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from paperbot.clock import format_ts
 from paperbot.core import types as t
 from paperbot.errors import DataError
 
@@ -87,14 +88,6 @@ class Checker:
             shown = format_ts(int(value)) if name == "open_ts" else repr(float(value))
             when = "" if name == "open_ts" else f" ({format_ts(int(columns.open_ts[at]))})"
             raise DataError(f"{self.source}: row {self.rows + at + 1}{when}: {name} = {shown} {why}")
-
-
-def format_ts(ts: int) -> str:
-    """Nanoseconds as ISO 8601 in UTC, with only as many digits as it has."""
-    text = np.datetime_as_string(np.datetime64(ts, "ns"), unit="ns")
-    seconds, _, fraction = text.partition(".")
-    fraction = fraction.rstrip("0")
-    return f"{seconds}.{fraction}Z" if fraction else f"{seconds}Z"
 
 
 def commonest_step_ns(open_ts: NDArray[np.int64]) -> int:

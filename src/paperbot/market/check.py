@@ -6,7 +6,8 @@ from dataclasses import dataclass, field
 import numpy as np
 from numpy.typing import NDArray
 
-from paperbot.market.candles import Columns, format_ts
+from paperbot.clock import format_ts
+from paperbot.market.candles import Columns
 
 LINE_BARS = 6
 SPLITS = tuple(range(2, 21))

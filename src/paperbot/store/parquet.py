@@ -17,8 +17,10 @@ import pyarrow.parquet as pq
 from numpy.typing import NDArray
 
 from paperbot.errors import OutputError
+from paperbot.names import Names
 from paperbot.store import tables
-from paperbot.store.tables import Names, OrderTracker, RoundTripTracker, Row
+from paperbot.store.durable import sync_folder
+from paperbot.store.tables import OrderTracker, RoundTripTracker, Row
 
 Records = NDArray[np.void]
 
@@ -128,6 +130,4 @@ class Artifacts:
                     raise IsADirectoryError(errno.EISDIR, os.strerror(errno.EISDIR), str(table.path))
             for table in self._tables.values():
                 table.unfinished.replace(table.path)
-            descriptor = os.open(self.folder, os.O_RDONLY)
-            os.fsync(descriptor)
-            os.close(descriptor)
+            sync_folder(self.folder)

@@ -11,7 +11,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from paperbot.core import types as t
-from paperbot.store.tables import Names, Row
+from paperbot.names import Names
+from paperbot.store.tables import Row
 
 Records = NDArray[np.void]
 

@@ -13,6 +13,7 @@ import pyarrow as pa
 from numpy.typing import NDArray
 
 from paperbot.core import types as t
+from paperbot.names import Names
 
 Records = NDArray[np.void]
 Row = dict[str, Any]
@@ -59,26 +60,6 @@ _REASONS = {
     t.Role.TARGET: "target",
     t.Role.FLATTEN: "flatten",
 }
-
-
-@dataclass(frozen=True)
-class Names:
-    """What ids mean, and how many decimals amounts and prices have."""
-
-    symbols: tuple[str, ...]
-    strategies: tuple[str, ...]
-    assets: tuple[str, ...]
-    currency: str
-    usd_rate: float | None
-    asset_decimals: tuple[int, ...]
-    price_decimals: tuple[int, ...]
-    bases: tuple[int, ...]
-    quotes: tuple[int, ...]
-    steps: tuple[int, ...]
-
-    def account_unit(self) -> float:
-        """Minor units of the account currency in one whole."""
-        return float(10.0 ** self.asset_decimals[self.assets.index(self.currency)])
 
 
 def _named(ids: NDArray[Any], names: Sequence[str]) -> Any:

@@ -1,0 +1,209 @@
+"""The advisor at the engine's side: asks at its times, shows each decision, makes events of what was accepted."""
+
+import json
+from collections.abc import Mapping
+from decimal import Decimal
+from fnmatch import fnmatchcase
+from pathlib import Path
+from typing import Any
+
+from paperbot.config import Configuration, shipped
+from paperbot.engine.interleave import NOTHING
+from paperbot.engine.machine import Machine
+from paperbot.engine.params import NS, Plan
+from paperbot.engine.preview import AccountView, Preview, signal_event, view_of
+from paperbot.environment import required_secret
+from paperbot.llm.advisor import ACCEPTED, DENIED, NO_ADVICE, Advisor, Exchange, Provider
+from paperbot.llm.client import OpenAiProvider, RecordedProvider
+from paperbot.llm.contract import Advice
+from paperbot.llm.guards import Budget, Limits, Situation
+from paperbot.llm.prompt import read_prompt
+from paperbot.names import Names
+from paperbot.ports import Records
+from paperbot.settings import ADVISOR, LlmSettings, duration_s
+from paperbot.store.durable import write_whole
+from paperbot.telemetry.logs import WHOLE, Log
+from paperbot.telemetry.metrics import Metrics
+
+LARGEST = 1 << 60
+MAX_REASON = 200
+
+
+def make_provider(configuration: Configuration, recorded: Path | None) -> Provider | None:
+    """Recorded answers where a file is given, else what the configuration says; None when it says off.
+
+    Raises ConfigError for a missing file, key or extra.
+    """
+    llm = configuration.settings.llm
+    if recorded is not None:
+        return RecordedProvider(recorded)
+    if llm.provider == "off":
+        return None
+    key = required_secret(llm.credential_env, "llm.provider: openai")
+    return OpenAiProvider(llm.base_url, llm.model, key, llm.timeout_s)
+
+
+def limits_of(llm: LlmSettings, plan: Plan) -> Limits:
+    """The guards' limits for the plan's symbols."""
+    return Limits(
+        symbols=frozenset(one for one in plan.symbols if any(fnmatchcase(one, pattern) for pattern in llm.symbols)),
+        min_confidence=llm.min_confidence,
+        max_notional_usd=float(llm.max_notional_usd),
+        price_tolerance=float(llm.price_tolerance),
+        max_age_ns=duration_s(llm.max_age) * NS,
+        max_questions_per_hour=llm.max_questions_per_hour,
+        max_tokens_per_day=llm.max_tokens_per_day,
+    )
+
+
+class AdviceDesk:
+    """An asker of the engine: at each multiple of `llm.every` it puts one question about the account as it stands.
+
+    Everything that was asked, answered and decided is kept, and written by `store` beside the run's artifacts.
+    """
+
+    def __init__(
+        self,
+        configuration: Configuration,
+        plan: Plan,
+        names: Names,
+        machine: Machine,
+        provider: Provider,
+        log: Log | None = None,
+        metrics: Metrics | None = None,
+    ) -> None:
+        self._llm = configuration.settings.llm
+        self._market = configuration.market
+        self._plan, self._names, self._machine = plan, names, machine
+        self._log, self._metrics = log, metrics
+        self._limits = limits_of(self._llm, plan)
+        self._advisor = Advisor(provider, self._limits, self._llm.max_answer_chars, Budget(self._limits))
+        self._prompt = read_prompt(shipped(self._llm.prompt))
+        self._preview = Preview(plan)
+        self._every_ns = duration_s(self._llm.every) * NS
+        self._next_ts = 0
+        self._notes: dict[tuple[int, str], dict[str, Any]] = {}
+        self.exchanges: list[Exchange] = []
+
+    # ---- what an asker is
+    def ask(self, bars: list[tuple[Any, ...]]) -> Records:
+        """The event of accepted advice, or none."""
+        ts = int(bars[0][1])
+        if self._next_ts == 0:
+            self._next_ts = -(-ts // self._every_ns) * self._every_ns
+        if ts < self._next_ts:
+            return NOTHING
+        self._next_ts = (ts // self._every_ns + 1) * self._every_ns
+        view = view_of(self._plan, self._names, self._machine)
+        question = self._prompt.question(
+            ts, view.as_fields(), sorted(self._limits.symbols), f"{self._llm.max_notional_usd:f}"
+        )
+        exchange = self._advisor.consult(question, lambda asked_ts: self._situation(view, asked_ts))
+        self.exchanges.append(exchange)
+        self._show(exchange)
+        if exchange.outcome != ACCEPTED or exchange.advice is None:
+            return NOTHING
+        self._notes[ts, exchange.advice.symbol] = self._note(exchange, exchange.advice)
+        return self._event(exchange.advice, ts)
+
+    def notes(self, ts: int, symbol: str) -> Mapping[str, Any]:
+        """Reason and numbers of the advice behind a signal."""
+        return self._notes.get((ts, symbol), {})
+
+    def store(self, folder: Path) -> Path:
+        """Write all exchanges to `advice.jsonl`, one JSON object a line; returns its path. Raises OutputError."""
+        rows = [json.dumps(one.stored(), ensure_ascii=True) + "\n" for one in self.exchanges]
+        path = folder / "advice.jsonl"
+        write_whole(path, "".join(rows).encode())
+        return path
+
+    # ---- what the guards are told
+    def _situation(self, view: AccountView, asked_ts: int) -> Situation:
+        return Situation(
+            asked_ts=asked_ts,
+            now_ts=view.ts,
+            closes={symbol: one.close for symbol, one in view.markets.items()},
+            targets={symbol: target for (strategy, symbol), target in view.targets.items() if strategy == ADVISOR},
+            value_usd=self._value_usd,
+            blocks=lambda advice: next(iter(self._preview.blocks(self._machine, self._event(advice, view.ts))), None),
+        )
+
+    def _value_usd(self, symbol: str, quantity: float) -> float | None:
+        base = self._names.bases[self._plan.symbols.index(symbol)]
+        minor = quantity * 10.0 ** self._names.asset_decimals[base]
+        if minor >= LARGEST:
+            return float("inf")
+        worth = self._machine.value(base, int(minor))
+        return None if worth is None else self._names.usd(worth)
+
+    def _event(self, advice: Advice, ts: int) -> Records:
+        """A SIGNAL that asks for at most what was advised. Less than the smallest unit still counts as one, because 0
+        would mean no limit.
+        """
+        quantity = 0
+        if advice.side == "long":
+            base = self._names.bases[self._plan.symbols.index(advice.symbol)]
+            unit = 10.0 ** self._names.asset_decimals[base]
+            size = advice.size
+            if size is None:
+                one_usd = self._value_usd(advice.symbol, 1.0)
+                size = (advice.notional_usd or 0.0) / one_usd if one_usd else 0.0
+            quantity = max(int(min(size * unit, LARGEST)), 1)
+        target = 1 if advice.side == "long" else 0
+        return signal_event(self._plan, ts, ADVISOR, advice.symbol, target, advice.confidence, quantity)
+
+    # ---- what people see
+    def _note(self, exchange: Exchange, advice: Advice) -> dict[str, Any]:
+        numbers = {"size": advice.size, "notional_usd": advice.notional_usd, "ttl_s": advice.ttl_s}
+        return {
+            "reason": advice.reason[:MAX_REASON],
+            "params": {
+                "prompt_id": exchange.question.prompt_id,
+                "prompt_sha256": exchange.question.prompt_sha256[:16],
+                **{name: value for name, value in numbers.items() if value is not None},
+            },
+        }
+
+    def _show(self, exchange: Exchange) -> None:
+        if self._metrics is not None:
+            self._count(exchange, self._metrics)
+        if self._log is None:
+            return
+        if exchange.outcome == DENIED:
+            advice = exchange.advice
+            known = advice is not None and advice.symbol in self._plan.symbols
+            self._log.warning(
+                "llm_guard_denied",
+                **{WHOLE: True},
+                reason=exchange.code,
+                detail=exchange.detail[:MAX_REASON],
+                symbol=advice.symbol if advice is not None and known else None,
+                market=self._market,
+                size=_finite(advice.size) if advice else None,
+                notional_usd=_finite(exchange.notional_usd),
+                max_notional_usd=float(Decimal(self._llm.max_notional_usd)),
+                component="llm",
+                schema_version=1,
+            )
+        elif exchange.outcome == ACCEPTED:
+            self._log.info("llm_advice_accepted", **(exchange.advice.model_dump() if exchange.advice else {}))
+        else:
+            quiet = exchange.outcome in {NO_ADVICE, "no_answer"}
+            write = self._log.debug if quiet else self._log.warning
+            write("llm_no_advice", outcome=exchange.outcome, detail=exchange.detail[:MAX_REASON])
+
+    @staticmethod
+    def _count(exchange: Exchange, metrics: Metrics) -> None:
+        metrics.inc("llm_questions_total", exchange.outcome)
+        if exchange.reply is not None:
+            metrics.inc("llm_tokens_total", "prompt", by=exchange.reply.prompt_tokens)
+            metrics.inc("llm_tokens_total", "answer", by=exchange.reply.answer_tokens)
+        if exchange.code is not None:
+            metrics.inc("llm_guard_denied_total", exchange.code)
+        if exchange.outcome == ACCEPTED and exchange.advice is not None:
+            metrics.inc("llm_advice_accepted_total", exchange.advice.symbol, exchange.advice.side)
+
+
+def _finite(value: float | None) -> float | None:
+    """The number, None where JSON has no form for it."""
+    return value if value is not None and abs(value) < float("inf") else None

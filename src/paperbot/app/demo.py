@@ -1,0 +1,75 @@
+"""The offline demo: a made-up market through the very engine that replays and trades, told line by line."""
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from paperbot.app.advice import AdviceDesk, make_provider
+from paperbot.app.observers import Observers, hold, terminable
+from paperbot.app.recorder import Recorder
+from paperbot.app.replay import ReplayResult
+from paperbot.app.sources import ReplayRequest, prepare
+from paperbot.config import load, shipped
+from paperbot.engine.replay import run_replay
+from paperbot.environment import Environment
+from paperbot.telemetry.logs import PLAIN
+
+CANDLE_LINES = 10
+
+Tree = dict[str, Any]
+
+
+@dataclass(frozen=True)
+class DemoRequest:
+    """What the demo was asked for."""
+
+    environment: Environment
+    config: Path | None = None
+    out: Path = Path("data")
+    overrides: Sequence[Tree] = ()
+
+
+def demo(request: DemoRequest, say: Callable[[str], None], present: Callable[[ReplayResult], None]) -> None:
+    """Run the demo, write its artifacts, then hold `/metrics` for as long as the environment says.
+
+    `say` takes notes, `present` shows the summary to people. Raises PaperbotError.
+    """
+    settings = load(request.config, request.overrides).settings
+    sources = [f"{symbol}=synthetic:{settings.demo.seed}:{settings.demo.bars}" for symbol in settings.symbols]
+    recorded = shipped(settings.demo.answers) if settings.llm.provider == "off" else None
+    job = prepare(ReplayRequest(sources, request.config, overrides=request.overrides, advice=recorded), say)
+    provider = make_provider(job.configuration, recorded)
+    assert provider is not None
+    environment = request.environment
+    with (
+        terminable() as told,
+        Recorder(request.out, job.configuration, job.plan) as recorder,
+        Observers(environment, job.configuration, job.plan) as observers,
+    ):
+        desks: list[AdviceDesk] = []
+
+        def askers(machine: Any) -> list[AdviceDesk]:
+            names, log, metrics = observers.names, observers.log, observers.metrics
+            desks.append(AdviceDesk(job.configuration, job.plan, names, machine, provider, log, metrics))
+            return desks
+
+        def notes(ts: int, symbol: str) -> Mapping[str, Any]:
+            return desks[0].notes(ts, symbol)
+
+        telemetry = observers.telemetry(notes, CANDLE_LINES)
+        machine, digest = run_replay(job.plan, job.batches, [recorder, telemetry], 1, askers)
+        log = observers.log
+        log.info("strategy demo complete", **{PLAIN: True})
+        recorder.finish()
+        files = [*recorder.files, desks[0].store(request.out)]
+        result = ReplayResult(recorder.summary(digest, machine.account), recorder.statistics, files)
+        if environment.log_format == "json":
+            log.info("summary", **result.summary)
+        else:
+            present(result)
+        if environment.hold_metrics_seconds > 0:
+            log.info("holding_metrics", seconds=environment.hold_metrics_seconds)
+        log.info("execution demo complete", **{PLAIN: True})
+        if environment.hold_metrics_seconds > 0:
+            hold(told, environment.hold_metrics_seconds)

@@ -1,0 +1,75 @@
+"""`paperbot replay` and `paperbot data check`."""
+
+from collections.abc import Callable, Sequence
+from dataclasses import asdict, dataclass
+from itertools import chain
+from pathlib import Path
+from typing import Any
+
+from paperbot.app.advice import AdviceDesk, make_provider
+from paperbot.app.recorder import Recorder
+from paperbot.app.sources import ReplayRequest, duration_text, prepare, timeframe_ns
+from paperbot.clock import format_ts
+from paperbot.engine.machine import Machine
+from paperbot.engine.replay import run_replay
+from paperbot.errors import CommandError, DataError
+from paperbot.market.candles import commonest_step_ns
+from paperbot.market.check import FileCheck
+from paperbot.market.files import BarFile
+from paperbot.ports import Watcher
+from paperbot.store.report import Statistics
+
+
+@dataclass(frozen=True)
+class ReplayResult:
+    """The summary (flat, as `--json` prints it) and the figures by symbol and by strategy."""
+
+    summary: dict[str, Any]
+    statistics: Statistics
+    files: list[Path]
+
+
+def replay(request: ReplayRequest, say: Callable[[str], None], watchers: Sequence[Watcher] = ()) -> ReplayResult:
+    """Run recorded bars through the engine and write the artifacts.
+
+    `say` takes notes for people. Raises PaperbotError.
+    """
+    job = prepare(request, say)
+    provider = make_provider(job.configuration, request.advice)
+    desks: list[AdviceDesk] = []
+
+    def askers(machine: Machine) -> list[AdviceDesk]:
+        if provider is not None:
+            desks.append(AdviceDesk(job.configuration, job.plan, recorder.names, machine, provider))
+        return desks
+
+    with Recorder(request.out, job.configuration, job.plan) as recorder:
+        machine, digest = run_replay(job.plan, job.batches, [recorder, *watchers], request.chunk, askers)
+        if recorder.bars == 0:
+            raise DataError("no bar lies between --start and --end")
+        recorder.finish()
+    files = [*recorder.files, *(desk.store(request.out) for desk in desks)]
+    return ReplayResult(recorder.summary(digest, machine.account), recorder.statistics, files)
+
+
+def check_file(path: Path, timeframe: str | None, price_decimals: int) -> dict[str, Any]:
+    """What `paperbot data check` reports. Raises DataError for a file that cannot be read as bars."""
+    batches = BarFile(path).batches()
+    first = next(batches)
+    step_ns = timeframe_ns(timeframe) if timeframe else commonest_step_ns(first.open_ts)
+    if step_ns <= 0:
+        raise CommandError(f"{path}: too few rows, or times that do not go on; give the timeframe with --timeframe")
+    check = FileCheck(step_ns, price_decimals)
+    last_ts = 0
+    for columns in chain([first], batches):
+        check.add(columns)
+        last_ts = int(columns.open_ts[-1])
+    findings = check.finish(path.stat().st_mtime_ns)
+    return {
+        "file": str(path),
+        "rows": check.rows,
+        "timeframe": duration_text(step_ns),
+        "first": format_ts(int(first.open_ts[0])),
+        "last": format_ts(last_ts),
+        "findings": [asdict(finding) for finding in findings],
+    }

@@ -1,0 +1,123 @@
+"""Looking at a run from outside: what the account holds, and what the gate would say, without touching either."""
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from paperbot.clock import format_ts
+from paperbot.core import types as t
+from paperbot.engine.machine import Machine
+from paperbot.engine.params import Plan
+from paperbot.names import Names
+from paperbot.ports import Records
+
+
+@dataclass(frozen=True)
+class MarketView:
+    """One symbol after a slice, in whole units; `features`: those that have warmed up, by name."""
+
+    symbol: str
+    close: float
+    close_ts: int
+    features: dict[str, float]
+
+
+@dataclass(frozen=True)
+class AccountView:
+    """The account after a slice, in whole units; `equity` is None while something held has no price."""
+
+    ts: int
+    currency: str
+    equity: float | None
+    drawdown: float | None
+    halted: str
+    markets: dict[str, MarketView]
+    held: dict[tuple[str, str], float]
+    targets: dict[tuple[str, str], int]
+
+    def as_fields(self) -> dict[str, object]:
+        """For people and models: names, numbers and times as text."""
+        return {
+            "ts": format_ts(self.ts),
+            "currency": self.currency,
+            "equity": self.equity,
+            "drawdown": self.drawdown,
+            "halted": self.halted,
+            "markets": [
+                {"symbol": one.symbol, "close": one.close, "close_ts": format_ts(one.close_ts), **one.features}
+                for one in self.markets.values()
+            ],
+            "positions": [
+                {"strategy": strategy, "symbol": symbol, "qty": quantity}
+                for (strategy, symbol), quantity in self.held.items()
+                if quantity
+            ],
+        }
+
+
+def view_of(plan: Plan, names: Names, machine: Machine) -> AccountView:
+    """The account as it stands after the last slice."""
+    state, account = machine.state, machine.account
+    valued = account["valued"] != 0
+    peak = int(account["peak"])
+    markets = {}
+    n_features = int(plan.params.risk[0]["n_features"])
+    for index, symbol in enumerate(plan.symbols):
+        row = state.symbols[index]
+        if row["last_close"]:
+            first = index * n_features
+            features = {
+                name: round(float(state.features[first + slot]["value"]), 6)
+                for slot, name in enumerate(_feature_names(plan))
+                if state.features[first + slot]["count"] >= plan.params.features[slot]["needs"]
+            }
+            close = names.price(int(row["last_close"]), index)
+            markets[symbol] = MarketView(symbol, close, int(row["last_close_ts"]), features)
+    held, targets = {}, {}
+    for index, position in enumerate(state.positions):
+        strategy, number = divmod(index, len(plan.symbols))
+        key = (plan.strategies[strategy], plan.symbols[number])
+        held[key] = names.quantity(int(position["quantity"]), number)
+        targets[key] = int(position["target"])
+    return AccountView(
+        ts=int(account["clock_ts"]),
+        currency=plan.currency,
+        equity=int(account["equity"]) / names.account_unit() if valued else None,
+        drawdown=1.0 - int(account["equity"]) / peak if valued and peak > 0 else None,
+        halted=t.HaltReason(int(account["halted"])).name.lower(),
+        markets=markets,
+        held=held,
+        targets=targets,
+    )
+
+
+def _feature_names(plan: Plan) -> list[str]:
+    rows = plan.params.features[["kind", "window"]].tolist()
+    return [f"{t.FeatureKind(kind).name.lower()}({window})" for kind, window in rows]
+
+
+def signal_event(
+    plan: Plan, ts: int, strategy: str, symbol: str, target: int, strength: float, max_quantity: int
+) -> Records:
+    """A SIGNAL from outside. `max_quantity`: in the base's minor unit, 0 for no cap of its own."""
+    event = np.zeros(1, dtype=t.SIGNAL_EVENT)
+    row = event[0]
+    row["kind"], row["ts"] = t.EventKind.SIGNAL, ts
+    row["symbol"], row["strategy"] = plan.symbols.index(symbol), plan.strategies.index(strategy)
+    row["target"], row["strength_ppb"], row["max_quantity"] = target, round(strength * 1e9), max_quantity
+    return event.view(t.BAR_EVENT)
+
+
+class Preview:
+    """Asks the gate itself, on a copy of the state: the run that is asked about does not change."""
+
+    def __init__(self, plan: Plan) -> None:
+        self._machine = Machine(plan.params, spare_rows=0)
+
+    def blocks(self, machine: Machine, event: Records) -> list[str]:
+        """Codes with which the gate would block what the event asks for; empty when it would let it pass."""
+        self._machine.state.memory[:] = machine.state.memory
+        records = list(self._machine.advance(event))
+        assert not self._machine.failed
+        blocked = [one["code"][one["kind"] == t.OutputKind.BLOCKED] for one in records]
+        return [t.Code(int(code)).name.lower() for codes in blocked for code in codes]

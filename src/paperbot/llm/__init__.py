@@ -1,0 +1,1 @@
+"""The advisor: a model proposes, guards outside the model decide, and whatever goes wrong means no advice."""

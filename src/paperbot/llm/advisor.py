@@ -1,0 +1,85 @@
+"""One question from start to end: budget, provider, contract, guards. It never raises: no advice is an answer too."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any, Protocol
+
+from paperbot.llm.contract import FAILURES, Advice, MalformedError, ProviderError, Question, Reply, parse
+from paperbot.llm.guards import SCHEMA, Budget, Limits, Situation, judge, notional_usd
+
+ACCEPTED, DENIED, NO_ADVICE, NOT_ASKED = "accepted", "denied", "no_advice", "not_asked"
+OUTCOMES = (ACCEPTED, DENIED, NO_ADVICE, NOT_ASKED, *FAILURES)
+
+
+class Provider(Protocol):
+    """Whoever answers: an endpoint, or what one once said."""
+
+    def ask(self, question: Question) -> Reply:
+        """The answer. Raises ProviderError when none comes."""
+
+
+@dataclass(frozen=True)
+class Exchange:
+    """A question, what was answered, and what was decided. `code`: the guard that denied; `detail`: why, in words."""
+
+    question: Question
+    outcome: str
+    reply: Reply | None = None
+    advice: Advice | None = None
+    code: str | None = None
+    detail: str = ""
+    notional_usd: float | None = None
+
+    def stored(self) -> dict[str, Any]:
+        """What is kept beside a run: enough to judge it, and to run again without a network."""
+        reply = self.reply or Reply("")
+        return {
+            "ts": self.question.ts,
+            "prompt_id": self.question.prompt_id,
+            "prompt_sha256": self.question.prompt_sha256,
+            "prompt": self.question.text,
+            "answer": None if self.reply is None else reply.text,
+            "prompt_tokens": reply.prompt_tokens,
+            "answer_tokens": reply.answer_tokens,
+            "outcome": self.outcome,
+            "code": self.code,
+            "detail": self.detail,
+        }
+
+
+@dataclass
+class Advisor:
+    """Asks a provider and judges what it says. `situation(asked_ts)`: the account when the answer is there."""
+
+    provider: Provider
+    limits: Limits
+    max_answer_chars: int
+    budget: Budget
+
+    def consult(self, question: Question, situation: Callable[[int], Situation]) -> Exchange:
+        """Put one question. Whatever goes wrong is an outcome, never an exception."""
+        refusal = self.budget.left(question.ts)
+        if refusal is not None:
+            return Exchange(question, NOT_ASKED, detail=refusal)
+        self.budget.asked(question.ts)
+        try:
+            reply = self.provider.ask(question)
+        except ProviderError as error:
+            return Exchange(question, error.outcome, detail=str(error))
+        self.budget.used(question.ts, reply.prompt_tokens + reply.answer_tokens)
+        try:
+            advice = parse(reply.text, self.max_answer_chars)
+        except MalformedError as error:
+            return Exchange(question, DENIED, reply, code=SCHEMA, detail=str(error))
+        if advice is None:
+            return Exchange(question, NO_ADVICE, reply)
+        seen = situation(question.ts)
+        objection = judge(advice, seen, self.limits, self.budget)
+        value = notional_usd(advice, seen) if objection is None or objection[0] not in _BEFORE_VALUE else None
+        if objection is not None:
+            return Exchange(question, DENIED, reply, advice, *objection, value)
+        return Exchange(question, ACCEPTED, reply, advice, notional_usd=value)
+
+
+_BEFORE_VALUE = {"symbol", "side", "not_finite"}
+"""Guards whose objection means that the advice has no value that could be computed."""

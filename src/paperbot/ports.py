@@ -1,0 +1,35 @@
+"""What the engine and its surroundings ask of each other, as protocols; `app/` says who answers."""
+
+from typing import Any, Protocol
+
+import numpy as np
+from numpy.typing import NDArray
+
+Records = NDArray[np.void]
+
+
+class Watcher(Protocol):
+    """Sees everything that goes into the core and everything that comes out, in order; changes nothing."""
+
+    def events(self, events: Records) -> None:
+        """Events (BAR_EVENT layout) that the core is about to be handed."""
+
+    def records(self, records: Records) -> None:
+        """Output records (OUT_HEAD layout) that came of the events before."""
+
+
+class Asker(Protocol):
+    """Answers finished slices with events of its own, which follow the slice directly."""
+
+    def ask(self, bars: list[tuple[Any, ...]]) -> Records:
+        """Events (BAR_EVENT layout, possibly none) for the bars of one slice, each bar's fields as a tuple."""
+
+
+class Clock(Protocol):
+    """Wall time and durations."""
+
+    def now_ns(self) -> int:
+        """Wall time, ns UTC."""
+
+    def monotonic_s(self) -> float:
+        """Seconds of a clock that only goes on."""

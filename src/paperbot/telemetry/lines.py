@@ -1,0 +1,154 @@
+"""Events and output records as the fields of a log line: names for ids, whole units for minor ones."""
+
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+
+from paperbot.clock import format_ts
+from paperbot.core import types as t
+from paperbot.names import Names
+from paperbot.settings import MeanReversion as Reversion
+from paperbot.settings import Momentum, PatternFollower, SmaCross, Strategy, UserStrategy
+
+Fields = dict[str, Any]
+_DIGITS = 6
+
+
+def candle(bar: np.void, names: Names) -> Fields:
+    """A bar event; `ts` is its open."""
+    symbol = int(bar["symbol"])
+    prices = {name: names.price(int(bar[name]), symbol) for name in ("open", "high", "low", "close")}
+    return {
+        "ts": format_ts(int(bar["open_ts"])),
+        "symbol": names.symbols[symbol],
+        **prices,
+        "volume": float(bar["volume"]),
+    }
+
+
+def order(record: np.void, names: Names) -> Fields:
+    """An OUT_ORDER record, accepted or blocked."""
+    symbol = int(record["symbol"])
+    known = 0 <= symbol < len(names.symbols)
+    flags = int(record["flags"])
+    fields: Fields = {
+        "ts": format_ts(int(record["ts"])),
+        "order_id": int(record["order_id"]),
+        "symbol": names.symbols[symbol] if known else None,
+        "strategy": _strategy(record, names),
+        "side": _name(t.Side, record["side"]),
+        "type": _name(t.OrderType, record["order_type"]),
+        "time_in_force": _name(t.TimeInForce, record["time_in_force"]),
+        "role": _name(t.Role, record["role"]),
+        "reduce_only": bool(flags & t.OrderFlag.REDUCE_ONLY),
+    }
+    if known:
+        fields["qty"] = names.quantity(int(record["quantity"]), symbol)
+        for name in ("limit_price", "stop_price"):
+            if record[name]:
+                fields[name] = names.price(int(record[name]), symbol)
+    if record["parent"]:
+        fields["parent_id"] = int(record["parent"])
+    return fields
+
+
+def fill(record: np.void, names: Names) -> Fields:
+    """An OUT_FILL record."""
+    symbol = int(record["symbol"])
+    return {
+        "ts": format_ts(int(record["ts"])),
+        "symbol": names.symbols[symbol],
+        "order_id": int(record["order_id"]),
+        "strategy": _strategy(record, names),
+        "side": _name(t.Side, record["side"]),
+        "qty": names.quantity(int(record["quantity"]), symbol),
+        "price": names.price(int(record["price"]), symbol),
+        "fee": names.amount(int(record["fee"]), int(record["fee_asset"])),
+        "fee_asset": names.assets[int(record["fee_asset"])],
+        "fee_usd": names.usd(int(record["fee_account"])),
+        "realized_pnl": names.quote_amount(int(record["realized"]), symbol),
+        "liquidity": _name(t.Liquidity, record["liquidity"]),
+        "slippage_bps": round(slippage_bps(record), _DIGITS),
+        "role": _name(t.Role, record["role"]),
+        "remaining": names.quantity(int(record["remaining"]), symbol),
+    }
+
+
+def order_end(record: np.void, names: Names) -> Fields:
+    """An OUT_ORDER_END record that ends an order."""
+    symbol = int(record["symbol"])
+    return {
+        "ts": format_ts(int(record["ts"])),
+        "order_id": int(record["order_id"]),
+        "symbol": names.symbols[symbol],
+        "reason": _name(t.Code, record["code"]),
+        "qty": names.quantity(int(record["quantity"]), symbol),
+        "filled": names.quantity(int(record["filled"]), symbol),
+    }
+
+
+def halt(record: np.void, names: Names) -> Fields:
+    """An OUT_HALT record: the kill switch has tripped, or was lifted."""
+    unit = names.account_unit()
+    return {
+        "ts": format_ts(int(record["ts"])),
+        "reason": _name(t.HaltReason, record["reason"]),
+        "equity": int(record["equity"]) / unit,
+        "reference": int(record["reference"]) / unit,
+        "trips": int(record["trips"]),
+    }
+
+
+def slippage_bps(record: np.void) -> float:
+    """How far an OUT_FILL record's price is from the one before slippage, against the trader, in 1/10,000."""
+    return (int(record["price"]) / int(record["reference"]) - 1.0) * int(record["side"]) * 10_000.0
+
+
+def signal(record: np.void, names: Names, strategy: Strategy | None, patterns: Sequence[str]) -> Fields:
+    """An OUT_SIGNAL record. `strategy`: its settings, None for one from outside; `patterns`: those of its bar."""
+    side = _name(t.Target, record["target"])
+    values = [round(float(record[f"value_{k}"]), _DIGITS) for k in range(3)]
+    reason, params = why(strategy, side, values, patterns)
+    return {
+        "ts": format_ts(int(record["ts"])),
+        "symbol": names.symbols[int(record["symbol"])],
+        "strategy": _strategy(record, names),
+        "side": side,
+        "strength": int(record["strength_ppb"]) / 1e9,
+        "reason": reason,
+        "params": params,
+    }
+
+
+def why(strategy: Strategy | None, side: str, values: Sequence[float], patterns: Sequence[str]) -> tuple[str, Fields]:
+    """The reason of a signal in words, and the numbers behind it. `values`: the features that the strategy read."""
+    first, second = values[0], values[1]
+    if isinstance(strategy, Reversion):
+        numbers = {"zscore": first, "enter": strategy.enter, "leave": strategy.leave}
+        at = ("below", strategy.enter) if side == "long" else ("above", strategy.leave)
+        return f"z-score {first:.2f} at or {at[0]} {at[1]:g}", numbers
+    if isinstance(strategy, SmaCross):
+        relation = "above" if side == "long" else "not above"
+        numbers = {"fast": strategy.fast, "slow": strategy.slow, "sma_fast": first, "sma_slow": second}
+        return f"SMA({strategy.fast}) {relation} SMA({strategy.slow})", numbers
+    if isinstance(strategy, Momentum):
+        numbers = {"rsi": first, "ema": second, **strategy.model_dump(include={"enter", "leave", "trend"})}
+        return f"RSI {first:.1f} against EMA({strategy.trend})", numbers
+    if isinstance(strategy, PatternFollower):
+        followed = [name for name in patterns if name in {*strategy.enter, *strategy.leave}]
+        return f"pattern {', '.join(followed)}", {"patterns": followed}
+    if isinstance(strategy, UserStrategy):
+        return f"answer of {strategy.path.name}", {"features": list(values), **strategy.params}
+    return "from outside", {}
+
+
+def _strategy(record: np.void, names: Names) -> str | None:
+    index = int(record["strategy"])
+    return names.strategies[index] if 0 <= index < len(names.strategies) else None
+
+
+def _name(members: Any, value: Any) -> str:
+    """The name of a code; a blocked order may hold any number."""
+    known = members._value2member_map_.get(int(value))
+    return known.name.lower() if known else str(int(value))

@@ -1,0 +1,258 @@
+"""Every metric there is, in one table; the registry, `docs/metrics.md` and the dashboards are made from it.
+
+Values live in a registry of their own, so that a process may hold as many as it builds. They are set from output
+records and events alone (`telemetry/watch.py`), and a scrape sees all of a batch of records or nothing of it.
+"""
+
+import bisect
+import contextlib
+import itertools
+import threading
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any, Literal
+
+from prometheus_client import CollectorRegistry, ProcessCollector, start_http_server
+from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, HistogramMetricFamily, Metric
+
+from paperbot.core import types as t
+
+
+@dataclass(frozen=True)
+class Spec:
+    """One metric. `zeros`: its series exist from the first scrape on, with every value that its labels can have."""
+
+    name: str
+    kind: Literal["counter", "gauge", "histogram"]
+    labels: tuple[str, ...]
+    unit: str
+    help: str
+    buckets: tuple[float, ...] = ()
+    zeros: bool = True
+
+
+def _counter(name: str, *labels: str, unit: str, says: str) -> Spec:
+    return Spec(name, "counter", labels, unit, says)
+
+
+def _gauge(name: str, *labels: str, unit: str, says: str, zeros: bool = True) -> Spec:
+    return Spec(name, "gauge", labels, unit, says, zeros=zeros)
+
+
+def _histogram(name: str, *labels: str, unit: str, says: str, buckets: tuple[float, ...]) -> Spec:
+    return Spec(name, "histogram", labels, unit, says, buckets)
+
+
+TABLE: tuple[Spec, ...] = (
+    _counter("candles_fetched_total", "symbol", unit="bars", says="Final bars that entered the engine."),
+    _counter("features_computed_total", "symbol", unit="values", says="Feature values computed."),
+    _counter(
+        *("signals_emitted_total", "strat", "side", "symbol"),
+        unit="signals",
+        says="Changed targets of strategies; side is long, flat or short.",
+    ),
+    _counter("orders_submitted_total", "type", "symbol", unit="orders", says="Orders that passed the gate."),
+    _counter(
+        *("orders_blocked_total", "reason"),
+        unit="orders",
+        says="Orders that the gate refused, by the code of the rule.",
+    ),
+    _counter("fills_total", "liquidity", "symbol", unit="fills", says="Fills, partial ones included."),
+    _counter(
+        *("fees_paid_total", "symbol"),
+        unit="USD",
+        says="Fees at the oracle's price of each fill; it stands still where the currency has no fixed rate in USD.",
+    ),
+    _gauge(
+        *("realized_pnl_total", "symbol"),
+        unit="USD",
+        says="Realized profit and loss before fees, at the oracle's price of each fill; it may fall.",
+    ),
+    _gauge(
+        "equity_gauge",
+        unit="account currency",
+        says="Equity at the last ledger row; no series while something held has no price.",
+        zeros=False,
+    ),
+    _gauge(
+        *("account_equity_usd", "market"),
+        unit="USD",
+        says="Equity at the last ledger row; no series without a price, or without a fixed rate in USD.",
+        zeros=False,
+    ),
+    _gauge("paperbot_killswitch_active", "market", unit="0 or 1", says="Whether trading is halted."),
+    _counter("killswitch_trips_total", unit="trips", says="Times that the kill switch tripped, by hand included."),
+    _gauge("paperbot_drawdown_ratio", unit="ratio", says="1 - equity / peak at the last ledger row.", zeros=False),
+    _gauge(
+        "paperbot_unrealized_pnl",
+        unit="account currency",
+        says="Unrealized profit and loss at the last ledger row.",
+        zeros=False,
+    ),
+    _gauge("paperbot_open_orders", "symbol", unit="orders", says="Orders that work, protective ones included."),
+    _gauge("paperbot_position_qty", "strat", "symbol", unit="base asset", says="Quantity that a strategy holds."),
+    _histogram(
+        *("paperbot_fill_slippage_bps", "symbol"),
+        unit="bps",
+        says="How far a taker's fill was from the price before slippage, against the trader.",
+        buckets=(0.5, 1.0, 2.0, 5.0, 10.0, 25.0, 50.0, 100.0),
+    ),
+    _gauge(
+        *("paperbot_last_bar_timestamp_seconds", "symbol"),
+        unit="Unix seconds",
+        says="Closing time of the symbol's last bar.",
+        zeros=False,
+    ),
+    _counter(
+        *("pattern_detected_total", "market", "symbol", "pattern"),
+        unit="detections",
+        says="Candlestick patterns found.",
+    ),
+    _counter(
+        *("pattern_intent_total", "market", "pattern", "side"),
+        unit="intents",
+        says="Changed targets of strategies that follow patterns; side is long or flat.",
+    ),
+    _histogram(
+        "pattern_to_intent_latency_seconds",
+        unit="seconds",
+        says="Time from a pattern's bar reaching the engine to the intent that it led to.",
+        buckets=(0.5, 1.0, 2.0, 5.0, 10.0, 30.0, 60.0),
+    ),
+    _counter("llm_guard_denied_total", "reason", unit="answers", says="Advice that a guard denied, by its code."),
+    _counter("llm_advice_accepted_total", "symbol", "side", unit="answers", says="Advice that all guards let pass."),
+    _counter("llm_questions_total", "outcome", unit="questions", says="Questions to the advisor: what came of each."),
+    _counter("llm_tokens_total", "kind", unit="tokens", says="Tokens that the endpoint reported."),
+    _gauge(
+        *("paperbot_build_info", "version", "core"),
+        unit="1",
+        says="Version, and fingerprint of the compiled core.",
+        zeros=False,
+    ),
+)
+"""The contract's names come first; whatever else there is starts with `paperbot_` or `llm_`."""
+
+SPECS = {spec.name: spec for spec in TABLE}
+
+PATTERNS = tuple(pattern.name.lower() for pattern in t.Pattern)
+SIDES = tuple(target.name.lower() for target in t.Target)
+BLOCK_REASONS = tuple(code.name.lower() for code in t.Code if t.Code.NONE < code < t.Code.FILLED)
+
+Labels = tuple[str, ...]
+
+
+@dataclass
+class _Histogram:
+    counts: list[int]
+    total: float = 0.0
+
+
+@dataclass(eq=False)
+class Metrics:
+    """The values of one run, and the collector that shows them.
+
+    `domains`: values that a label can have, by `label` or by `metric.label`, for the zero series.
+    """
+
+    domains: Mapping[str, Sequence[str]]
+    _values: dict[str, dict[Labels, Any]] = field(default_factory=dict)
+    _lock: threading.RLock = field(default_factory=threading.RLock)
+
+    def __post_init__(self) -> None:
+        """Start all zero series."""
+        for spec in TABLE:
+            series: dict[Labels, Any] = {}
+            if spec.zeros:
+                domains = [self.domains.get(f"{spec.name}.{label}", self.domains.get(label)) for label in spec.labels]
+                assert None not in domains, f"{spec.name}: no domain for one of {spec.labels}"
+                known = [domain for domain in domains if domain is not None]
+                series = {labels: self._zero(spec) for labels in itertools.product(*known)}
+            self._values[spec.name] = series
+
+    @staticmethod
+    def _zero(spec: Spec) -> Any:
+        return _Histogram([0] * (len(spec.buckets) + 1)) if spec.kind == "histogram" else 0.0
+
+    @contextlib.contextmanager
+    def together(self) -> Iterator[None]:
+        """Changes within show at one scrape or not at all."""
+        with self._lock:
+            yield
+
+    def inc(self, name: str, *labels: str, by: float = 1.0) -> None:
+        """Raise a counter; a gauge may be lowered too."""
+        spec = SPECS[name]
+        assert len(labels) == len(spec.labels), (name, labels)
+        assert by >= 0 or spec.kind == "gauge", name
+        with self._lock:
+            series = self._values[name]
+            series[labels] = series.get(labels, 0.0) + by
+
+    def set(self, name: str, *labels: str, to: float | None) -> None:
+        """Set a gauge; None takes the series away."""
+        spec = SPECS[name]
+        assert spec.kind == "gauge", name
+        assert len(labels) == len(spec.labels), (name, labels)
+        with self._lock:
+            if to is None:
+                self._values[name].pop(labels, None)
+            else:
+                self._values[name][labels] = float(to)
+
+    def observe(self, name: str, *labels: str, value: float) -> None:
+        """Add to a histogram."""
+        spec = SPECS[name]
+        assert spec.kind == "histogram", name
+        assert len(labels) == len(spec.labels), (name, labels)
+        with self._lock:
+            histogram = self._values[name].setdefault(labels, self._zero(spec))
+            histogram.counts[bisect.bisect_left(spec.buckets, value)] += 1
+            histogram.total += value
+
+    def value(self, name: str, *labels: str) -> float | None:
+        """A counter's or gauge's value, None when there is no such series."""
+        with self._lock:
+            return self._values[name].get(labels)
+
+    def collect(self) -> Iterator[Metric]:
+        """All families with at least one series, as prometheus_client asks for them; no `*_created` among them."""
+        with self._lock:
+            families = [_family(spec, self._values[spec.name]) for spec in TABLE if self._values[spec.name]]
+        yield from families
+
+
+def _family(spec: Spec, series: Mapping[Labels, Any]) -> Metric:
+    if spec.kind == "histogram":
+        histogram = HistogramMetricFamily(spec.name, spec.help, labels=spec.labels)
+        for labels, value in series.items():
+            counts = itertools.accumulate(value.counts)
+            bounds = [*(_bound(edge) for edge in spec.buckets), "+Inf"]
+            histogram.add_metric(labels, list(zip(bounds, counts, strict=True)), value.total)
+        return histogram
+    kind = CounterMetricFamily if spec.kind == "counter" else GaugeMetricFamily
+    family = kind(spec.name, spec.help, labels=spec.labels)
+    for labels, value in series.items():
+        family.add_metric(labels, value)
+    return family
+
+
+def _bound(edge: float) -> str:
+    """A bucket's upper edge in the form that prometheus_client's own histograms use, such as `1.0`."""
+    return repr(float(edge))
+
+
+class MetricsServer:
+    """Serves `/metrics` on its own thread until stopped. Raises OSError when the address cannot be bound."""
+
+    def __init__(self, metrics: Metrics, host: str, port: int) -> None:
+        registry = CollectorRegistry()
+        registry.register(metrics)
+        ProcessCollector(registry=registry)
+        self._server, self._thread = start_http_server(port, host, registry)
+        self.url = f"http://{host}:{self._server.server_port}/metrics"
+
+    def stop(self) -> None:
+        """Close the port."""
+        self._server.shutdown()
+        self._server.server_close()
+        self._thread.join()

@@ -1,0 +1,193 @@
+"""Watches a run and tells it: a log line and a step of a metric for each thing that the engine did, in its order."""
+
+from collections.abc import Callable, Mapping
+from typing import Any
+
+import numpy as np
+
+from paperbot.core import types as t
+from paperbot.names import Names
+from paperbot.ports import Clock, Records
+from paperbot.settings import PatternFollower, Strategy
+from paperbot.telemetry import lines
+from paperbot.telemetry.logs import PLAIN, Log
+from paperbot.telemetry.metrics import BLOCK_REASONS, PATTERNS, SIDES, Metrics
+from paperbot.telemetry.patterns import DIRECTIONS, PatternReporter
+
+Notes = Callable[[int, str], Mapping[str, Any]]
+"""Further fields of a signal from outside, by time (ns UTC) and symbol: the advisor's reason and numbers."""
+
+
+def domains(names: Names, market: str, denials: tuple[str, ...], outcomes: tuple[str, ...]) -> dict[str, Any]:
+    """What each label can be, for the zero series. `denials`, `outcomes`: of the advisor's guards and questions."""
+    return {
+        "symbol": names.symbols,
+        "strat": names.strategies,
+        "side": SIDES,
+        "market": (market,),
+        "pattern": PATTERNS,
+        "type": tuple(kind.name.lower() for kind in t.OrderType),
+        "liquidity": tuple(kind.name.lower() for kind in t.Liquidity),
+        "orders_blocked_total.reason": BLOCK_REASONS,
+        "pattern_intent_total.side": ("long", "flat"),
+        "llm_guard_denied_total.reason": denials,
+        "llm_advice_accepted_total.side": ("long", "flat"),
+        "llm_questions_total.outcome": outcomes,
+        "llm_tokens_total.kind": ("prompt", "answer"),
+    }
+
+
+class Telemetry:
+    """A watcher that writes log lines and moves metrics.
+
+    `strategies`: settings by name; `features`: how many features each bar computes; `candles`: how many bars get a
+    line, None for all; `notes`: see `Notes`.
+    """
+
+    def __init__(
+        self,
+        names: Names,
+        strategies: Mapping[str, Strategy],
+        market: str,
+        features: int,
+        log: Log,
+        metrics: Metrics,
+        patterns: PatternReporter,
+        clock: Clock,
+        *,
+        candles: int | None = None,
+        notes: Notes = lambda _ts, _symbol: {},
+    ) -> None:
+        self._names = names
+        self._strategies = strategies
+        self._market = market
+        self._features = features
+        self._log = log
+        self._metrics = metrics
+        self._patterns = patterns
+        self._clock = clock
+        self._candles_left = candles
+        self._notes = notes
+        self._handed_s = 0.0
+        self._found_ts = 0
+        self._found: dict[int, dict[str, tuple[float | None, float]]] = {}
+        self._handlers: dict[int, tuple[np.dtype[np.void], Callable[[np.void], None]]] = {
+            t.OutputKind.SIGNAL: (t.OUT_SIGNAL, self._signal),
+            t.OutputKind.ORDER: (t.OUT_ORDER, self._order),
+            t.OutputKind.BLOCKED: (t.OUT_ORDER, self._blocked),
+            t.OutputKind.FILL: (t.OUT_FILL, self._fill),
+            t.OutputKind.ORDER_END: (t.OUT_ORDER_END, self._order_end),
+            t.OutputKind.LEDGER: (t.OUT_LEDGER, self._ledger),
+            t.OutputKind.HALT: (t.OUT_HALT, self._halt),
+            t.OutputKind.RESUME: (t.OUT_HALT, self._resume),
+            t.OutputKind.PATTERN: (t.OUT_PATTERN, self._pattern),
+        }
+
+    # ---- what a watcher is
+    def events(self, events: Records) -> None:
+        """Bars on their way into the core."""
+        self._handed_s = self._clock.monotonic_s()
+        with self._metrics.together():
+            for bar in events[events["kind"] == t.EventKind.BAR]:
+                self._bar(bar)
+
+    def records(self, records: Records) -> None:
+        """What came out, in order."""
+        with self._metrics.together():
+            for index, kind in enumerate(records["kind"].tolist()):
+                handler = self._handlers.get(kind)
+                if handler is not None:
+                    dtype, handle = handler
+                    handle(records[index : index + 1].view(dtype)[0])
+
+    # ---- one of each
+    def _bar(self, bar: np.void) -> None:
+        symbol = self._names.symbols[int(bar["symbol"])]
+        self._metrics.inc("candles_fetched_total", symbol)
+        self._metrics.inc("features_computed_total", symbol, by=self._features)
+        self._metrics.set("paperbot_last_bar_timestamp_seconds", symbol, to=int(bar["close_ts"]) / 1e9)
+        if self._candles_left is None:
+            self._plain("candle", lines.candle(bar, self._names))
+        elif self._candles_left > 0:
+            self._candles_left -= 1
+            self._plain("candle", lines.candle(bar, self._names))
+            if self._candles_left == 0:
+                self._plain("candle demo complete", {})
+
+    def _signal(self, record: np.void) -> None:
+        name = self._names.strategies[int(record["strategy"])]
+        symbol = self._names.symbols[int(record["symbol"])]
+        strategy = self._strategies.get(name)
+        found = self._found.get(int(record["symbol"]), {}) if record["ts"] == self._found_ts else {}
+        fields = lines.signal(record, self._names, strategy, tuple(found))
+        if strategy is None:
+            fields.update(self._notes(int(record["ts"]), symbol))
+        self._metrics.inc("signals_emitted_total", name, fields["side"], symbol)
+        self._plain("strategy signal", fields)
+        if isinstance(strategy, PatternFollower):
+            for pattern in fields["params"]["patterns"]:
+                rsi, handed_s = found[pattern]
+                latency_s = self._clock.monotonic_s() - handed_s
+                self._patterns.intent(int(record["ts"]), symbol, pattern, rsi, fields["side"], latency_s)
+
+    def _order(self, record: np.void) -> None:
+        fields = lines.order(record, self._names)
+        self._metrics.inc("orders_submitted_total", fields["type"], fields["symbol"])
+        self._metrics.inc("paperbot_open_orders", fields["symbol"])
+        self._plain("order submitted", fields)
+
+    def _blocked(self, record: np.void) -> None:
+        reason = t.Code(int(record["code"])).name.lower()
+        self._metrics.inc("orders_blocked_total", reason)
+        self._log.warning("order_blocked", reason=reason, **lines.order(record, self._names))
+
+    def _fill(self, record: np.void) -> None:
+        fields = lines.fill(record, self._names)
+        symbol = fields["symbol"]
+        self._metrics.inc("fills_total", fields["liquidity"], symbol)
+        if fields["fee_usd"] is not None:
+            self._metrics.inc("fees_paid_total", symbol, by=fields["fee_usd"])
+        realized_usd = self._names.usd(int(record["realized_account"]))
+        if realized_usd is not None:
+            self._metrics.inc("realized_pnl_total", symbol, by=realized_usd)
+        held = self._names.quantity(int(record["position"]), int(record["symbol"]))
+        self._metrics.set("paperbot_position_qty", fields["strategy"], symbol, to=held)
+        if fields["liquidity"] == "taker":
+            self._metrics.observe("paperbot_fill_slippage_bps", symbol, value=fields["slippage_bps"])
+        self._plain("fill", fields)
+
+    def _order_end(self, record: np.void) -> None:
+        fields = lines.order_end(record, self._names)
+        self._metrics.inc("paperbot_open_orders", fields["symbol"], by=-1.0)
+        self._log.info("order_ended", **fields)
+
+    def _ledger(self, record: np.void) -> None:
+        valued = record["valued"] != 0
+        unit = self._names.account_unit()
+        self._metrics.set("equity_gauge", to=int(record["equity"]) / unit if valued else None)
+        usd = self._names.usd(int(record["equity"])) if valued else None
+        self._metrics.set("account_equity_usd", self._market, to=usd)
+        self._metrics.set("paperbot_drawdown_ratio", to=int(record["drawdown_ppb"]) / 1e9 if valued else None)
+        self._metrics.set("paperbot_unrealized_pnl", to=int(record["unrealized"]) / unit if valued else None)
+
+    def _halt(self, record: np.void) -> None:
+        self._metrics.set("paperbot_killswitch_active", self._market, to=1)
+        self._metrics.inc("killswitch_trips_total")
+        self._log.error("killswitch_tripped", **lines.halt(record, self._names))
+
+    def _resume(self, record: np.void) -> None:
+        self._metrics.set("paperbot_killswitch_active", self._market, to=0)
+        self._log.warning("killswitch_lifted", **lines.halt(record, self._names))
+
+    def _pattern(self, record: np.void) -> None:
+        ts, symbol = int(record["ts"]), int(record["symbol"])
+        pattern = t.Pattern(int(record["pattern"])).name.lower()
+        rsi = float(record["rsi"]) if record["rsi_ready"] else None
+        if ts != self._found_ts:
+            self._found_ts, self._found = ts, {}
+        self._found.setdefault(symbol, {})[pattern] = (rsi, self._handed_s)
+        side = DIRECTIONS[int(record["direction"])]
+        self._patterns.detected(ts, self._names.symbols[symbol], pattern, rsi, side)
+
+    def _plain(self, words: str, fields: dict[str, Any]) -> None:
+        self._log.info(words, **{PLAIN: True}, **fields)
