@@ -15,7 +15,7 @@ CANDIDATES := $(if $(PYTHON),'$(PYTHON)',python3 python3.11 python3.12 python3.1
 PROBE := import sys, venv, ensurepip; \
 	print(getattr(sys, "_base_executable", sys.executable)) if (3, 11) <= sys.version_info < (3, 14) else sys.exit(1)
 
-.PHONY: help venv demo test bench-core golden lint lock clean
+.PHONY: help venv demo test bench-core docs golden lint lock clean
 
 help: ## this list
 	@grep -hE '^[a-z]+:.*## ' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 8
@@ -35,14 +35,17 @@ $(STAMP): requirements.lock pyproject.toml
 	@'$(BIN)/python' -m pip install -qq --disable-pip-version-check --no-deps --no-build-isolation --editable .
 	@touch $@
 
-demo: $(STAMP) ## run two strategies over a made-up market, offline
-	@'$(BIN)/paperbot' replay BTC/USDT=synthetic:7:20000 ETH/USDT=synthetic:7:20000
+demo: $(STAMP) ## the offline demo: a made-up market through the real engine, told line by line
+	@OFFLINE_DEMO=1 '$(BIN)/python' -m paperbot.main
 
 test: $(STAMP) ## run the tests
 	@'$(BIN)/python' -m pytest -q -n 2
 
 bench-core: $(STAMP) ## what a bar costs on this machine (some minutes)
 	@'$(BIN)/python' bench/core.py
+
+docs: $(STAMP) ## write the pages that are made from code anew
+	@'$(BIN)/python' scripts/make_docs.py
 
 golden: $(STAMP) ## write the golden digests anew (see ADR-0004)
 	@'$(BIN)/python' tests/test_golden.py

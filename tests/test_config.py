@@ -8,7 +8,8 @@ import pytest
 from paperbot.config import find_profile, load, matching, parse_assignment, show
 from paperbot.engine.params import NS, make_plan
 from paperbot.errors import ConfigError, PaperbotError
-from paperbot.settings import MarketKnobs, Settings
+from paperbot.knobs import MarketKnobs
+from paperbot.settings import Settings
 
 ROOT = Path(__file__).resolve().parent.parent
 CONFIG = ROOT / "config" / "config.yaml"

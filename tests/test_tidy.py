@@ -18,12 +18,16 @@ LAYERS = [
     {"cli"},
     {"app"},
     {"engine", "market", "store", "llm", "telemetry", "web"},
-    {"ports", "strategy", "config", "settings", "environment", "names", "redact", "errors", "clock"},
+    {"ports", "strategy", "config", "settings", "knobs", "environment", "names", "redact", "errors", "clock"},
     {"core"},
 ]
 """From the top: a module imports from lower layers, and from its own folder; in braces nobody imports a sibling."""
 
-WITHIN_LAYER = {("config", "settings"), ("config", "errors"), ("config", "redact"), ("environment", "errors")}
+WITHIN_LAYER = {
+    *(("config", other) for other in ("settings", "knobs", "errors", "redact")),
+    ("settings", "knobs"),
+    ("environment", "errors"),
+}
 
 CORE_IMPORTS = {"numpy", "numba", "enum", "math", "typing", "collections"}
 CORE_EXCEPTIONS = {
@@ -32,7 +36,7 @@ CORE_EXCEPTIONS = {
 }
 VENDORS = {
     "numba": {"core/numeric.py", "core/pointer.py"},
-    "pydantic": {"settings.py", "config.py", "environment.py", "llm/contract.py", "llm/client.py"},
+    "pydantic": {"settings.py", "knobs.py", "config.py", "environment.py", "llm/contract.py", "llm/client.py"},
     "pydantic_settings": {"environment.py"},
     "dotenv": {"environment.py"},
     "yaml": {"config.py"},

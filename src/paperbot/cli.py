@@ -17,7 +17,9 @@ from paperbot.config import load, parse_assignment, show
 from paperbot.errors import PaperbotError
 
 if TYPE_CHECKING:
+    from paperbot.app.drill import DrillResult
     from paperbot.app.replay import ReplayResult
+    from paperbot.environment import Environment
 
 EXIT_FAULT = 1
 EXIT_MISTAKE = 2
@@ -36,6 +38,9 @@ app.add_typer(config_app, name="config")
 data_app = typer.Typer(help="Look at market data.", no_args_is_help=True)
 app.add_typer(data_app, name="data")
 
+drill_app = typer.Typer(help="Try the protections before you need them.", no_args_is_help=True)
+app.add_typer(drill_app, name="drill")
+
 err = Console(stderr=True, highlight=False)
 
 ConfigOption = Annotated[
@@ -44,6 +49,12 @@ ConfigOption = Annotated[
 SetOption = Annotated[
     list[str] | None, typer.Option("--set", metavar="KEY=VALUE", help="one setting, such as risk.max_drawdown=0.1")
 ]
+
+
+HoldOption = Annotated[
+    float | None, typer.Option(min=0, help="seconds for which /metrics stays up; else HOLD_METRICS_SECONDS")
+]
+DRILL_FOLDER = Path("data/drill")
 
 
 def config_path(given: Path | None) -> Path | None:
@@ -71,7 +82,7 @@ def replay(
         Path | None, typer.Option(help="recorded answers of the advisor, such as an earlier run's advice.jsonl")
     ] = None,
     set_: SetOption = None,
-    as_json: Annotated[  # noqa: FBT002
+    as_json: Annotated[
         bool, typer.Option("--json", help="print one JSON object on standard output, nothing else")
     ] = False,
 ) -> None:
@@ -112,22 +123,62 @@ def replay(
 def demo(
     out: Annotated[Path, typer.Option(help="folder for the artifacts")] = Path("data"),
     config: ConfigOption = None,
-    hold: Annotated[
-        float | None, typer.Option(min=0, help="seconds for which /metrics stays up; else HOLD_METRICS_SECONDS")
-    ] = None,
+    hold: HoldOption = None,
     set_: SetOption = None,
 ) -> None:
     """Run the offline demo: a made-up market, the real engine, told line by line. The same every time."""
     from paperbot.app.demo import DemoRequest  # noqa: PLC0415
     from paperbot.app.demo import demo as run  # noqa: PLC0415
-    from paperbot.environment import read_environment  # noqa: PLC0415
 
-    environment = read_environment()
-    if hold is not None:
-        environment = environment.model_copy(update={"hold_metrics_seconds": hold})
+    environment = _environment(hold)
     _say_if_compiling()
     overrides = [parse_assignment(text) for text in set_ or ()]
     run(DemoRequest(environment, config_path(config), out, overrides), say=err.print, present=_print_summary)
+
+
+def _environment(hold: float | None) -> "Environment":
+    from paperbot.environment import read_environment  # noqa: PLC0415
+
+    environment = read_environment()
+    return environment if hold is None else environment.model_copy(update={"hold_metrics_seconds": hold})
+
+
+@drill_app.command("killswitch")
+def drill_killswitch(
+    out: Annotated[Path, typer.Option(help="folder for the saved state")] = DRILL_FOLDER,
+    config: ConfigOption = None,
+    hold: HoldOption = None,
+    set_: SetOption = None,
+) -> None:
+    """Drive a loss through the engine until the kill switch trips, and see orders blocked; the halt is saved."""
+    from paperbot.app.drill import DrillRequest, trip  # noqa: PLC0415
+
+    request = DrillRequest(_environment(hold), config_path(config), out, [parse_assignment(one) for one in set_ or ()])
+    _say_if_compiling()
+    trip(request, err.print, _print_drill)
+
+
+@drill_app.command("reload")
+def drill_reload(
+    out: Annotated[Path, typer.Option(help="folder of the saved state")] = DRILL_FOLDER,
+    resume: Annotated[bool, typer.Option("--resume", help="lift the halt first, and save that")] = False,
+    config: ConfigOption = None,
+    set_: SetOption = None,
+) -> None:
+    """Load what the drill saved, and send an order: it is blocked, unless the halt was lifted by a RESUME event."""
+    from paperbot.app.drill import DrillRequest, reload  # noqa: PLC0415
+
+    request = DrillRequest(_environment(0), config_path(config), out, [parse_assignment(one) for one in set_ or ()])
+    _say_if_compiling()
+    reload(request, err.print, _print_drill, resume=resume)
+
+
+def _print_drill(result: "DrillResult") -> None:
+    state = "not halted" if result.halted == "none" else f"halted ({result.halted})"
+    typer.echo(
+        f"kill switch: {state}; trips: {result.trips}; orders blocked by it here: {result.blocked};"
+        f" state: {result.state}"
+    )
 
 
 class _Ticker:
@@ -230,7 +281,7 @@ def config_check(config: ConfigOption = None, set_: SetOption = None) -> None:
     """Check the configuration and everything it leads to, and say so in one line."""
     configuration = load(config_path(config), [parse_assignment(text) for text in set_ or ()])
     from paperbot.engine.params import NS, make_plan  # noqa: PLC0415
-    from paperbot.settings import duration_s  # noqa: PLC0415
+    from paperbot.knobs import duration_s  # noqa: PLC0415
 
     settings = configuration.settings
     timeframe_ns = duration_s(settings.timeframe) * NS
@@ -243,7 +294,7 @@ def data_check(
     file: Annotated[Path, typer.Argument(help="Parquet or CSV file of bars")],
     timeframe: Annotated[str | None, typer.Option(help="the file's timeframe; by default its commonest step")] = None,
     decimals: Annotated[int, typer.Option(min=0, max=12, help="price_decimals that its prices should fit")] = 8,
-    as_json: Annotated[bool, typer.Option("--json", help="print one JSON object")] = False,  # noqa: FBT002
+    as_json: Annotated[bool, typer.Option("--json", help="print one JSON object")] = False,
 ) -> None:
     """Report what is odd in a file of bars; changes nothing."""
     from paperbot.app.replay import check_file  # noqa: PLC0415

@@ -17,8 +17,9 @@ import yaml
 from pydantic import BaseModel, ValidationError
 
 from paperbot.errors import ConfigError, did_you_mean
+from paperbot.knobs import REALISM, MarketKnobs, Profile
 from paperbot.redact import MASK, is_secret_name
-from paperbot.settings import REALISM, MarketKnobs, Profile, Settings
+from paperbot.settings import Settings
 
 BUILT_IN = "built-in"
 COMMAND_LINE = "command line"

@@ -5,6 +5,7 @@ PaperbotError
 ├── CommandError    a command line that asks for something impossible
 ├── DataError       market data that contradicts itself or is of another kind
 ├── StrategyError   a user's strategy that does not load, compile or answer properly
+├── StateError      saved state that is damaged, of a newer version, or of another run
 └── OutputError     results that cannot be written (disk full, no permission)
 
 A programmer's mistake is an assertion, never one of these.
@@ -32,6 +33,10 @@ class DataError(PaperbotError):
 
 class StrategyError(PaperbotError):
     """You meet it when your own strategy fails; the message names strategy, symbol and bar time."""
+
+
+class StateError(PaperbotError):
+    """You meet it when saved state cannot be used as it is; it is left as it was."""
 
 
 class OutputError(PaperbotError):

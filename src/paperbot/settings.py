@@ -1,92 +1,25 @@
 """The configuration as frozen models: each key with its meaning, unit and default.
 
-`Settings` is `config/config.yaml`; `Profile` is a file of `config/exchanges/`; `MarketKnobs` is what both can set for a
-symbol. How the layers are put together stands in `config.py`.
+`Settings` is `config/config.yaml`; what may be set for a symbol is in `knobs.py`. How the layers are put
+together stands in `config.py`.
 """
 
 from decimal import Decimal
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Discriminator, Field, Tag, field_validator, model_validator
+from pydantic import Discriminator, Field, Tag, field_validator, model_validator
 
-_LONGEST_S = 366 * 86_400
-_UNITS_S = {"s": 1, "m": 60, "h": 3_600, "d": 86_400, "w": 604_800}
-
-Share = Annotated[Decimal, Field(ge=0, le=1)]
-Positive = Annotated[Decimal, Field(gt=0, le=10**12)]
-NotNegative = Annotated[Decimal, Field(ge=0, le=10**12)]
-Multiple = Annotated[Decimal, Field(ge=0, le=10**6)]
-Count = Annotated[int, Field(ge=0, le=10**6)]
-
-
-def duration_s(text: str) -> int:
-    """Seconds of `15s`, `1m`, `4h`, `1d`, `1w`. Raises ValueError for anything else."""
-    number, unit = text[:-1], text[-1:]
-    if unit not in _UNITS_S or not (number.isascii() and number.isdigit()) or int(number) == 0:
-        raise ValueError(f"{text!r} is no duration: a whole number and one of s, m, h, d, w, such as 15m")
-    seconds = int(number) * _UNITS_S[unit]
-    if seconds > _LONGEST_S:
-        raise ValueError(f"{text!r} is longer than a year")
-    return seconds
-
-
-def _checked_duration(text: str) -> str:
-    duration_s(text)
-    return text
-
-
-Duration = Annotated[str, Field(json_schema_extra={"format": "duration"})]
-
-
-class Frozen(BaseModel):
-    """Immutable, and closed: an unknown key is an error."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid", validate_default=True)
-
-
-class Fees(Frozen):
-    """What the venue charges for a fill."""
-
-    maker_bps: Annotated[Decimal, Field(ge=0, le=10_000)] = Field(
-        default=Decimal(10), description="fee of a resting order's fill, in 1/10,000 of its value"
-    )
-    taker_bps: Annotated[Decimal, Field(ge=0, le=10_000)] = Field(
-        default=Decimal(10), description="fee of any other fill, in 1/10,000 of its value"
-    )
-    asset: str = Field(
-        default="quote", description="what fees are paid in: `quote`, `received`, or the name of an asset, such as BNB"
-    )
-
-
-class MarketKnobs(Frozen):
-    """How one symbol trades; each layer may set any of these."""
-
-    fees: Fees = Field(default=Fees(), description="maker and taker fee, and what they are paid in")
-    min_notional: NotNegative = Field(default=Decimal(10), description="smallest value of an order, in the quote")
-    tick_size: Positive = Field(default=Decimal("0.01"), description="order prices are multiples of it, in the quote")
-    step_size: Positive = Field(default=Decimal("0.00001"), description="quantities are multiples of it, in the base")
-    price_decimals: Annotated[int, Field(ge=0, le=12)] = Field(
-        default=8, description="decimals that data prices are kept with"
-    )
-    slippage_bps: Annotated[Decimal, Field(ge=0, lt=10_000)] = Field(
-        default=Decimal(2), description="how far a taker's price moves against it, in 1/10,000"
-    )
-    slippage_model: Literal["fixed_bps", "atr_scaled"] = Field(
-        default="fixed_bps", description="`atr_scaled`: slippage_bps x (ATR / price) x atr_slip_mult"
-    )
-    slippage_mult: Multiple = Field(
-        default=Decimal(1), description="what slippage_bps is multiplied with; see `realism`"
-    )
-    atr_slip_mult: Multiple = Field(default=Decimal(500), description="multiplier of `atr_scaled`")
-    liquidity_fraction: Annotated[Decimal, Field(gt=0, le=1)] = Field(
-        default=Decimal("0.1"), description="share of a bar's volume that all orders together may take"
-    )
-    touch_fills: bool = Field(default=False, description="whether a resting limit fills on a touch of its price")
-    latency_ms: Count = Field(
-        default=0, description="an order takes part in bars that open at least so many milliseconds after it was made"
-    )
-    volume_unit: Literal["base", "quote"] = Field(default="base", description="what the data's volume counts")
+from paperbot.knobs import (
+    Count,
+    Duration,
+    Frozen,
+    Multiple,
+    NotNegative,
+    Positive,
+    Share,
+    checked_duration,
+)
 
 
 class AccountSettings(Frozen):
@@ -287,7 +220,7 @@ class LedgerSettings(Frozen):
 
     every: Duration = Field(default="1h", description="event time between two rows")
 
-    _every = field_validator("every")(_checked_duration)
+    _every = field_validator("every")(checked_duration)
 
 
 class DemoSettings(Frozen):
@@ -331,7 +264,7 @@ class LlmSettings(Frozen):
         default=4000, description="a longer answer is denied unread"
     )
 
-    _durations = field_validator("every", "max_age")(_checked_duration)
+    _durations = field_validator("every", "max_age")(checked_duration)
 
 
 class CapacitySettings(Frozen):
@@ -373,7 +306,7 @@ class Settings(Frozen):
     ledger: LedgerSettings = Field(default=LedgerSettings(), description="cadence of the ledger")
     capacities: CapacitySettings = Field(default=CapacitySettings(), description="sizes that are fixed for a run")
 
-    _timeframe = field_validator("timeframe")(_checked_duration)
+    _timeframe = field_validator("timeframe")(checked_duration)
 
     @field_validator("strategies")
     @classmethod
@@ -386,32 +319,3 @@ class Settings(Frozen):
         if taken is not None:
             raise ValueError(f"the name {ADVISOR} is the advisor's; only a strategy of kind external may have it")
         return strategies
-
-
-class Match(Frozen):
-    """What a profile is for."""
-
-    exchange: str = Field(description="name of the venue")
-    environment: list[str] = Field(description="the venue's worlds that it covers")
-
-
-class Profile(Frozen):
-    """A file of `config/exchanges/`, apart from its market knobs."""
-
-    match: Match = Field(description="when the profile applies")
-    market: Literal["crypto", "stocks"] = Field(description="label of equity and kill switch; 365 or 252 days a year")
-    knobs: dict[str, Any] = Field(default={}, description="keys of the market that hold for every symbol")
-    symbols: dict[str, dict[str, Any]] = Field(default={}, description="keys for symbols by pattern")
-
-
-REALISM: dict[str, dict[str, Any]] = {
-    "optimistic": {"touch_fills": True, "liquidity_fraction": "1", "slippage_mult": "0", "latency_ms": 0},
-    "realistic": {"touch_fills": False, "liquidity_fraction": "0.1", "slippage_mult": "1", "latency_ms": 0},
-    "pessimistic": {
-        "touch_fills": False,
-        "liquidity_fraction": "0.02",
-        "slippage_mult": "3",
-        "latency_ms": 500,
-    },
-}
-"""The assumptions behind each name of `realism`. A profile or the user's configuration may still override them."""

@@ -13,6 +13,7 @@ from paperbot.engine.machine import Machine
 from paperbot.engine.params import NS, Plan
 from paperbot.engine.preview import AccountView, Preview, signal_event, view_of
 from paperbot.environment import required_secret
+from paperbot.knobs import duration_s
 from paperbot.llm.advisor import ACCEPTED, DENIED, NO_ADVICE, Advisor, Exchange, Provider
 from paperbot.llm.client import OpenAiProvider, RecordedProvider
 from paperbot.llm.contract import Advice
@@ -20,7 +21,7 @@ from paperbot.llm.guards import Budget, Limits, Situation
 from paperbot.llm.prompt import read_prompt
 from paperbot.names import Names
 from paperbot.ports import Records
-from paperbot.settings import ADVISOR, LlmSettings, duration_s
+from paperbot.settings import ADVISOR, LlmSettings
 from paperbot.store.durable import write_whole
 from paperbot.telemetry.logs import WHOLE, Log
 from paperbot.telemetry.metrics import Metrics

@@ -13,11 +13,11 @@ from paperbot.config import Configuration, load
 from paperbot.engine.params import NS, Plan, make_plan, split_symbol
 from paperbot.engine.replay import Window
 from paperbot.errors import CommandError
+from paperbot.knobs import duration_s
 from paperbot.market.candles import Checker, Columns, commonest_step_ns
 from paperbot.market.files import BarFile
 from paperbot.market.synthetic import synthetic_bars
 from paperbot.ports import Records
-from paperbot.settings import duration_s
 
 Tree = dict[str, Any]
 

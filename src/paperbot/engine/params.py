@@ -19,10 +19,10 @@ from paperbot.engine.featuretable import FeatureTable
 from paperbot.engine.machine import Params, Records
 from paperbot.engine.userland import Loaded, load_strategy
 from paperbot.errors import ConfigError
+from paperbot.knobs import MarketKnobs, duration_s
 from paperbot.settings import (
     ADVISOR,
     External,
-    MarketKnobs,
     MeanReversion,
     Momentum,
     PatternFollower,
@@ -30,7 +30,6 @@ from paperbot.settings import (
     SmaCross,
     Strategy,
     UserStrategy,
-    duration_s,
 )
 
 NS = 1_000_000_000

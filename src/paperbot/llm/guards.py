@@ -144,7 +144,7 @@ def _price(advice: Advice, situation: Situation, limits: Limits, _budget: Budget
     close = situation.closes.get(advice.symbol)
     if close is None:
         return "the symbol has no price"
-    if advice.price is not None and abs(advice.price / close - 1.0) > limits.price_tolerance:
+    if advice.price is not None and abs(advice.price - close) > limits.price_tolerance * close:
         return f"{advice.price:g} is too far from the last close {close:g}"
     return None
 

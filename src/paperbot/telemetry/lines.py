@@ -151,4 +151,4 @@ def _strategy(record: np.void, names: Names) -> str | None:
 def _name(members: Any, value: Any) -> str:
     """The name of a code; a blocked order may hold any number."""
     known = members._value2member_map_.get(int(value))
-    return known.name.lower() if known else str(int(value))
+    return str(int(value)) if known is None else known.name.lower()

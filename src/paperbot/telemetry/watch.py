@@ -100,6 +100,27 @@ class Telemetry:
                     dtype, handle = handler
                     handle(records[index : index + 1].view(dtype)[0])
 
+    def catch_up(self, account: np.void, positions: Records, orders: Records) -> None:
+        """Set the gauges from a state that was loaded: what led to it is not told again."""
+        n_symbols = len(self._names.symbols)
+        with self._metrics.together():
+            self._metrics.set("paperbot_killswitch_active", self._market, to=int(account["halted"] != 0))
+            for index, position in enumerate(positions):
+                strategy, symbol = divmod(index, n_symbols)
+                held = self._names.quantity(int(position["quantity"]), symbol)
+                labels = (self._names.strategies[strategy], self._names.symbols[symbol])
+                self._metrics.set("paperbot_position_qty", *labels, to=held)
+            for symbol, name in enumerate(self._names.symbols):
+                count = np.count_nonzero((orders["id"] > 0) & (orders["symbol"] == symbol))
+                self._metrics.set("paperbot_open_orders", name, to=float(count))
+            if account["valued"]:
+                self._set_equity(int(account["equity"]))
+
+    def _set_equity(self, equity: int | None) -> None:
+        unit = self._names.account_unit()
+        self._metrics.set("equity_gauge", to=None if equity is None else equity / unit)
+        self._metrics.set("account_equity_usd", self._market, to=None if equity is None else self._names.usd(equity))
+
     # ---- one of each
     def _bar(self, bar: np.void) -> None:
         symbol = self._names.symbols[int(bar["symbol"])]
@@ -164,9 +185,7 @@ class Telemetry:
     def _ledger(self, record: np.void) -> None:
         valued = record["valued"] != 0
         unit = self._names.account_unit()
-        self._metrics.set("equity_gauge", to=int(record["equity"]) / unit if valued else None)
-        usd = self._names.usd(int(record["equity"])) if valued else None
-        self._metrics.set("account_equity_usd", self._market, to=usd)
+        self._set_equity(int(record["equity"]) if valued else None)
         self._metrics.set("paperbot_drawdown_ratio", to=int(record["drawdown_ppb"]) / 1e9 if valued else None)
         self._metrics.set("paperbot_unrealized_pnl", to=int(record["unrealized"]) / unit if valued else None)
 

@@ -1,0 +1,161 @@
+"""The kill-switch drill: a loss is driven through the very engine and gate that trade, and the halt must hold.
+
+A calm made-up market, a buy as large as the gate allows, then a price that falls until the kill switch trips; orders
+after that must be blocked. The state is saved, so that another process can be asked whether it is still halted.
+"""
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from paperbot.app.observers import Observers, hold, terminable
+from paperbot.app.sources import Job, ReplayRequest, prepare
+from paperbot.config import load
+from paperbot.core import types as t
+from paperbot.engine.merge import merge
+from paperbot.engine.preview import signal_event
+from paperbot.engine.runner import Runner
+from paperbot.engine.snapshot import decode, encode, restore
+from paperbot.environment import Environment
+from paperbot.errors import CommandError, StateError
+from paperbot.ports import Records
+from paperbot.store.durable import write_whole
+
+STRATEGY = "drill"
+CALM_BARS = 30
+FALL_PER_BAR = 0.05
+LONGEST_FALL = 60
+ORDERS_AFTER = 2
+VOLUME = 1e9
+STATE = "killswitch.state"
+
+Tree = dict[str, Any]
+
+
+@dataclass(frozen=True)
+class DrillRequest:
+    """What was asked for; `out` is the folder of the saved state."""
+
+    environment: Environment
+    config: Path | None = None
+    out: Path = Path("data/drill")
+    overrides: Sequence[Tree] = ()
+
+
+@dataclass(frozen=True)
+class DrillResult:
+    """How it stood at the end."""
+
+    halted: str
+    trips: int
+    blocked: int
+    state: Path
+
+
+def _job(request: DrillRequest, say: Callable[[str], None]) -> Job:
+    """One configured symbol and a strategy that does what it is told; a buy without a stop, as large as is allowed."""
+    settings = load(request.config, request.overrides).settings
+    if settings.risk.daily_loss_cap == 0 and settings.risk.max_drawdown == 0:
+        raise CommandError("risk.daily_loss_cap and risk.max_drawdown are both 0: there is no kill switch to drill")
+    scenario: Tree = {
+        "strategies": [{"name": STRATEGY, "kind": "external"}],
+        "llm": {"provider": "off"},
+        "risk": {"sizing": "fixed_fraction", "fixed_fraction": "0.9", "attach_stop": False, "take_profit_atr_mult": 0},
+    }
+    source = f"{settings.symbols[0]}=synthetic:1:{CALM_BARS}"
+    return prepare(ReplayRequest([source], request.config, overrides=[*request.overrides, scenario]), say)
+
+
+def _order(runner: Runner, quantity: int) -> Records:
+    """A market buy of so much (base, minor units), as a user would send it."""
+    event = np.zeros(1, dtype=t.ORDER_EVENT)
+    row = event[0]
+    row["ts"], row["kind"], row["side"] = runner.machine.account["clock_ts"], t.EventKind.ORDER, t.Side.BUY
+    row["order_type"], row["time_in_force"], row["quantity"] = t.OrderType.MARKET, t.TimeInForce.GTC, quantity
+    return event.view(t.BAR_EVENT)
+
+
+def _bar(runner: Runner, share: float) -> Records:
+    """The next bar: it opens at the last close and closes at a share of it, with volume for everybody."""
+    symbol = runner.machine.state.symbols[0]
+    params = runner.plan.params.symbols[0]
+    opening, tick = int(symbol["last_close"]), int(params["tick"])
+    closing = max(int(opening * share) // tick * tick, tick)
+    event = np.zeros(1, dtype=t.BAR_EVENT)
+    row = event[0]
+    row["kind"], row["flags"], row["volume"] = t.EventKind.BAR, t.BarFlag.END_OF_SLICE, VOLUME
+    row["open_ts"] = symbol["last_close_ts"]
+    row["close_ts"] = symbol["last_close_ts"] + params["timeframe_ns"]
+    row["open"], row["high"], row["low"], row["close"] = opening, max(opening, closing), min(opening, closing), closing
+    return event
+
+
+def _is_halted(runner: Runner) -> bool:
+    return bool(runner.machine.account["halted"])
+
+
+def _result(runner: Runner, observers: Observers, state: Path) -> DrillResult:
+    account = runner.machine.account
+    blocked = observers.metrics.value("orders_blocked_total", "killswitch") or 0.0
+    return DrillResult(t.HaltReason(int(account["halted"])).name.lower(), int(account["trips"]), int(blocked), state)
+
+
+def trip(request: DrillRequest, say: Callable[[str], None], present: Callable[[DrillResult], None]) -> None:
+    """Run the drill, save the state, and hold `/metrics`.
+
+    Raises CommandError when the configured caps cannot be reached by what the account may hold.
+    """
+    job = _job(request, say)
+    with terminable() as told, Observers(request.environment, job.configuration, job.plan) as observers:
+        runner = Runner(job.plan, [observers.telemetry(candles=0)], chunk=1)
+        for batch in merge(job.batches, job.plan.timeframes_ns):
+            runner.run(batch)
+        ts = int(runner.machine.account["clock_ts"])
+        runner.feed(signal_event(job.plan, ts, STRATEGY, job.plan.symbols[0], t.Target.LONG, 1.0, 0))
+        runner.feed(_bar(runner, 1.0))
+        bought = int(runner.machine.state.positions[0]["quantity"])
+        for _ in range(LONGEST_FALL):
+            if _is_halted(runner):
+                break
+            runner.feed(_bar(runner, 1.0 - FALL_PER_BAR))
+        if not _is_halted(runner) or bought == 0:
+            raise CommandError(
+                "the kill switch did not trip: what the account may hold cannot lose as much as"
+                " risk.daily_loss_cap and risk.max_drawdown allow"
+            )
+        for _ in range(ORDERS_AFTER):
+            runner.feed(_order(runner, bought))
+        state = request.out / STATE
+        write_whole(state, encode(runner, {}))
+        present(_result(runner, observers, state))
+        hold(told, request.environment.hold_metrics_seconds)
+
+
+def reload(
+    request: DrillRequest, say: Callable[[str], None], present: Callable[[DrillResult], None], *, resume: bool
+) -> None:
+    """Load the saved state, and send an order; with `resume` a RESUME first, after which the state is saved again.
+
+    Raises StateError when there is no state, or none that fits.
+    """
+    state = request.out / STATE
+    job = _job(request, say)
+    if not state.is_file():
+        raise StateError(f"{state}: there is no saved state; paperbot drill killswitch makes one")
+    with Observers(request.environment, job.configuration, job.plan) as observers:
+        telemetry = observers.telemetry(candles=0)
+        runner = Runner(job.plan, [telemetry], chunk=1)
+        restore(decode(state.read_bytes(), str(state)), runner, str(state))
+        telemetry.catch_up(runner.machine.account, runner.machine.state.positions, runner.machine.state.orders)
+        ts = runner.machine.account["clock_ts"]
+        if resume:
+            event = np.zeros(1, dtype=t.CONTROL_EVENT)
+            event["kind"], event["ts"] = t.EventKind.RESUME, ts
+            runner.feed(event.view(t.BAR_EVENT))
+        runner.feed(_order(runner, int(runner.machine.state.positions[0]["quantity"]) // 20))
+        if resume:
+            write_whole(state, encode(runner, {}))
+        present(_result(runner, observers, state))

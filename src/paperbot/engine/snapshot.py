@@ -1,0 +1,85 @@
+"""The whole state as bytes, and back: positions, orders, halts, features, day figures, and the digest so far.
+
+Layout: magic, schema number and header length (little-endian uint32 each), the header as JSON, the state's memory, and
+the SHA-256 of everything before it. A snapshot fits only a run of the same names, sizes and core.
+"""
+
+import hashlib
+import json
+import struct
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from paperbot.core.numeric import CACHE_FOLDER
+from paperbot.engine.params import Plan
+from paperbot.engine.runner import Runner
+from paperbot.errors import StateError
+
+MAGIC = b"PAPERBOT"
+SCHEMA = 1
+_HEAD = struct.Struct("<8sII")
+_SUM_BYTES = 32
+
+
+@dataclass(frozen=True)
+class Snapshot:
+    """What was saved: the state's memory, and a header (see `identity`; `link` is the digest's chain in hexadecimal,
+    `extra` the caller's).
+    """
+
+    header: dict[str, Any]
+    memory: bytes
+
+
+def identity(plan: Plan) -> dict[str, Any]:
+    """What a snapshot and the run that loads it must have in common."""
+    risk = plan.params.risk[0]
+    return {
+        "core": CACHE_FOLDER.name,
+        "symbols": list(plan.symbols),
+        "timeframes_ns": list(plan.timeframes_ns),
+        "assets": list(plan.assets),
+        "asset_decimals": list(plan.asset_decimals),
+        "price_decimals": list(plan.price_decimals),
+        "strategies": list(plan.strategies),
+        "currency": plan.currency,
+        "order_capacity": int(risk["order_capacity"]),
+        "features": plan.params.features[["kind", "window"]].tolist(),
+    }
+
+
+def encode(runner: Runner, extra: dict[str, Any]) -> bytes:
+    """The run as it stands, with what the caller wants to find again (JSON)."""
+    header = {**identity(runner.plan), "link": runner.digest.link.hex(), "extra": extra}
+    text = json.dumps(header, sort_keys=True).encode()
+    body = _HEAD.pack(MAGIC, SCHEMA, len(text)) + text + runner.machine.state.memory.tobytes()
+    return body + hashlib.sha256(body).digest()
+
+
+def decode(content: bytes, where: str) -> Snapshot:
+    """Read a snapshot. Raises StateError when it is none, newer than this version, cut off or changed."""
+    if len(content) < _HEAD.size + _SUM_BYTES or content[: len(MAGIC)] != MAGIC:
+        raise StateError(f"{where}: is no saved state")
+    _, schema, length = _HEAD.unpack_from(content)
+    if schema > SCHEMA:
+        raise StateError(f"{where}: has schema {schema}; this version reads up to {SCHEMA}, use a newer one")
+    body, checksum = content[:-_SUM_BYTES], content[-_SUM_BYTES:]
+    if hashlib.sha256(body).digest() != checksum:
+        raise StateError(f"{where}: is damaged (its checksum does not fit)")
+    text = body[_HEAD.size : _HEAD.size + length]
+    return Snapshot(json.loads(text), body[_HEAD.size + length :])
+
+
+def restore(snapshot: Snapshot, runner: Runner, where: str) -> None:
+    """Put the state into a fresh run of the same plan. Raises StateError that names what differs."""
+    ours = json.loads(json.dumps(identity(runner.plan)))
+    for key, value in ours.items():
+        if snapshot.header.get(key) != value:
+            raise StateError(f"{where}: was saved with another {key}: {snapshot.header.get(key)}, not {value}")
+    state = runner.machine.state
+    if len(snapshot.memory) != len(state.memory):
+        raise StateError(f"{where}: holds {len(snapshot.memory)} bytes of state, not {len(state.memory)}")
+    state.memory[:] = np.frombuffer(snapshot.memory, dtype=np.uint8)
+    runner.digest.link = bytes.fromhex(snapshot.header["link"])
