@@ -62,7 +62,9 @@ class Desk:
         self.now_ns = START_NS
 
     # ---- events in
-    def bar(self, *ohlc: float, volume: float = 100, symbol: str | None = None, last: bool = True) -> "Desk":
+    def bar(
+        self, *ohlc: float, volume: float = 100, symbol: str | None = None, last: bool = True, catch_up: bool = False
+    ) -> "Desk":
         """One bar: open, high, low, close (or one price for a flat bar). Time moves when the slice ends."""
         opening, high, low, close = ohlc if len(ohlc) == 4 else (*ohlc,) * 4
         event = np.zeros(1, dtype=t.BAR_EVENT)
@@ -71,7 +73,7 @@ class Desk:
         row["open_ts"], row["close_ts"] = self.now_ns, self.now_ns + MINUTE_NS
         for name, price in (("open", opening), ("high", high), ("low", low), ("close", close)):
             row[name] = self._units(price, symbol)
-        row["flags"] = t.BarFlag.END_OF_SLICE if last else 0
+        row["flags"] = (t.BarFlag.END_OF_SLICE if last else 0) | (t.BarFlag.CATCH_UP if catch_up else 0)
         self._feed(event)
         if last:
             self.now_ns += MINUTE_NS

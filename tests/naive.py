@@ -224,6 +224,7 @@ class Books:
     fees: int = 0
     gross: int = 0
     halted: bool = False
+    catching_up: bool = False
     halt_reason: int = 0
     trips: int = 0
     fault: t.Fault = t.Fault.NONE
@@ -386,6 +387,7 @@ class Twin:
             raise Stopped(t.Fault.BAD_EVENT)
         market = self.markets[bar.symbol]
         warm_up = bool(bar.flags & t.BarFlag.WARMUP)
+        self.books.catching_up = bool(bar.flags & t.BarFlag.CATCH_UP)
         self.in_slice = self.in_slice or not warm_up
         if not warm_up:
             self.rows_before_bar(bar)
@@ -733,6 +735,9 @@ class Twin:
     def killswitch(self, order: Order, ts: int) -> bool:
         return self.books.halted
 
+    def catching_up(self, order: Order, ts: int) -> bool:
+        return self.books.catching_up
+
     def no_price(self, order: Order, ts: int) -> bool:
         needed = (self.symbols[order.symbol].quote, self.fee_asset(order))
         return self.close(order) == 0 or not self.books.valued or not all(self.priced(asset) for asset in needed)
@@ -839,8 +844,11 @@ class Twin:
         if code == Code.NONE:
             self.gate(order, ts)
         else:
-            halted_first = self.books.halted and code > Code.KILLSWITCH
-            self.block(order, Code.KILLSWITCH if halted_first else code, ts)
+            if self.books.catching_up and code > Code.CATCHING_UP:
+                code = Code.CATCHING_UP
+            if self.books.halted and code > Code.KILLSWITCH:
+                code = Code.KILLSWITCH
+            self.block(order, code, ts)
 
     def size(self, symbol: int, atr: int) -> tuple[int, Code]:
         """The quantity of a long signal's entry before it is put on steps, or 0 and why there is none."""
@@ -1404,6 +1412,7 @@ FORMAT_RULES: list[Rule] = [
 ]
 RISK_RULES: list[Rule] = [
     (Code.KILLSWITCH, Twin.killswitch),
+    (Code.CATCHING_UP, Twin.catching_up),
     (Code.NO_PRICE, Twin.no_price),
     (Code.STALE, Twin.stale),
     (Code.COOLDOWN, Twin.cooldown),
@@ -1416,7 +1425,8 @@ RISK_RULES: list[Rule] = [
     (Code.FUNDS, Twin.funds),
 ]
 RISK_RULES_OF_SELLS = (
-    *(Code.KILLSWITCH, Code.NO_PRICE, Code.STALE, Code.ORDER_RATE, Code.PRICE_COLLAR, Code.MAX_OPEN_ORDERS),
+    *(Code.KILLSWITCH, Code.CATCHING_UP, Code.NO_PRICE, Code.STALE, Code.ORDER_RATE),
+    *(Code.PRICE_COLLAR, Code.MAX_OPEN_ORDERS),
 )
 
 

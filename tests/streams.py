@@ -130,6 +130,7 @@ def _bar(
     row["open_ts"], row["close_ts"] = open_ts, open_ts + MINUTE_NS
     row["symbol"], row["kind"] = symbol, t.EventKind.BAR
     row["flags"] = (t.BarFlag.END_OF_SLICE if is_last else 0) | (t.BarFlag.WARMUP if warmup else 0)
+    row["flags"] |= t.BarFlag.CATCH_UP if random.random() < 0.03 else 0
     prices[symbol] = close
     return event
 

@@ -18,6 +18,7 @@ CASES = {
     "reduce_only": lambda: Desk().bar(100).sell(1, reduce_only=True),
     "capacity": lambda: Desk({"capacities": {"open_orders": 2}}).bar(100).buy(1, stop_distance=5, target_distance=5),
     "killswitch": lambda: Desk().bar(100).halt().buy(1),
+    "catching_up": lambda: Desk().bar(100, catch_up=True).buy(1),
     "no_price": lambda: Desk().buy(1),
     "stale": lambda: _late().buy(1, symbol="ETH/USD"),
     "cooldown": lambda: _cooldown(bars_after_stop=1),
@@ -95,6 +96,15 @@ def test_nothing_stops_an_exit(how):
     desk = Desk(how).bar(100).buy(1).bar(100).halt()
     desk.sell("0.5", limit=200, reduce_only=True).sell("0.5", reduce_only=True)
     assert desk.blocked() == []
+
+
+def test_catching_up_lets_exits_and_resting_orders_work_and_ends_with_the_present():
+    desk = Desk().bar(100).buy(2).buy(1, limit=90).bar(100).bar(100, catch_up=True)
+    desk.sell(1, reduce_only=True).buy(1).bar(95, 95, 80, 85, catch_up=True)
+    assert desk.fills()[1:] == [("sell", 1, 95, "taker"), ("buy", 1, 90, "maker")]
+    assert desk.blocked() == ["catching_up"]
+    desk.bar(100).buy(1)
+    assert desk.blocked() == ["catching_up"]
 
 
 def test_entry_whose_stop_could_not_be_placed_is_not_placed():

@@ -50,7 +50,7 @@ VENDORS = {
 }
 MAX_LINES = 400
 MAX_FUNCTION = 70
-LONG_FILES = {"core/types.py": 520}
+LONG_FILES = {"core/types.py": 510}
 LONG_FUNCTIONS: dict[str, int] = {"post_fill": 75, "replay": 75}
 
 BANNED_IN_CORE = {"exp", "log", "pow", "random", "time", "sum", "datetime", "fastmath", "print", "open"}
@@ -111,7 +111,7 @@ def test_a_vendor_is_imported_where_it_belongs(trees):
 
 def test_banned_calls_in_the_core(trees):
     for name, tree in trees.items():
-        if not name.startswith("core/") or name == "core/types.py":  # Records only: nothing there is compiled.
+        if not name.startswith("core/") or name in {"core/types.py", "core/records.py"}:  # Nothing there is compiled.
             continue
         for node in ast.walk(tree):
             called = getattr(node, "id", None) or getattr(node, "attr", None)

@@ -297,12 +297,14 @@ def _engaged_positions(w: World) -> int:
 
 
 @kernel
-def _risk_rule(w: World, draft: Record, ts: int) -> int:
+def _risk_rule(w: World, draft: Record, ts: int) -> int:  # noqa: C901
     account = w.account
     risk = w.risk
     buy = draft["side"] == Side.BUY
     if account["halted"] != 0:
         return Code.KILLSWITCH
+    if account["catching_up"] != 0:
+        return Code.CATCHING_UP
     if not _has_prices(w, draft):
         return Code.NO_PRICE
     code = _pace_rule(w, draft, ts)

@@ -57,6 +57,7 @@ def _on_bar(w: World, bar: Record) -> None:
         stop_run(w, t.Fault.TIME_WENT_BACK, symbol, t.NOBODY)
         return
     account["slice_ts"] = close_ts
+    account["catching_up"] = 1 if (bar["flags"] & t.BarFlag.CATCH_UP) != 0 else 0
     counts = (bar["flags"] & t.BarFlag.WARMUP) == 0
     if counts:
         if account["started"] == 0:

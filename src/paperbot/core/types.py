@@ -13,6 +13,8 @@ from typing import Any, TypeAlias
 
 import numpy as np
 
+from paperbot.core.records import record, words
+
 World: TypeAlias = Any
 """What each function of the core is handed first; see `core/world.py`."""
 
@@ -47,6 +49,7 @@ class BarFlag(IntEnum):
 
     END_OF_SLICE = 1
     WARMUP = 2
+    CATCH_UP = 4
 
 
 class OrderFlag(IntEnum):
@@ -123,16 +126,17 @@ class Code(IntEnum):
     CAPACITY = 9
     # Risk rules: everything but reduce-only.
     KILLSWITCH = 10
-    NO_PRICE = 11
-    STALE = 12
-    COOLDOWN = 13
-    ORDER_RATE = 14
-    PRICE_COLLAR = 15
-    MAX_POSITION_VALUE = 16
-    GROSS_EXPOSURE = 17
-    MAX_OPEN_POSITIONS = 18
-    MAX_OPEN_ORDERS = 19
-    FUNDS = 20
+    CATCHING_UP = 11
+    NO_PRICE = 12
+    STALE = 13
+    COOLDOWN = 14
+    ORDER_RATE = 15
+    PRICE_COLLAR = 16
+    MAX_POSITION_VALUE = 17
+    GROSS_EXPOSURE = 18
+    MAX_OPEN_POSITIONS = 19
+    MAX_OPEN_ORDERS = 20
+    FUNDS = 21
     # Ends of an accepted order.
     FILLED = 30
     CANCELLED = 31
@@ -167,6 +171,7 @@ class HaltReason(IntEnum):
     MAX_DRAWDOWN = 2
     MANUAL = 3
     FEED = 4
+    JOURNAL = 5
 
 
 class OutputKind(IntEnum):
@@ -258,22 +263,6 @@ class RateVia(IntEnum):
     INVERSE = 4
 
 
-def record(size: int, *fields: tuple[str, str] | tuple[str, str, int]) -> np.dtype[np.void]:
-    """A structured dtype of exactly `size` bytes, whose fields fill it without a gap.
-
-    Raises AssertionError when they do not.
-    """
-    dtype = np.dtype(list(fields))
-    assert dtype.fields is not None
-    filled = sum(np.dtype(field[0]).itemsize for field in dtype.fields.values())
-    assert dtype.itemsize == filled == size, (dtype, filled, size)
-    return dtype
-
-
-def _words(*names: str) -> list[tuple[str, str]]:
-    return [(name, "<i8") for name in names]
-
-
 def _tagged(dtype_words: int, *extra: tuple[str, str]) -> np.dtype[np.void]:
     """An output record: the common head, `extra` fields, and a filler up to 160 bytes."""
     head = [("seq", "<i8"), ("ts", "<i8"), ("kind", "<i2"), ("symbol", "<i2"), ("strategy", "<i2"), ("code", "<i2")]
@@ -292,7 +281,7 @@ _TAIL = [("symbol", "<i2"), ("kind", "i1"), ("flags", "i1")]
 
 BAR_EVENT = record(
     EVENT_BYTES,
-    *_words("open_ts", "close_ts", "open", "high", "low", "close"),
+    *words("open_ts", "close_ts", "open", "high", "low", "close"),
     ("volume", "<f8"),
     *_TAIL,
     ("filler", "<i4"),
@@ -301,7 +290,7 @@ BAR_EVENT = record(
 
 ORDER_EVENT = record(
     EVENT_BYTES,
-    *_words("ts", "quantity", "limit_price", "stop_price", "expires_ts", "stop_distance", "target_distance"),
+    *words("ts", "quantity", "limit_price", "stop_price", "expires_ts", "stop_distance", "target_distance"),
     *_TAIL,
     ("strategy", "i1"),
     ("side", "i1"),
@@ -312,7 +301,7 @@ ORDER_EVENT = record(
 
 SIGNAL_EVENT = record(
     EVENT_BYTES,
-    *_words("ts", "strength_ppb", "max_quantity", "filler_0", "filler_1", "filler_2", "filler_3"),
+    *words("ts", "strength_ppb", "max_quantity", "filler_0", "filler_1", "filler_2", "filler_3"),
     *_TAIL,
     ("strategy", "i1"),
     ("target", "i1"),
@@ -322,7 +311,7 @@ SIGNAL_EVENT = record(
 
 CONTROL_EVENT = record(
     EVENT_BYTES,
-    *_words("ts", "order_id", "reason", "filler_0", "filler_1", "filler_2", "filler_3"),
+    *words("ts", "order_id", "reason", "filler_0", "filler_1", "filler_2", "filler_3"),
     *_TAIL,
     ("filler_4", "<i4"),
 )
@@ -331,8 +320,8 @@ CONTROL_EVENT = record(
 # ---- parameters ---------------------------------------------------------------------------------------------------
 SYMBOL_PARAMS = record(
     176,
-    *_words("tick", "step", "min_notional", "scale", "timeframe_ns", "stale_ns", "latency_ns", "fixed_quote"),
-    *_words("maker_ppb", "taker_ppb", "slippage_ppb", "atr_slippage_ppb", "liquidity_ppb"),
+    *words("tick", "step", "min_notional", "scale", "timeframe_ns", "stale_ns", "latency_ns", "fixed_quote"),
+    *words("maker_ppb", "taker_ppb", "slippage_ppb", "atr_slippage_ppb", "liquidity_ppb"),
     ("price_unit", "<f8"),
     ("base_unit", "<f8"),
     ("quote_unit", "<f8"),
@@ -346,7 +335,7 @@ SYMBOL_PARAMS = record(
 """`scale` = 10^(base decimals + price decimals - quote decimals): quote minor = quantity * price / scale.
 `price_unit`, `base_unit`, `quote_unit` are 10^decimals as float64. `atr_slippage_ppb` = base_bps * atr_slip_mult."""
 
-ASSET_PARAMS = record(40, *_words("rate_num", "rate_den"), ("via", "<i8"), ("symbol", "<i8"), ("next", "<i8"))
+ASSET_PARAMS = record(40, *words("rate_num", "rate_den"), ("via", "<i8"), ("symbol", "<i8"), ("next", "<i8"))
 """One oracle step: amount in `next` = amount * rate (override: rate_num / rate_den; symbol: its last close)."""
 
 STRATEGY_PARAMS = record(
@@ -369,10 +358,10 @@ FEATURE_PARAMS = record(40, ("kind", "<i8"), ("window", "<i8"), ("ring", "<i8"),
 
 RISK_PARAMS = record(
     232,
-    *_words("risk_ppb", "atr_stop_ppb", "atr_target_ppb", "fraction_ppb", "max_position_ppb", "gross_ppb"),
-    *_words("max_open_positions", "max_open_orders", "collar_ppb", "rate_orders", "rate_window_ns", "cooldown_bars"),
-    *_words("entry_timeout_bars", "daily_loss_ppb", "max_drawdown_ppb", "funds_margin_ppb", "ledger_every_ns"),
-    *_words("account_asset", "order_capacity", "n_symbols", "n_strategies", "n_features"),
+    *words("risk_ppb", "atr_stop_ppb", "atr_target_ppb", "fraction_ppb", "max_position_ppb", "gross_ppb"),
+    *words("max_open_positions", "max_open_orders", "collar_ppb", "rate_orders", "rate_window_ns", "cooldown_bars"),
+    *words("entry_timeout_bars", "daily_loss_ppb", "max_drawdown_ppb", "funds_margin_ppb", "ledger_every_ns"),
+    *words("account_asset", "order_capacity", "n_symbols", "n_strategies", "n_features"),
     ("sizing", "<i8"),
     ("attach_stop", "<i8"),
     ("flatten_on_trip", "<i8"),
@@ -385,16 +374,17 @@ RISK_PARAMS = record(
 
 # ---- state --------------------------------------------------------------------------------------------------------
 ACCOUNT = record(
-    320,
-    *_words("seq", "next_order_id", "clock_ts", "slice_ts", "day_end_ts", "last_row_ts", "next_row_ts"),
-    *_words("equity", "start_equity", "day_reference", "day_floor", "peak", "peak_floor", "trough"),
-    *_words("max_drawdown_ppb", "realized", "unrealized", "fees", "gross"),
-    *_words("slices", "exposed_slices", "trips", "rate_next", "rate_count"),
+    328,
+    *words("seq", "next_order_id", "clock_ts", "slice_ts", "day_end_ts", "last_row_ts", "next_row_ts"),
+    *words("equity", "start_equity", "day_reference", "day_floor", "peak", "peak_floor", "trough"),
+    *words("max_drawdown_ppb", "realized", "unrealized", "fees", "gross"),
+    *words("slices", "exposed_slices", "trips", "rate_next", "rate_count"),
     ("open_orders", "<i8"),
     ("reserved_orders", "<i8"),
     ("free_slot", "<i8"),
     ("slice_symbols", "<i8"),
     ("halted", "<i8"),
+    ("catching_up", "<i8"),
     ("valued", "<i8"),
     ("started", "<i8"),
     ("row_due", "<i8"),
@@ -410,14 +400,14 @@ ACCOUNT = record(
 """`holdings`: positions with any quantity. `idle_value`: what no position holds, as last valued; `idle_state` says how
 long that stands (see `IdleState`)."""
 
-ASSET = record(56, *_words("free", "locked", "opening", "venue", "fees", "held", "arriving"))
+ASSET = record(56, *words("free", "locked", "opening", "venue", "fees", "held", "arriving"))
 """The double entry of one asset: opening + venue - fees = free + locked, where `venue` is what fills brought in and
 took out, `fees` what the venue kept. Of `locked`, `held` belongs to strategies' positions and `arriving` becomes free
 at the end of the slice."""
 
 SYMBOL = record(
     104,
-    *_words("last_open", "last_high", "last_low", "last_close", "last_close_ts", "bars", "atr", "patterns"),
+    *words("last_open", "last_high", "last_low", "last_close", "last_close_ts", "bars", "atr", "patterns"),
     ("oracle_close", "<i8"),
     ("last_volume", "<f8"),
     ("head", "<i8"),
@@ -429,7 +419,7 @@ seen, the ATR in whole price units (0 while warming up), the last bar's patterns
 
 POSITION = record(
     72,
-    *_words("quantity", "cost", "realized", "fees", "cooldown_until"),
+    *words("quantity", "cost", "realized", "fees", "cooldown_until"),
     ("target", "<i8"),
     ("dust", "<i8"),
     ("entries", "<i8"),
@@ -440,8 +430,8 @@ POSITION = record(
 
 ORDER = record(
     200,
-    *_words("id", "parent", "created_ts", "expires_ts", "quantity", "filled", "limit_price", "stop_price"),
-    *_words("locked", "stop_distance", "target_distance", "bars", "fresh"),
+    *words("id", "parent", "created_ts", "expires_ts", "quantity", "filled", "limit_price", "stop_price"),
+    *words("locked", "stop_distance", "target_distance", "bars", "fresh"),
     ("previous", "<i8"),
     ("next", "<i8"),
     ("stop_slot", "<i8"),
@@ -461,7 +451,7 @@ FEATURE = record(64, ("count", "<i8"), ("at", "<i8"), *[(name, "<f8") for name i
 
 CANDLES = record(
     208,
-    *_words("count", "open", "low", "close", "body_sum", "range_sum"),
+    *words("count", "open", "low", "close", "body_sum", "range_sum"),
     ("bodies", "<i8", 10),
     ("ranges", "<i8", 10),
 )
@@ -474,7 +464,7 @@ OUT_HEAD = _tagged(0)
 
 OUT_SIGNAL = _tagged(
     7,
-    *_words("strength_ppb", "target", "atr", "close"),
+    *words("strength_ppb", "target", "atr", "close"),
     ("value_0", "<f8"),
     ("value_1", "<f8"),
     ("value_2", "<f8"),
@@ -483,8 +473,8 @@ OUT_SIGNAL = _tagged(
 
 OUT_ORDER = _tagged(
     12,
-    *_words("order_id", "parent", "quantity", "limit_price", "stop_price", "expires_ts", "locked"),
-    *_words("stop_distance", "target_distance", "atr"),
+    *words("order_id", "parent", "quantity", "limit_price", "stop_price", "expires_ts", "locked"),
+    *words("stop_distance", "target_distance", "atr"),
     ("side", "<i2"),
     ("order_type", "<i2"),
     ("time_in_force", "<i2"),
@@ -495,8 +485,8 @@ OUT_ORDER = _tagged(
 
 OUT_FILL = _tagged(
     17,
-    *_words("order_id", "parent", "quantity", "price", "reference", "notional", "fee_quote", "fee", "fee_account"),
-    *_words("realized", "realized_account", "position", "cost", "remaining", "atr"),
+    *words("order_id", "parent", "quantity", "price", "reference", "notional", "fee_quote", "fee", "fee_account"),
+    *words("realized", "realized_account", "position", "cost", "remaining", "atr"),
     ("side", "<i2"),
     ("liquidity", "<i2"),
     ("fee_asset", "<i2"),
@@ -505,16 +495,16 @@ OUT_FILL = _tagged(
 )
 """`reference`: the price before slippage. `realized` is gross of the fee. `position` and `cost`: after the fill."""
 
-OUT_ORDER_END = _tagged(5, *_words("order_id", "quantity", "filled", "released", "parent"))
+OUT_ORDER_END = _tagged(5, *words("order_id", "quantity", "filled", "released", "parent"))
 """`ORDER_CHANGE`: a new total quantity. `ORDER_END`: `code` says how it ended."""
 
 OUT_LEDGER = _tagged(
     12,
-    *_words("equity", "peak", "drawdown_ppb", "realized", "unrealized", "fees", "fx_revaluation", "gross"),
-    *_words("day_reference", "open_positions", "open_orders", "valued"),
+    *words("equity", "peak", "drawdown_ppb", "realized", "unrealized", "fees", "fx_revaluation", "gross"),
+    *words("day_reference", "open_positions", "open_orders", "valued"),
 )
 """`code` is 1 on the first row. Equity and what follows it are void while `valued` is 0."""
 
-OUT_HALT = _tagged(4, *_words("reason", "equity", "reference", "trips"))
-OUT_PATTERN = _tagged(5, *_words("pattern", "direction", "close", "rsi_ready"), ("rsi", "<f8"))
+OUT_HALT = _tagged(4, *words("reason", "equity", "reference", "trips"))
+OUT_PATTERN = _tagged(5, *words("pattern", "direction", "close", "rsi_ready"), ("rsi", "<f8"))
 """`direction`: 1 bullish, -1 bearish, 0 neither. `rsi` is void while `rsi_ready` is 0."""
