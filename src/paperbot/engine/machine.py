@@ -143,6 +143,14 @@ class Machine:
         self._words[place] = array.ctypes.data
         self._words[place + len(SLOTS)] = len(array)
 
+    def replace_params(self, params: Params) -> None:
+        """Go on with other parameters. They must ask for a state of the same layout."""
+        assert _layout(params) == _layout(self.params)
+        self.params = params
+        for name, field in zip(SLOTS, fields(Params)[:6], strict=False):
+            self._arrays[name] = getattr(params, field.name)
+            self._place(name, self._arrays[name])
+
     @property
     def account(self) -> np.void:
         """The account's record."""

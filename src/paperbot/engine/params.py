@@ -53,6 +53,7 @@ class Plan:
     warmup_bars: int
     params: Params
     python_strategies: Mapping[int, Loaded]
+    compiled_strategies: Mapping[int, Loaded]
 
 
 def split_symbol(symbol: str) -> tuple[str, str]:
@@ -125,6 +126,7 @@ def make_plan(
         enabled=np.array([bool(matching(s, one.symbols)) for one in chosen for s in symbols], dtype=np.int64),
         opening=_opening(settings.account.balances, assets, decimals),
     )
+    loaded = {index: users[one.name] for index, one in enumerate(chosen) if one.name in users}
     return Plan(
         symbols=symbols,
         assets=assets,
@@ -136,11 +138,8 @@ def make_plan(
         timeframes_ns=tuple(timeframes_ns[symbol] for symbol in symbols),
         warmup_bars=table.warmup_bars(shortest),
         params=params,
-        python_strategies={
-            index: users[one.name]
-            for index, one in enumerate(chosen)
-            if isinstance(one, UserStrategy) and not users[one.name].is_compiled
-        },
+        python_strategies={index: one for index, one in loaded.items() if not one.is_compiled},
+        compiled_strategies={index: one for index, one in loaded.items() if one.is_compiled},
     )
 
 

@@ -1,6 +1,6 @@
 """One run of the machine, whoever hands it its events: replay, demo and drill are loops around this."""
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 
 import numpy as np
 
@@ -29,6 +29,15 @@ class Runner:
         self._chunk = chunk
         self._interleaver: Interleaver | None = None
         self.ask(())
+
+    def watch(self, watchers: Sequence[Watcher]) -> None:
+        """Who watches from the next call on."""
+        self._watchers = tuple(watchers)
+
+    def go_on_with(self, plan: Plan) -> None:
+        """Other parameters from the next event on; names, sizes and features must be the same."""
+        self.plan = plan
+        self.machine.replace_params(plan.params)
 
     def ask(self, askers: Sequence[Asker]) -> None:
         """Who answers finished slices, after the plan's own Python strategies. Before the first event."""
@@ -61,15 +70,20 @@ class Runner:
         if self._interleaver is not None:
             self._interleaver.finish(self.feed)
         result = self.digest.final(self.machine.state)
-        end = np.zeros(1, dtype=t.CONTROL_EVENT)
-        end["kind"] = t.EventKind.END
-        for records in self.machine.advance(end.view(t.BAR_EVENT)):
+        for records in closing_records(self.machine):
             self._show(records)
         return result
 
     def _show(self, records: Records) -> None:
         for watcher in self._watchers:
             watcher.records(records)
+
+
+def closing_records(machine: Machine) -> Iterator[Records]:
+    """The closing ledger row, which is outside of the digest. Nothing else may be fed to the machine after it."""
+    end = np.zeros(1, dtype=t.CONTROL_EVENT)
+    end["kind"] = t.EventKind.END
+    return machine.advance(end.view(t.BAR_EVENT))
 
 
 def fault_error(plan: Plan, machine: Machine) -> PaperbotError:

@@ -7,12 +7,13 @@ the SHA-256 of everything before it. A snapshot fits only a run of the same name
 import hashlib
 import json
 import struct
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from typing import Any
 
 import numpy as np
 
 from paperbot.core.numeric import CACHE_FOLDER
+from paperbot.engine.machine import State
 from paperbot.engine.params import Plan
 from paperbot.engine.runner import Runner
 from paperbot.errors import StateError
@@ -50,9 +51,20 @@ def identity(plan: Plan) -> dict[str, Any]:
     }
 
 
+def _layout(state: State) -> list[tuple[str, Any, int]]:
+    """(name, type, count) of each array in the state's memory, in order."""
+    arrays = [(field.name, getattr(state, field.name)) for field in fields(State) if field.name != "memory"]
+    return [(name, _described(array.dtype), len(array)) for name, array in arrays]
+
+
+def _described(dtype: np.dtype[Any]) -> Any:
+    return [list(field) for field in dtype.descr] if dtype.names else dtype.str
+
+
 def encode(runner: Runner, extra: dict[str, Any]) -> bytes:
     """The run as it stands, with what the caller wants to find again (JSON)."""
-    header = {**identity(runner.plan), "link": runner.digest.link.hex(), "extra": extra}
+    layout = _layout(runner.machine.state)
+    header = {**identity(runner.plan), "link": runner.digest.link.hex(), "layout": layout, "extra": extra}
     text = json.dumps(header, sort_keys=True).encode()
     body = _HEAD.pack(MAGIC, SCHEMA, len(text)) + text + runner.machine.state.memory.tobytes()
     return body + hashlib.sha256(body).digest()
@@ -79,7 +91,31 @@ def restore(snapshot: Snapshot, runner: Runner, where: str) -> None:
         if snapshot.header.get(key) != value:
             raise StateError(f"{where}: was saved with another {key}: {snapshot.header.get(key)}, not {value}")
     state = runner.machine.state
+    if json.loads(json.dumps(_layout(state))) != snapshot.header.get("layout"):
+        raise StateError(f"{where}: was saved with another layout of the state")
     if len(snapshot.memory) != len(state.memory):
         raise StateError(f"{where}: holds {len(snapshot.memory)} bytes of state, not {len(state.memory)}")
     state.memory[:] = np.frombuffer(snapshot.memory, dtype=np.uint8)
     runner.digest.link = bytes.fromhex(snapshot.header["link"])
+
+
+def carry_over(snapshot: Snapshot, runner: Runner) -> None:
+    """Put a state that another core has saved into a fresh run of the same names: field by field, where both have it.
+
+    The digest begins anew: it is another session.
+    """
+    state, at = runner.machine.state, 0
+    for name, described, count in snapshot.header["layout"]:
+        old = np.dtype([tuple(field) for field in described]) if isinstance(described, list) else np.dtype(described)
+        values = np.frombuffer(snapshot.memory, dtype=old, count=count, offset=at)
+        at += old.itemsize * count
+        array = getattr(state, name, None)
+        if array is None or len(array) != count or name == "memory":
+            continue
+        if old.names is None or array.dtype.names is None:
+            if old == array.dtype:
+                array[:] = values
+            continue
+        for field in set(old.names) & set(array.dtype.names):
+            if old[field] == array.dtype[field]:
+                array[field] = values[field]

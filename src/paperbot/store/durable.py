@@ -4,6 +4,7 @@ import os
 from pathlib import Path
 
 from paperbot.errors import OutputError
+from paperbot.failpoint import fail_point
 
 
 def write_whole(path: Path, content: bytes) -> None:
@@ -15,7 +16,9 @@ def write_whole(path: Path, content: bytes) -> None:
             file.write(content)
             file.flush()
             os.fsync(file.fileno())
+        fail_point("durable.before_rename")
         unfinished.replace(path)
+        fail_point("durable.after_rename")
         sync_folder(path.parent)
     except OSError as error:
         reason = os.strerror(error.errno) if error.errno else str(error)

@@ -18,9 +18,10 @@ from numpy.typing import NDArray
 
 from paperbot.errors import OutputError
 from paperbot.names import Names
+from paperbot.failpoint import fail_point
 from paperbot.store import tables
 from paperbot.store.durable import sync_folder
-from paperbot.store.tables import OrderTracker, RoundTripTracker, Row
+from paperbot.store.tables import OrderTracker, RoundTripTracker, Row, SourceOf, replayed
 
 Records = NDArray[np.void]
 
@@ -74,9 +75,10 @@ class Artifacts:
     folder cannot be written.
     """
 
-    def __init__(self, folder: Path, names: Names) -> None:
+    def __init__(self, folder: Path, names: Names, source_of: SourceOf = replayed) -> None:
         self.folder = folder
         self._names = names
+        self._source_of = source_of
         self._orders = OrderTracker(names)
         self._round_trips = RoundTripTracker(names)
         self._tables: dict[str, _Table] = {}
@@ -114,7 +116,7 @@ class Artifacts:
         """Append output records; returns the round trips that they completed."""
         trips = list(self._round_trips.rows(records))
         with self._guarded():
-            self._tables["trades"].append(tables.trades_table(records, self._names))
+            self._tables["trades"].append(tables.trades_table(records, self._names, self._source_of))
             self._tables["ledger"].append(tables.ledger_table(records, self._names))
             self._tables["orders"].append_rows(self._orders.rows(records))
             self._tables["round_trips"].append_rows(trips)
@@ -129,5 +131,6 @@ class Artifacts:
                 if table.path.is_dir():
                     raise IsADirectoryError(errno.EISDIR, os.strerror(errno.EISDIR), str(table.path))
             for table in self._tables.values():
+                fail_point("parquet.before_rename")
                 table.unfinished.replace(table.path)
             sync_folder(self.folder)

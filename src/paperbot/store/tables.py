@@ -4,7 +4,7 @@ Money and quantities stand as float64 for people and as int64 in minor units (`*
 here that the core has decided: names, units and sums of what it reported.
 """
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -31,7 +31,7 @@ def _schema(**columns: Any) -> Any:
 TRADES = _schema(
     **dict(ts=_TS, symbol=_TEXT, order_id=_INT, strategy=_TEXT, side=_TEXT, qty=_FLOAT, price=_FLOAT, fee=_FLOAT),
     **dict(fee_asset=_TEXT, fee_usd=_FLOAT, fee_account=_FLOAT, realized_pnl=_FLOAT, liquidity=_TEXT),
-    **dict(slippage_bps=_FLOAT, role=_TEXT, parent_id=_INT, open_ts=_TS, notional=_FLOAT, seq=_INT),
+    **dict(slippage_bps=_FLOAT, role=_TEXT, source=_TEXT, parent_id=_INT, open_ts=_TS, notional=_FLOAT, seq=_INT),
     **dict(qty_minor=_INT, price_units=_INT, notional_minor=_INT, fee_minor=_INT, fee_quote_minor=_INT),
     **dict(fee_account_minor=_INT, realized_pnl_minor=_INT, position_minor=_INT, cost_minor=_INT),
 )
@@ -83,7 +83,16 @@ def _times(values: NDArray[Any], *, zero_is_none: bool = False) -> Any:
     return pa.array(values.astype("datetime64[ns]"), type=pa.timestamp("ns"), mask=mask).cast(_TS)
 
 
-def trades_table(records: Records, names: Names) -> Any:
+SourceOf = Callable[[int, int], str]
+"""Where the bar of a fill came from (replay, stream, backfill, catch_up), by its close (ns UTC) and symbol id."""
+
+
+def replayed(_close_ts: int, _symbol: int) -> str:
+    """The source of every bar in a replay."""
+    return "replay"
+
+
+def trades_table(records: Records, names: Names, source_of: SourceOf = replayed) -> Any:
     """FILL records as a TRADES table."""
     fills = records[records["kind"] == t.OutputKind.FILL].view(t.OUT_FILL)
     symbol = fills["symbol"]
@@ -108,6 +117,7 @@ def trades_table(records: Records, names: Names) -> Any:
         "liquidity": _lower(t.Liquidity, fills["liquidity"]),
         "slippage_bps": (fills["price"] / fills["reference"] - 1.0) * side * 10_000.0,
         "role": _lower(t.Role, fills["role"]),
+        "source": pa.array(map(source_of, fills["ts"].tolist(), symbol.tolist()), type=_TEXT),
         "parent_id": fills["parent"],
         "open_ts": _times(fills["open_ts"]),
         "notional": _scaled(fills["notional"], quote, decimals),

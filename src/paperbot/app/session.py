@@ -1,0 +1,358 @@
+"""A session: a journal, what came of it, and snapshots, in one folder; opened anew it goes on where it durably was.
+
+    sessions/NAME/journal.sqlite   every input, durable before it acts
+                  opening.state    what it began with, if it carries an older session on
+                  outputs.bin      output records, derived
+                  NUMBER.state     snapshots, by the number of the last input in them
+                  quarantine/      copies of journals that were found damaged
+    sessions/current               the name of the session that `paperbot run` goes on with
+"""
+
+import json
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from paperbot.core import types as t
+from paperbot.engine.params import Plan
+from paperbot.engine.planrecord import decode_plan, encode_plan
+from paperbot.engine.runner import Runner
+from paperbot.engine.snapshot import Snapshot, carry_over, decode, encode, identity, restore
+from paperbot.engine.userland import PythonDesk
+from paperbot.errors import CommandError, PaperbotError, StateError
+from paperbot.ports import Asker, Clock, Records, Watcher
+from paperbot.store.durable import write_whole
+from paperbot.store.journal import PARAMS, Input, Journal, Lock, Row
+from paperbot.store.outputs import OutputLog
+
+KEPT_SNAPSHOTS = 3
+CURRENT = "current"
+OPENING = "opening.state"
+OUTPUTS = "outputs.bin"
+ANSWERED = "answered"
+NEVER_CHANGES = {
+    "symbols": "symbols",
+    "timeframes_ns": "timeframe",
+    "assets": "symbols, balances and oracle",
+    "asset_decimals": "account.decimals",
+    "price_decimals": "price_decimals",
+    "strategies": "strategies (names and order)",
+    "currency": "account.currency",
+    "order_capacity": "capacities.open_orders",
+    "features": "features (kinds and windows)",
+    "sizes": "risk.max_orders_per_minute or a strategy's MEMORY",
+}
+
+
+def current_session(root: Path) -> str | None:
+    """The name of the session that is gone on with, None when there is none yet."""
+    try:
+        return (root / CURRENT).read_text(encoding="utf-8").strip() or None
+    except FileNotFoundError:
+        return None
+
+
+def fixed_part(plan: Plan) -> dict[str, Any]:
+    """What may not change inside a session, as JSON would give it back."""
+    risk = plan.params.risk[0]
+    sizes = [int(risk["rate_orders"]), plan.params.strategies["scratch"].tolist()]
+    known = {key: value for key, value in identity(plan).items() if key != "core"}
+    return json.loads(json.dumps({**known, "sizes": sizes}))  # type: ignore[no-any-return]
+
+
+def check_fixed_part(before: Plan, now: Plan, name: str) -> None:
+    """Raises CommandError when a configuration asks for what cannot change inside a session."""
+    old, new = fixed_part(before), fixed_part(now)
+    for key, label in NEVER_CHANGES.items():
+        if old[key] != new[key]:
+            raise CommandError(
+                f"session {name}: {label} cannot change inside a session (was {old[key]}, now {new[key]});"
+                " paperbot run --new starts another one"
+            )
+
+
+class _Writer:
+    """A watcher that appends every output record to the session's file."""
+
+    def __init__(self, log: OutputLog) -> None:
+        self._log = log
+
+    def events(self, events: Records) -> None:
+        """Inputs are in the journal."""
+
+    def records(self, records: Records) -> None:
+        """What came out."""
+        self._log.append(records)
+
+
+@dataclass
+class Recovered:
+    """What opening a session found: for one line that tells it."""
+
+    is_new: bool = False
+    carried_from: str | None = None
+    inputs: int = 0
+    snapshot: int = 0
+    replayed: int = 0
+    quarantined: int | None = None
+    seconds: float = 0.0
+
+
+@dataclass
+class Session:
+    """An open session: the only way in is `commit`, which makes inputs durable and then lets them act."""
+
+    name: str
+    folder: Path
+    lock: Lock
+    journal: Journal
+    outputs: OutputLog
+    runner: Runner
+    clock: Clock
+    python: PythonDesk | None = None
+    recovered: Recovered = field(default_factory=Recovered)
+
+    # ---- in
+    def commit(self, events: Records, source: str, advice: Sequence[Mapping[str, Any]] = ()) -> None:
+        """Make events, and the exchanges with the advisor behind them, durable; then feed them."""
+        self.journal.append(_inputs(events, source, self.clock.now_ns()), advice)
+        self.runner.feed(events)
+
+    def commit_slice(self, events: Records, sources: Sequence[str]) -> None:
+        """One whole slice, each bar with its source, then what Python strategies answer to it, in a commit of its own."""
+        now = self.clock.now_ns()
+        rows = [Input(events[k : k + 1].tobytes(), now, sources[k]) for k in range(len(events))]
+        self.journal.append(rows)
+        self.runner.feed(events)
+        if self.python is not None and not events["flags"][-1] & t.BarFlag.WARMUP:
+            self.answer(self.python.ask(events.tolist()))
+
+    def answer(self, answers: Records) -> None:
+        """The Python strategies' answers to the last slice, and that they have been given."""
+        about = self.journal.seq
+        self.journal.append(_inputs(answers, "python", self.clock.now_ns()), **{ANSWERED: str(about)})
+        self.runner.feed(answers)
+
+    def note_advice(self, exchange: Mapping[str, Any]) -> None:
+        """Keep an exchange of which no event came."""
+        self.journal.append((), [exchange])
+
+    # ---- out
+    def save(self) -> Path:
+        """Write a snapshot; older ones but the last few go."""
+        self.outputs.sync()
+        extra = {"seq": self.journal.seq, "h": self.journal.h.hex(), "outputs": self.outputs.count}
+        path = self.folder / f"{self.journal.seq}.state"
+        write_whole(path, encode(self.runner, extra))
+        for old in _snapshots(self.folder)[:-KEPT_SNAPSHOTS]:
+            old.unlink()
+        return path
+
+    def digest(self) -> str:
+        """The digest as if the session ended here."""
+        return self.runner.digest.final(self.runner.machine.state)
+
+    def close(self) -> None:
+        """Give everything back; nothing is written."""
+        self.outputs.close()
+        self.journal.close()
+        self.lock.free()
+
+
+def _inputs(events: Records, source: str, now_ns: int) -> list[Input]:
+    return [Input(events[k : k + 1].tobytes(), now_ns, source) for k in range(len(events))]
+
+
+def _snapshots(folder: Path) -> list[Path]:
+    """Snapshots, oldest first."""
+    paths = [path for path in folder.glob("*.state") if path.stem.isdigit()]
+    return sorted(paths, key=lambda path: int(path.stem))
+
+
+def params_input(plan: Plan, now_ns: int) -> Input:
+    """The PARAMS row of a start."""
+    return Input(PARAMS + json.dumps(encode_plan(plan), sort_keys=True).encode(), now_ns, "start")
+
+
+def opening_runner(folder: Path, plan: Plan, watchers: Sequence[Watcher]) -> Runner:
+    """The session's run as it began."""
+    runner = Runner(plan, watchers, chunk=1)
+    opening = folder / OPENING
+    if opening.exists():
+        snapshot = decode(opening.read_bytes(), str(opening))
+        if snapshot.header["core"] == identity(plan)["core"]:
+            restore(snapshot, runner, str(opening))
+        else:
+            carry_over(snapshot, runner)
+    return runner
+
+
+def create_session(root: Path, name: str, plan: Plan, clock: Clock, carried: Snapshot | None = None) -> Session:
+    """A new session; `carried`: the state that it goes on from. Raises StateError when the name is taken."""
+    folder = root / name
+    if folder.exists():
+        raise StateError(f"{folder}: there is such a session already; choose another --session")
+    lock = Lock(folder)
+    if carried is not None:
+        first = Runner(plan, [], chunk=1)
+        carry_over(carried, first)
+        write_whole(folder / OPENING, encode(first, {"seq": 0}))
+    journal = Journal(folder, create=True)
+    journal.append([params_input(plan, clock.now_ns())], core=identity(plan)["core"])
+    write_whole(root / CURRENT, f"{name}\n".encode())
+    outputs = OutputLog(folder / OUTPUTS)
+    runner = opening_runner(folder, plan, [_Writer(outputs)])
+    session = Session(name, folder, lock, journal, outputs, runner, clock, recovered=Recovered(is_new=True))
+    if plan.python_strategies:
+        session.python = PythonDesk(plan.python_strategies, plan, runner.machine)
+    return session
+
+
+def open_session(root: Path, name: str, plan: Plan | None, clock: Clock) -> Session:
+    """Open a session where it durably was: the last good snapshot, then the journal's tail.
+
+    `plan`: what the configuration asks for now, journaled as this start's parameters; None to go on as it was. Raises
+    StateError for what cannot be read, CommandError for a plan that does not fit.
+    """
+    folder = root / name
+    if not (folder.is_dir()):
+        raise StateError(f"{folder}: there is no such session")
+    lock = Lock(folder)
+    journal = None
+    try:
+        began = clock.monotonic_s()
+        journal = Journal(folder)
+        session = _recover(name, folder, lock, journal, plan, clock)
+        session.recovered.seconds = clock.monotonic_s() - began
+    except PaperbotError:
+        if journal is not None:
+            journal.close()
+        lock.free()
+        raise
+    return session
+
+
+def _recover(
+    name: str, folder: Path, lock: Lock, journal: Journal, plan: Plan | None, clock: Clock
+) -> Session:
+    where = str(journal.path)
+    found = Recovered(inputs=journal.seq)
+    snapshot, seq = _last_good(folder, journal)
+    broken = journal.first_break(seq if snapshot else 0)
+    if broken is not None:
+        found.quarantined = journal.seq - broken + 1
+        journal.quarantine(broken, folder / "quarantine" / str(clock.now_ns()))
+    first = _plan_at(journal, 1, where)
+    in_force = _plan_at(journal, seq, where) if snapshot else first
+    if plan is not None:
+        check_fixed_part(first, plan, name)
+    needs_all = plan is not None and bool(plan.python_strategies)
+    if needs_all:  # A Python strategy's memory is its own: it sees every slice again.
+        snapshot, seq, in_force = None, 0, first
+    outputs = OutputLog(folder / OUTPUTS)
+    if snapshot is not None and not outputs.cut(int(snapshot.header["extra"]["outputs"])):
+        snapshot, seq, in_force = None, 0, first
+    if snapshot is None:
+        outputs.cut(0)
+    runner = opening_runner(folder, in_force, [_Writer(outputs)])
+    if snapshot is not None:
+        restore(snapshot, runner, where)
+    session = Session(name, folder, lock, journal, outputs, runner, clock, recovered=found)
+    if plan is not None and plan.python_strategies:
+        session.python = PythonDesk(plan.python_strategies, plan, runner.machine)
+    found.snapshot = seq if snapshot is not None else 0
+    unanswered = _feed_tail(session, journal.rows(found.snapshot), where)
+    if plan is not None:
+        journal.append([params_input(plan, clock.now_ns())])
+        runner.go_on_with(plan)
+    if unanswered is not None and session.python is not None:
+        session.answer(unanswered)
+    if broken is not None:
+        session.commit(control_event(t.EventKind.HALT, runner, t.HaltReason.JOURNAL), "recovery")
+    return session
+
+
+def _feed_tail(session: Session, rows: Iterable[Row], where: str) -> Records | None:
+    """Feed the rest of the journal. Returns what Python strategies say to a last slice that nobody has answered."""
+    waiting: list[bytes] = []
+    answers: Records | None = None
+    answered = int(session.journal.meta(ANSWERED) or 0)
+    for row in rows:
+        session.recovered.replayed += 1
+        params = row.params
+        if params is not None:
+            if row.seq > 1:
+                session.runner.go_on_with(decode_plan(params, where))
+            continue
+        event = np.frombuffer(row.content, dtype=t.BAR_EVENT)
+        session.runner.feed(event)
+        if session.python is None or event["kind"][0] != t.EventKind.BAR:
+            continue
+        waiting.append(row.content)
+        if event["flags"][0] & t.BarFlag.END_OF_SLICE:
+            bars = np.frombuffer(b"".join(waiting), dtype=t.BAR_EVENT)
+            waiting.clear()
+            if not event["flags"][0] & t.BarFlag.WARMUP:
+                said = session.python.ask(bars.tolist())
+                answers = said if row.seq > answered else None
+    return answers
+
+
+def _last_good(folder: Path, journal: Journal) -> tuple[Snapshot | None, int]:
+    """The newest snapshot that is whole and belongs to this journal, and its row; (None, 0) without one."""
+    for path in reversed(_snapshots(folder)):
+        try:
+            snapshot = decode(path.read_bytes(), str(path))
+        except StateError:
+            continue  # A damaged snapshot costs time, nothing else: the journal has it all.
+        extra = snapshot.header["extra"]
+        link = journal.link_at(int(extra["seq"]))
+        if link is not None and link.hex() == extra["h"]:
+            return snapshot, int(extra["seq"])
+    return None, 0
+
+
+def _plan_at(journal: Journal, seq: int, where: str) -> Plan:
+    """The parameters in force after row `seq`."""
+    params = journal.params_at(seq)
+    if params is None:
+        raise StateError(f"{where}: begins with no parameters")
+    return decode_plan(params, where)
+
+
+def core_of(root: Path, name: str) -> str:
+    """The fingerprint of the core that a session was made with. Raises StateError."""
+    with Journal(root / name) as journal:
+        return journal.meta("core") or ""
+
+
+def carry_session(root: Path, old: str, name: str, plan: Plan, clock: Clock) -> Session:
+    """Close a session of another core at its last durable input, and open a new one with what it holds: balances,
+    positions, orders, halts and day figures. Inputs after the old one's last snapshot come along.
+    """
+    lock = Lock(root / old)
+    try:
+        with Journal(root / old) as journal:
+            snapshot, seq = _last_good(root / old, journal)
+            first = _plan_at(journal, 1, str(journal.path))
+            check_fixed_part(first, plan, old)
+            session = create_session(root, name, plan, clock, snapshot)
+            session.recovered.carried_from = old
+            events = [np.frombuffer(row.content, dtype=t.BAR_EVENT) for row in journal.rows(seq) if row.params is None]
+            if events:
+                session.commit(np.concatenate(events), "carried")
+            journal.set_meta("closed_by", name)
+    finally:
+        lock.free()
+    return session
+
+
+def control_event(kind: t.EventKind, runner: Runner, reason: int = 0, ts: int = 0) -> Records:
+    """HALT or RESUME between slices."""
+    event = np.zeros(1, dtype=t.CONTROL_EVENT)
+    event["kind"], event["reason"] = kind, reason
+    event["ts"] = max(int(runner.machine.account["clock_ts"]), ts)
+    return event.view(t.BAR_EVENT)

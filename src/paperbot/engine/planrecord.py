@@ -1,0 +1,77 @@
+"""A plan as JSON and back: what a PARAMS input holds, so that a session runs again from its journal alone.
+
+The arrays are stored by name, type and bytes. Users' compiled strategies travel as source text and are compiled again;
+Python strategies need not travel, because their answers are inputs of their own.
+"""
+
+import base64
+import tempfile
+from dataclasses import fields
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from paperbot.core import types as t
+from paperbot.engine.machine import Params
+from paperbot.engine.params import Plan
+from paperbot.engine.userland import load_strategy
+from paperbot.errors import StateError
+
+_DTYPES: dict[str, Any] = {
+    "risk": t.RISK_PARAMS,
+    "symbols": t.SYMBOL_PARAMS,
+    "assets": t.ASSET_PARAMS,
+    "strategies": t.STRATEGY_PARAMS,
+    "features": t.FEATURE_PARAMS,
+    "enabled": np.dtype(np.int64),
+    "opening": np.dtype(np.int64),
+}
+assert set(_DTYPES) == {field.name for field in fields(Params)}
+
+_NAMES = ("symbols", "assets", "strategies", "asset_decimals", "price_decimals", "timeframes_ns")
+
+
+def encode_plan(plan: Plan) -> dict[str, Any]:
+    """The plan as an object that JSON can hold."""
+    params = {name: getattr(plan.params, name) for name in _DTYPES}
+    strategies = params["strategies"].copy()
+    strategies["address"] = 0
+    params["strategies"] = strategies
+    return {
+        **{name: list(getattr(plan, name)) for name in _NAMES},
+        "currency": plan.currency,
+        "usd_rate": plan.usd_rate,
+        "warmup_bars": plan.warmup_bars,
+        "arrays": {name: base64.b64encode(array.tobytes()).decode() for name, array in params.items()},
+        "compiled": {
+            str(index): {"name": one.name, "params": one.params, "source": one.path.read_text(encoding="utf-8")}
+            for index, one in plan.compiled_strategies.items()
+        },
+    }
+
+
+def decode_plan(record: dict[str, Any], where: str) -> Plan:
+    """The plan of a PARAMS input. Raises StateError when its arrays are of another version's layout."""
+    arrays = {}
+    for name, dtype in _DTYPES.items():
+        content = base64.b64decode(record["arrays"][name])
+        if len(content) % dtype.itemsize:
+            raise StateError(f"{where}: its parameters ({name}) are of another version")
+        arrays[name] = np.frombuffer(content, dtype=dtype).copy()
+    compiled = {}
+    for index, one in record["compiled"].items():
+        with tempfile.TemporaryDirectory() as folder:
+            path = Path(folder) / f"{one['name']}.py"
+            path.write_text(one["source"], encoding="utf-8")
+            compiled[int(index)] = load_strategy(one["name"], path, one["params"])
+        arrays["strategies"][int(index)]["address"] = compiled[int(index)].address
+    return Plan(
+        **{name: tuple(record[name]) for name in _NAMES},
+        currency=record["currency"],
+        usd_rate=record["usd_rate"],
+        warmup_bars=record["warmup_bars"],
+        params=Params(**arrays),
+        python_strategies={},
+        compiled_strategies=compiled,
+    )

@@ -1,0 +1,228 @@
+"""The journal of a session: every input, durable before it acts, in one chain that shows any change.
+
+A SQLite file in WAL mode with `synchronous=FULL`: a commit that returned survives a power loss, and a torn one leaves the
+state before it. One row for each input: its bytes, when and from where it came, and
+`h = SHA-256(h of the row before ‖ seq ‖ bytes)`, `seq` as eight bytes little-endian. The chain runs over rows, not over
+commits. Events are 64 bytes; a PARAMS row is the word PARAMS and a JSON object.
+
+One process writes: it holds a lock on `lock`, which the system frees when the process dies.
+"""
+
+import fcntl
+import hashlib
+import json
+import os
+import shutil
+import sqlite3
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Self
+
+from paperbot.errors import StateError
+from paperbot.failpoint import fail_point
+
+SCHEMA = 1
+FILE = "journal.sqlite"
+GENESIS = hashlib.sha256(b"paperbot journal").digest()
+PARAMS = b"PARAMS"
+EVENT_BYTES = 64
+BUSY_MS = 5_000
+
+_TABLES = """
+CREATE TABLE IF NOT EXISTS meta (key TEXT PRIMARY KEY, value TEXT NOT NULL) STRICT;
+CREATE TABLE IF NOT EXISTS inputs (
+    seq INTEGER PRIMARY KEY, bytes BLOB NOT NULL, received_ts INTEGER NOT NULL, source TEXT NOT NULL, h BLOB NOT NULL
+) STRICT;
+CREATE INDEX IF NOT EXISTS params ON inputs (seq) WHERE length(bytes) != 64;
+CREATE TABLE IF NOT EXISTS advice (id INTEGER PRIMARY KEY, ts INTEGER NOT NULL, row TEXT NOT NULL) STRICT;
+"""
+
+
+@dataclass(frozen=True)
+class Input:
+    """One row to be written. `received_ts`: wall time in ns UTC, which nothing but people reads."""
+
+    content: bytes
+    received_ts: int
+    source: str
+
+
+@dataclass(frozen=True)
+class Row:
+    """One row as it was read."""
+
+    seq: int
+    content: bytes
+    received_ts: int
+    source: str
+    h: bytes
+
+    @property
+    def params(self) -> dict[str, Any] | None:
+        """The object of a PARAMS row, None for an event."""
+        return json.loads(self.content[len(PARAMS) :]) if self.content.startswith(PARAMS) else None
+
+
+def link(before: bytes, seq: int, content: bytes) -> bytes:
+    """The next link of the chain."""
+    return hashlib.sha256(before + seq.to_bytes(8, "little") + content).digest()
+
+
+class Lock:
+    """The right to write in a session's folder. Raises StateError when another process has it."""
+
+    def __init__(self, folder: Path) -> None:
+        folder.mkdir(parents=True, exist_ok=True)
+        self._file = os.open(folder / "lock", os.O_RDWR | os.O_CREAT, 0o644)
+        try:
+            fcntl.flock(self._file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except OSError:
+            os.close(self._file)
+            raise StateError(f"{folder}: another process runs this session") from None
+
+    def free(self) -> None:
+        """Give it up."""
+        os.close(self._file)
+
+
+def is_locked(folder: Path) -> bool:
+    """Whether a process runs the session."""
+    if not (folder / "lock").exists():
+        return False
+    try:
+        Lock(folder).free()
+    except StateError:
+        return True
+    return False
+
+
+class Journal:
+    """An open journal. A context manager. Raises StateError for a file that is none, is damaged, or is newer."""
+
+    def __init__(self, folder: Path, *, create: bool = False) -> None:
+        self.path = folder / FILE
+        if not create and not self.path.is_file():
+            raise StateError(f"{self.path}: there is no journal")
+        if create and self.path.exists():
+            raise StateError(f"{self.path}: there is a journal already")
+        try:
+            self._db = sqlite3.connect(self.path, isolation_level=None, timeout=BUSY_MS / 1000)
+            self._db.execute("PRAGMA journal_mode=WAL")
+            self._db.execute("PRAGMA synchronous=FULL")
+            if create:
+                self._db.executescript(_TABLES)
+                self.set_meta("schema", str(SCHEMA))
+            self._check_schema()
+            last = self._db.execute("SELECT seq, h FROM inputs ORDER BY seq DESC LIMIT 1").fetchone()
+        except sqlite3.DatabaseError as error:
+            raise StateError(f"{self.path}: cannot be read as a journal: {error}; it is left as it is") from None
+        self.seq, self.h = (int(last[0]), bytes(last[1])) if last else (0, GENESIS)
+
+    def _check_schema(self) -> None:
+        schema = int(self.meta("schema") or 0)
+        if schema > SCHEMA:
+            raise StateError(
+                f"{self.path}: has schema {schema}; this version reads up to {SCHEMA}, use a newer one"
+            )
+        if schema < 1:
+            raise StateError(f"{self.path}: is no journal")
+
+    def __enter__(self) -> Self:
+        """Use it."""
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        """Close it."""
+        self.close()
+
+    def close(self) -> None:
+        """Close the file."""
+        self._db.close()
+
+    # ---- writing
+    def append(self, inputs: Iterable[Input], advice: Iterable[Mapping[str, Any]] = (), **meta: str) -> None:
+        """Write inputs, exchanges with the advisor and notes in one transaction; when it returns, they are durable.
+
+        Raises StateError when the disk refuses; then nothing was written.
+        """
+        seq, h = self.seq, self.h
+        rows = []
+        for one in inputs:
+            seq += 1
+            h = link(h, seq, one.content)
+            rows.append((seq, one.content, one.received_ts, one.source, h))
+        try:
+            self._db.execute("BEGIN IMMEDIATE")
+            self._db.executemany("INSERT INTO inputs VALUES (?, ?, ?, ?, ?)", rows)
+            for exchange in advice:
+                self._db.execute("INSERT INTO advice (ts, row) VALUES (?, ?)", (exchange["ts"], json.dumps(exchange)))
+            for key, value in meta.items():
+                self._db.execute("INSERT OR REPLACE INTO meta VALUES (?, ?)", (key, value))
+            fail_point("journal.before_commit")
+            self._db.execute("COMMIT")
+            fail_point("journal.after_commit")
+        except sqlite3.Error as error:
+            if self._db.in_transaction:
+                self._db.execute("ROLLBACK")
+            raise StateError(f"{self.path}: cannot be written: {error}; nothing of it acts") from None
+        self.seq, self.h = seq, h
+
+    def set_meta(self, key: str, value: str) -> None:
+        """Write a note."""
+        self._db.execute("INSERT OR REPLACE INTO meta VALUES (?, ?)", (key, value))
+
+    # ---- reading
+    def meta(self, key: str) -> str | None:
+        """A note, None when there is none."""
+        row = self._db.execute("SELECT value FROM meta WHERE key = ?", (key,)).fetchone()
+        return row[0] if row else None
+
+    def rows(self, after: int = 0) -> Iterator[Row]:
+        """All rows with a higher number, in order."""
+        try:
+            for row in self._db.execute("SELECT * FROM inputs WHERE seq > ? ORDER BY seq", (after,)):
+                yield Row(*row)
+        except sqlite3.DatabaseError as error:
+            raise StateError(f"{self.path}: cannot be read: {error}; it is left as it is") from None
+
+    def params_at(self, seq: int) -> dict[str, Any] | None:
+        """The parameters in force after row `seq`, None when there are none."""
+        found = self._db.execute(
+            "SELECT * FROM inputs WHERE length(bytes) != 64 AND seq <= ? ORDER BY seq DESC LIMIT 1", (seq,)
+        ).fetchone()
+        return Row(*found).params if found else None
+
+    def link_at(self, seq: int) -> bytes | None:
+        """The chain at a row, None when there is no such row."""
+        if seq == 0:
+            return GENESIS
+        row = self._db.execute("SELECT h FROM inputs WHERE seq = ?", (seq,)).fetchone()
+        return bytes(row[0]) if row else None
+
+    def exchanges(self) -> list[dict[str, Any]]:
+        """What was asked of the advisor, in order."""
+        return [json.loads(row[0]) for row in self._db.execute("SELECT row FROM advice ORDER BY id")]
+
+    def first_break(self, after: int = 0) -> int | None:
+        """The first row beyond `after` whose number or link does not fit, None when all do."""
+        before, expected = self.link_at(after), after
+        if before is None:
+            return after
+        for row in self.rows(after):
+            expected += 1
+            if row.seq != expected or row.h != link(before, row.seq, row.content):
+                return expected
+            before = row.h
+        return None
+
+    def quarantine(self, first: int, where: Path) -> None:
+        """Copy the whole journal aside, then take the rows from `first` on out of it."""
+        where.mkdir(parents=True, exist_ok=True)
+        for suffix in ("", "-wal", "-shm"):
+            part = self.path.with_name(FILE + suffix)
+            if part.exists():
+                shutil.copy2(part, where / part.name)
+        self._db.execute("DELETE FROM inputs WHERE seq >= ?", (first,))
+        last = self._db.execute("SELECT seq, h FROM inputs ORDER BY seq DESC LIMIT 1").fetchone()
+        self.seq, self.h = (int(last[0]), bytes(last[1])) if last else (0, GENESIS)

@@ -1,0 +1,59 @@
+"""The output records of a session, one after the other in a file: what artifacts are made from.
+
+The file is derived: after a crash it is cut back to the last snapshot and written again from the journal's tail. Nothing
+in it needs to be durable before that.
+"""
+
+import os
+from collections.abc import Iterator
+from pathlib import Path
+
+import numpy as np
+
+from paperbot.core import types as t
+from paperbot.ports import Records
+
+BATCH = 1 << 16
+_BYTES = t.OUTPUT_BYTES
+
+
+class OutputLog:
+    """An open file of records."""
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        self._file = path.open("ab")
+        self.count = self._file.tell() // _BYTES
+
+    def append(self, records: Records) -> None:
+        """Add records; readers see them at once."""
+        self._file.write(np.ascontiguousarray(records).view(np.uint8).data)
+        self._file.flush()
+        self.count += len(records)
+
+    def cut(self, count: int) -> bool:
+        """Keep the first `count` records; False when there are fewer."""
+        if self.count < count:
+            return False
+        self._file.truncate(count * _BYTES)
+        self._file.seek(0, os.SEEK_END)
+        self.count = count
+        return True
+
+    def sync(self) -> None:
+        """Make all of it durable."""
+        os.fsync(self._file.fileno())
+
+    def close(self) -> None:
+        """Close the file."""
+        self._file.close()
+
+
+def read_outputs(path: Path) -> Iterator[Records]:
+    """All whole records of the file, in batches."""
+    if not path.exists():
+        return
+    with path.open("rb") as file:
+        while content := file.read(BATCH * _BYTES):
+            whole = len(content) // _BYTES * _BYTES
+            yield np.frombuffer(content[:whole], dtype=t.OUT_HEAD)
