@@ -1,0 +1,196 @@
+"""Binance Spot through ccxt: the only file that imports it."""
+
+import asyncio
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+import ccxt.pro
+from ccxt.async_support.base.ws.client import Client
+from ccxt.base.errors import BaseError, DDoSProtection
+from pydantic import SecretStr
+from tenacity import AsyncRetrying, retry_if_exception_type, wait_exponential_jitter
+
+from paperbot.market.feed import PAGE, SourceError
+
+BAN_S = 120.0
+"""How long nothing is asked after a 418 that names no time; Binance bans for two minutes and more."""
+
+BUSY_S = 1.0
+STATUS_BANNED = 418
+
+
+@dataclass(frozen=True)
+class Endpoint:
+    """Where the market data is: Binance's testnet or its public hosts; other base URLs where they are given."""
+
+    market_data: str
+    rest_url: str = ""
+    ws_url: str = ""
+
+
+@dataclass(frozen=True)
+class VenueFilters:
+    """What exchangeInfo says of a symbol, as decimal text."""
+
+    tick_size: str
+    step_size: str
+    min_notional: str
+
+
+class _Client(Client):  # type: ignore[misc]
+    """ccxt's WebSocket client without its short cut into aiohttp's buffer: that goes around aiohttp's account of what is
+    unread (which counts an overhead for each message), so that after a burst reading is paused and never taken up again.
+    """
+
+    buffer = None
+
+
+class _Binance(ccxt.pro.binance):  # type: ignore[misc]
+    """ccxt's client, which keeps what it drops otherwise: the kline event as it came, with its `x`."""
+
+    on_kline: Callable[[dict[str, Any]], None] | None = None
+
+    def client(self, url: str) -> Any:
+        """The connection to a URL."""
+        client = super().client(url)
+        client.__class__ = _Client
+        return client
+
+    def handle_ohlcv(self, client: Any, message: dict[str, Any]) -> None:
+        """A kline event."""
+        kline = message.get("k")
+        known = isinstance(kline, dict) and isinstance(kline.get("t"), int) and kline.get("i") in self.timeframes
+        if self.on_kline is not None:
+            market = self.markets_by_id.get(kline.get("s")) if known else None
+            self.on_kline({**message, "symbol": market[0]["symbol"] if market else None})
+        if known:
+            super().handle_ohlcv(client, message)
+
+
+class BinanceSource:
+    """A `Source` of the feed."""
+
+    def __init__(self, endpoint: Endpoint, symbols: list[str], timeframe: str, key: SecretStr | None = None) -> None:
+        self._symbols = symbols
+        self._timeframe = timeframe
+        options = {
+            "defaultType": "spot",
+            "fetchMarkets": {"types": ["spot"]},
+            "fetchCurrencies": False,
+            "fetchMargins": False,
+            "warnOnFetchOpenOrdersWithoutSymbol": False,
+        }
+        self._exchange = _Binance({"enableRateLimit": True, "options": options, "newUpdates": True})
+        if endpoint.market_data == "testnet":
+            self._exchange.set_sandbox_mode(True)
+        if endpoint.rest_url or endpoint.ws_url:
+            self._rebase(endpoint.rest_url.rstrip("/"), endpoint.ws_url.rstrip("/"))
+        if key is not None:
+            self._exchange.apiKey = key.get_secret_value()
+
+    def _rebase(self, rest: str, stream: str) -> None:
+        """Send everything to other hosts. A URL that keeps the real host would be a leak, so all are replaced."""
+        api = self._exchange.urls["api"]
+        replaced: dict[str, Any] = {name: f"{rest}/api/v3" for name, url in api.items() if isinstance(url, str)}
+        replaced["ws"] = {
+            name: {inner: f"{stream}/ws" for inner in url} if isinstance(url, dict) else f"{stream}/ws"
+            for name, url in api["ws"].items()
+        }
+        self._exchange.urls["api"] = replaced
+
+    async def open(self) -> None:
+        """Read the venue's symbols. Raises SourceError, also for a symbol that it does not have."""
+        await self._call(self._exchange.load_markets)
+        for symbol in self._symbols:
+            if symbol not in self._exchange.markets:
+                raise SourceError(f"the venue has no symbol {symbol}")
+
+    async def close(self) -> None:
+        """Close connections."""
+        await self._exchange.close()
+
+    def filters(self, symbol: str) -> VenueFilters:
+        """The venue's rules for a symbol."""
+        info = self._exchange.markets[symbol]["info"]
+        by_type = {one.get("filterType"): one for one in info.get("filters", [])}
+        notional = by_type.get("NOTIONAL") or by_type.get("MIN_NOTIONAL") or {}
+        return VenueFilters(
+            tick_size=by_type.get("PRICE_FILTER", {}).get("tickSize", ""),
+            step_size=by_type.get("LOT_SIZE", {}).get("stepSize", ""),
+            min_notional=notional.get("minNotional", ""),
+        )
+
+    # ---- what a source is
+    async def time_ms(self) -> int:
+        """The server's time."""
+        answer = await self._call(self._exchange.publicGetTime)
+        try:
+            return int(answer["serverTime"])
+        except (TypeError, KeyError, ValueError):
+            raise SourceError("the server's time is no time") from None
+
+    async def candles(self, symbol: str, since_ms: int) -> list[Any]:
+        """A page of klines."""
+        request = {
+            "symbol": self._exchange.market(symbol)["id"],
+            "interval": self._timeframe,
+            "startTime": since_ms,
+            "limit": PAGE,
+        }
+        rows = await self._call(self._exchange.publicGetKlines, request)
+        if not isinstance(rows, list):
+            raise SourceError("the answer is no list of klines")
+        return [[int(row[0]), *row[1:6]] if _is_row(row) else row for row in rows]
+
+    async def _call(self, function: Callable[..., Any], *arguments: Any) -> Any:
+        try:
+            return await function(*arguments)
+        except DDoSProtection as error:
+            raise SourceError(_first_line(error), self._wait_s(f" {STATUS_BANNED} " in str(error))) from None
+        except BaseError as error:
+            raise SourceError(_first_line(error)) from None
+        except (ValueError, TypeError, KeyError, AttributeError) as error:  # A body that ccxt takes apart on trust.
+            raise SourceError(f"the answer is not understood: {type(error).__name__}") from None
+
+    def _wait_s(self, is_ban: bool) -> float:  # noqa: FBT001
+        headers = self._exchange.last_response_headers or {}
+        asked = next((value for name, value in headers.items() if name.lower() == "retry-after"), None)
+        try:
+            return float(asked)  # type: ignore[arg-type]
+        except (TypeError, ValueError):
+            return BAN_S if is_ban else BUSY_S
+
+    async def listen(self, on_kline: Callable[[dict[str, Any]], None], on_state: Callable[[bool], None]) -> None:
+        """Listen for ever; a lost connection is made anew, with growing pauses while that fails."""
+        self._exchange.on_kline = on_kline
+        wanted = [[symbol, self._timeframe] for symbol in self._symbols]
+        retry = retry_if_exception_type(BaseError)
+        while True:
+            async for attempt in AsyncRetrying(retry=retry, wait=wait_exponential_jitter(0.05, 30.0, jitter=0.5)):
+                with attempt:
+                    try:
+                        await self._exchange.watch_ohlcv_for_symbols(wanted)
+                    except BaseError:
+                        on_state(False)
+                        raise
+            await self._follow(wanted, on_state)
+
+    async def _follow(self, wanted: list[list[str]], on_state: Callable[[bool], None]) -> None:
+        """Go on listening until the connection is lost."""
+        on_state(True)
+        try:
+            while True:
+                await self._exchange.watch_ohlcv_for_symbols(wanted)
+        except BaseError:
+            on_state(False)
+        except asyncio.CancelledError:
+            raise
+
+
+def _is_row(row: Any) -> bool:
+    return isinstance(row, list) and len(row) > 5 and isinstance(row[0], int | str) and str(row[0]).isdigit()  # noqa: PLR2004
+
+
+def _first_line(error: BaseException) -> str:
+    return " ".join(str(error).split())[:200] or type(error).__name__

@@ -1,0 +1,358 @@
+"""Which bars are final, which never were, and in what order they may enter: DESIGN's rules of the live order, per symbol.
+
+- *Final*: the stream said so, or REST returned the bar when the server's time was past its close by the grace.
+- *Absent*: a REST answer that covers the interval, asked when the server's time was past its close by the grace, has no
+  row. A newer bar on the stream is no proof: the last update of the old one may have been lost.
+- A bar goes in only when all before it went in or are proven absent. What comes late, twice or changed is refused with a
+  code, and shown with both versions where there are two.
+
+Nothing here knows an exchange: `Source` is what it asks.
+"""
+
+import asyncio
+import random
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass, field
+from math import isfinite
+from typing import Any, Protocol
+
+import numpy as np
+
+from paperbot.errors import DataError
+from paperbot.market.candles import Checker, Columns
+from paperbot.ports import Clock, Records
+
+MS = 1_000_000
+REMEMBERED = 2_000
+REFUSALS = ("malformed", "contradictory", "off_grid", "duplicate_bar", "late_bar", "bar_changed", "unfinished")
+POLL_S = 0.25
+FIRST_BACKOFF_S = 0.1
+LONGEST_BACKOFF_S = 30.0
+PAGE = 1000
+"""Rows in a full page: a shorter answer covers everything up to the server's time."""
+
+
+@dataclass(frozen=True)
+class Candle:
+    """One bar as somebody said it: its open in ms UTC, prices in the quote."""
+
+    open_ms: int
+    open: float
+    high: float
+    low: float
+    close: float
+    volume: float
+
+
+class SourceError(Exception):
+    """The source could not answer. `wait_s`: for how long nothing may be asked (429, 418), 0 for as one likes."""
+
+    def __init__(self, reason: str, wait_s: float = 0.0) -> None:
+        super().__init__(reason)
+        self.wait_s = wait_s
+
+
+class Source(Protocol):
+    """An exchange's market data."""
+
+    async def time_ms(self) -> int:
+        """The server's time in ms UTC. Raises SourceError."""
+
+    async def candles(self, symbol: str, since_ms: int) -> list[Any]:
+        """Up to a page of rows (open in ms, open, high, low, close, volume) from `since_ms` on. Raises SourceError."""
+
+    async def listen(self, on_kline: Callable[[dict[str, Any]], None], on_state: Callable[[bool], None]) -> None:
+        """Hand over each kline event as the exchange sent it, for ever; `on_state` is told when it listens or lost it."""
+
+
+@dataclass(frozen=True)
+class Arrival:
+    """A bar that may enter (`event`, one BAR_EVENT record), or a close at which a symbol is proven to have none."""
+
+    symbol: int
+    close_ts: int
+    source: str
+    event: Records | None = None
+
+
+@dataclass
+class ServerTime:
+    """The server's time as last heard, carried on by our own clock."""
+
+    clock: Clock
+    heard_ms: int = 0
+    heard_at_s: float = 0.0
+    skew_ms: float | None = None
+
+    def hear(self, server_ms: int, *, exact: bool = False) -> None:
+        """The server said its time. `exact`: it was asked for, so the difference to our clock is known."""
+        if server_ms > self.now_ms():
+            self.heard_ms, self.heard_at_s = server_ms, self.clock.monotonic_s()
+        if exact:
+            self.skew_ms = server_ms - self.clock.now_ns() / MS
+
+    def now_ms(self) -> int:
+        """What it should be now."""
+        if self.heard_ms == 0:
+            return 0
+        return int(self.heard_ms + (self.clock.monotonic_s() - self.heard_at_s) * 1000)
+
+
+@dataclass
+class _Lane:
+    """One symbol: what is expected next, what waits for it, and what went in lately."""
+
+    symbol: str
+    index: int
+    checker: Checker
+    next_ms: int = 0
+    waiting: dict[int, Candle] = field(default_factory=dict)
+    taken: dict[int, Candle] = field(default_factory=dict)
+
+
+class Feed:
+    """All lanes of a session. `take` hands over what may enter, in each symbol's order.
+
+    `refused(code, symbol, detail)` hears of every row that may not. `present_ms`: bars that close at or before it count
+    as caught up on.
+    """
+
+    def __init__(
+        self,
+        source: Source,
+        symbols: Iterable[str],
+        price_decimals: Iterable[int],
+        timeframe_ms: int,
+        grace_ms: int,
+        clock: Clock,
+        refused: Callable[[str, str, str], None],
+        failed: Callable[[str], None],
+    ) -> None:
+        self._source = source
+        self._step_ms = timeframe_ms
+        self._grace_ms = grace_ms
+        self._refused, self._failed = refused, failed
+        self._clock = clock
+        self._lanes = {
+            symbol: _Lane(symbol, index, Checker(symbol, index, timeframe_ms * MS, decimals))
+            for index, (symbol, decimals) in enumerate(zip(symbols, price_decimals, strict=True))
+        }
+        self.server = ServerTime(clock)
+        self.present_ms = 0
+        self.listening = False
+        self.reconnects = -1
+        self._out: asyncio.Queue[Arrival] = asyncio.Queue()
+        self._wake = asyncio.Event()
+        self._not_before_s = 0.0
+        self._failures = 0
+
+    # ---- start
+    async def ask_time(self) -> int:
+        """Ask the server for its time. Raises SourceError."""
+        at = await self._source.time_ms()
+        self.server.hear(at, exact=True)
+        return at
+
+    def begin(self, next_ms: int) -> None:
+        """The open of the first bar that is expected."""
+        for lane in self._lanes.values():
+            lane.next_ms = next_ms
+
+    async def history(self, symbol: str, bars: int, before_ms: int) -> Records:
+        """BAR_EVENTs of the last `bars` bars that closed at or before `before_ms`. Raises SourceError, DataError."""
+        lane = self._lanes[symbol]
+        since, candles = before_ms - bars * self._step_ms, []
+        while since < before_ms:
+            page = [self._parse(lane, row) for row in await self._source.candles(symbol, since)]
+            kept = [one for one in page if one is not None and since <= one.open_ms < before_ms]
+            if not kept:
+                break
+            candles += kept
+            since = kept[-1].open_ms + self._step_ms
+        events = [self._event(lane, one) for one in candles]
+        known = [one for one in events if one is not None]
+        return np.concatenate(known) if known else lane.checker.events(_columns([]))
+
+    # ---- run
+    async def run(self) -> None:
+        """Listen and prove, for ever."""
+        async with asyncio.TaskGroup() as group:
+            group.create_task(self._source.listen(self.on_kline, self._on_state))
+            group.create_task(self._prove())
+
+    async def take(self) -> Arrival:
+        """The next arrival."""
+        return await self._out.get()
+
+    def take_now(self) -> Arrival | None:
+        """The next arrival, None when there is none yet."""
+        return None if self._out.empty() else self._out.get_nowait()
+
+    def _on_state(self, listening: bool) -> None:  # noqa: FBT001
+        self.listening = listening
+        if listening:
+            self.reconnects += 1
+            self._wake.set()
+
+    # ---- the stream
+    def on_kline(self, message: dict[str, Any]) -> None:
+        """A kline event as it came."""
+        kline = message.get("k")
+        symbol = message.get("symbol")
+        lane = self._lanes.get(symbol) if isinstance(symbol, str) else None
+        if lane is None or not isinstance(kline, dict) or not isinstance(message.get("E"), int):
+            self._refused("malformed", str(symbol), _short(message))
+            return
+        candle = self._parse(lane, [kline.get(key) for key in ("t", "o", "h", "l", "c", "v")])
+        if candle is None:
+            return
+        self.server.hear(message["E"])
+        if kline.get("x") is True:
+            self._offer(lane, candle, "stream")
+        if self._due(lane):
+            self._wake.set()
+
+    def _parse(self, lane: _Lane, row: Any) -> Candle | None:
+        """A row as a candle; None, with a refusal, for what is none."""
+        try:
+            opened, values = row[0], [float(value) for value in row[1:6]]
+        except (TypeError, ValueError, IndexError):
+            opened, values = None, []
+        if not isinstance(opened, int) or len(values) != 5 or not all(isfinite(value) for value in values):  # noqa: PLR2004
+            self._refused("malformed", lane.symbol, _short(row))
+            return None
+        if opened % self._step_ms:
+            self._refused("off_grid", lane.symbol, _short(row))
+            return None
+        return Candle(opened, *values)
+
+    def _event(self, lane: _Lane, candle: Candle) -> Records | None:
+        """The bar at the border that every bar crosses; None, with a refusal, when it contradicts itself."""
+        try:
+            return lane.checker.events(_columns([candle]))
+        except DataError as error:
+            self._refused("contradictory", lane.symbol, str(error))
+            return None
+
+    def _offer(self, lane: _Lane, candle: Candle, source: str) -> None:
+        """A final bar from somewhere."""
+        if candle.open_ms < lane.next_ms:
+            self._refuse_old(lane, candle)
+            return
+        known = lane.waiting.get(candle.open_ms)
+        if known is not None and known != candle:
+            self._refused("bar_changed", lane.symbol, f"{known} and then {candle}")
+            return
+        lane.waiting[candle.open_ms] = candle
+        self._drain(lane, source)
+        if lane.waiting:
+            self._wake.set()
+
+    def _refuse_old(self, lane: _Lane, candle: Candle) -> None:
+        known = lane.taken.get(candle.open_ms)
+        if known == candle:
+            self._refused("duplicate_bar", lane.symbol, f"{candle}")
+        elif known is not None:
+            self._refused("bar_changed", lane.symbol, f"{known} and then {candle}")
+        else:
+            self._refused("late_bar", lane.symbol, f"{candle}")
+
+    def _drain(self, lane: _Lane, source: str) -> None:
+        while lane.next_ms in lane.waiting:
+            candle = lane.waiting.pop(lane.next_ms)
+            event = self._event(lane, candle)
+            if event is None:
+                return
+            self._go_in(lane, source, event)
+            lane.taken[candle.open_ms] = candle
+            if len(lane.taken) > REMEMBERED:
+                del lane.taken[next(iter(lane.taken))]
+
+    def _go_in(self, lane: _Lane, source: str, event: Records | None) -> None:
+        lane.next_ms += self._step_ms
+        where = "catch_up" if lane.next_ms <= self.present_ms else source
+        self._out.put_nowait(Arrival(lane.index, lane.next_ms * MS, where, event))
+
+    # ---- REST
+    def _due(self, lane: _Lane) -> bool:
+        """Whether REST must be asked: a bar is past its grace and has not come, or one beyond it has."""
+        return bool(lane.waiting) or self.server.now_ms() >= lane.next_ms + self._step_ms + self._grace_ms
+
+    async def _prove(self) -> None:
+        while True:
+            self._wake.clear()
+            pause_s = POLL_S
+            for lane in self._lanes.values():
+                if self._due(lane):
+                    pause_s = min(pause_s, await self._ask(lane))
+            try:
+                await asyncio.wait_for(self._wake.wait(), pause_s)
+            except TimeoutError:
+                if not self.listening:
+                    await self._hear_time()
+
+    async def _hear_time(self) -> None:
+        try:
+            await self._pause()
+            await self.ask_time()
+            self._failures = 0
+        except SourceError as error:
+            self._fail(error)
+
+    async def _ask(self, lane: _Lane) -> float:
+        """Ask for one page of bars from the next expected one on, and draw the conclusions; returns when to ask again,
+        in seconds.
+        """
+        try:
+            await self._pause()
+            at_ms = await self.ask_time()
+            rows = await self._source.candles(lane.symbol, lane.next_ms)
+            self._failures = 0
+        except SourceError as error:
+            self._fail(error)
+            return POLL_S
+        parsed = [self._parse(lane, row) for row in rows]
+        if None in parsed:
+            return POLL_S  # An answer that is partly nonsense proves nothing.
+        candles = {one.open_ms: one for one in parsed if one is not None}
+        final_ms = at_ms - self._grace_ms - self._step_ms
+        covered_ms = final_ms if len(rows) < PAGE else max(candles)
+        while lane.next_ms <= min(final_ms, covered_ms):
+            candle = lane.waiting.get(lane.next_ms) or candles.get(lane.next_ms)
+            if candle is None:
+                self._go_in(lane, "backfill", None)
+                self._drain(lane, "stream")
+                continue
+            before_ms = lane.next_ms
+            lane.waiting[before_ms] = candle
+            self._drain(lane, "backfill")
+            if lane.next_ms == before_ms:
+                return POLL_S
+        return 0.0 if covered_ms < final_ms else POLL_S
+
+    async def _pause(self) -> None:
+        await asyncio.sleep(max(self._not_before_s - self._clock.monotonic_s(), 0.0))
+
+    def _fail(self, error: SourceError) -> None:
+        self._failures += 1
+        backoff_s = min(FIRST_BACKOFF_S * 2.0 ** (self._failures - 1), LONGEST_BACKOFF_S) * random.uniform(0.5, 1.0)  # noqa: S311
+        self._not_before_s = self._clock.monotonic_s() + max(error.wait_s, backoff_s)
+        self._failed(str(error))
+
+    @property
+    def age_s(self) -> float:
+        """How long the slice that is waited for is overdue, in seconds of the server's time."""
+        if self.server.heard_ms == 0:
+            return 0.0
+        oldest_ms = min(lane.next_ms for lane in self._lanes.values())
+        return max(self.server.now_ms() - oldest_ms - self._step_ms, 0) / 1000.0
+
+
+def _columns(candles: list[Candle]) -> Columns:
+    values = np.array([(c.open, c.high, c.low, c.close, c.volume) for c in candles], dtype=np.float64).reshape(-1, 5)
+    opens = np.array([c.open_ms * MS for c in candles], dtype=np.int64)
+    return Columns(opens, *values.T)
+
+
+def _short(value: Any) -> str:
+    return str(value)[:200]
