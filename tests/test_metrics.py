@@ -12,6 +12,7 @@ from paperbot.clock import SystemClock
 from paperbot.core import types as t
 from paperbot.llm.advisor import OUTCOMES
 from paperbot.llm.guards import CODES
+from paperbot.market.feed import REFUSALS
 from paperbot.redact import Redactor
 from paperbot.telemetry.logs import make_log
 from paperbot.telemetry.metrics import BLOCK_REASONS, SPECS, TABLE, Metrics, MetricsServer
@@ -45,7 +46,7 @@ class WatchedDesk(Desk):
         super().__init__(*overrides, symbols=symbols)
         names = names_of(self.plan)
         log = make_log("json", "ERROR", Redactor())
-        self.metrics = Metrics(domains(names, "crypto", CODES, OUTCOMES))
+        self.metrics = Metrics(domains(names, "crypto", CODES, OUTCOMES, REFUSALS))
         reporter = PatternReporter("crypto", log, self.metrics)
         features = len(self.plan.params.features)
         self.telemetry = Telemetry(

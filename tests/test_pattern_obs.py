@@ -11,6 +11,7 @@ from paperbot.clock import SystemClock
 from paperbot.core import types as t
 from paperbot.llm.advisor import OUTCOMES
 from paperbot.llm.guards import CODES
+from paperbot.market.feed import REFUSALS
 from paperbot.redact import Redactor
 from paperbot.settings import PatternFollower
 from paperbot.telemetry.logs import make_log
@@ -34,7 +35,7 @@ class Told:
         names = names_of(self.plan)
         out = io.StringIO()
         log = make_log("json", "INFO", Redactor(), out)
-        self.metrics = Metrics(domains(names, "crypto", CODES, OUTCOMES))
+        self.metrics = Metrics(domains(names, "crypto", CODES, OUTCOMES, REFUSALS))
         strategies = {
             "follower": PatternFollower(name="follower", kind="pattern", enter=["hammer"], leave=["shooting_star"])
         }

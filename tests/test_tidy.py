@@ -18,7 +18,10 @@ LAYERS = [
     {"cli"},
     {"app"},
     {"engine", "market", "store", "llm", "telemetry", "web"},
-    {"ports", "strategy", "config", "settings", "knobs", "environment", "names", "redact", "errors", "clock"},
+    {
+        *("ports", "strategy", "config", "settings", "knobs", "environment", "names"),
+        *("redact", "failpoint", "errors", "clock"),
+    },
     {"core"},
 ]
 """From the top: a module imports from lower layers, and from its own folder; in braces nobody imports a sibling."""
@@ -36,7 +39,10 @@ CORE_EXCEPTIONS = {
 }
 VENDORS = {
     "numba": {"core/numeric.py", "core/pointer.py"},
-    "pydantic": {"settings.py", "knobs.py", "config.py", "environment.py", "llm/contract.py", "llm/client.py"},
+    "pydantic": {
+        *("settings.py", "knobs.py", "config.py", "environment.py"),
+        *("llm/contract.py", "llm/client.py", "market/ccxt_source.py"),
+    },
     "pydantic_settings": {"environment.py"},
     "dotenv": {"environment.py"},
     "yaml": {"config.py"},
@@ -44,9 +50,14 @@ VENDORS = {
     "prometheus_client": {"telemetry/metrics.py"},
     "openai": {"llm/client.py"},
     "httpx": {"llm/client.py"},
-    "typer": {"cli.py"},
-    "rich": {"cli.py"},
-    "pyarrow": {"market/files.py", "store/tables.py", "store/parquet.py"},
+    "typer": {"cli/options.py", "cli/offline.py", "cli/live.py"},
+    "rich": {"cli/options.py", "cli/offline.py", "cli/live.py"},
+    "pyarrow": {"market/files.py", "store/tables.py", "store/parquet.py", "store/bars.py"},
+    "ccxt": {"market/ccxt_source.py"},
+    "tenacity": {"market/ccxt_source.py"},
+    "aiohttp": {"market/venue.py"},
+    "sqlite3": {"store/journal.py"},
+    "apprise": {"telemetry/notify.py"},
 }
 MAX_LINES = 400
 MAX_FUNCTION = 70

@@ -6,20 +6,14 @@ With arguments it is the `paperbot` command itself.
 import sys
 
 from paperbot import cli
-from paperbot.config import load
-from paperbot.environment import credential_names, read_environment, required_secret
-from paperbot.errors import CommandError
+from paperbot.environment import read_environment
 
 
 def main() -> None:
     """Run it; a user's mistake is one sentence on standard error and exit code 2."""
     with cli.one_sentence():
-        if len(sys.argv) == 1 and not read_environment().offline_demo:
-            settings = load(cli.config_path(None)).settings
-            for name in credential_names(settings.exchange, settings.environment):
-                required_secret(name, f"a live session on {settings.exchange} {settings.environment}")
-            raise CommandError("live sessions are not part of this version; set OFFLINE_DEMO=1 for the offline demo")
-    cli.main(sys.argv[1:] or ["demo"])
+        default = ["demo"] if read_environment().offline_demo else ["run"]
+    cli.main(sys.argv[1:] or default)
 
 
 if __name__ == "__main__":

@@ -223,6 +223,65 @@ class LedgerSettings(Frozen):
     _every = field_validator("every")(checked_duration)
 
 
+class FeedSettings(Frozen):
+    """Where live bars come from, and when they count."""
+
+    market_data: Literal["testnet", "mainnet"] = Field(
+        default="testnet",
+        description="`mainnet`: the venue's public hosts, no key needed; a testnet's prices are no market",
+    )
+    rest_url: str = Field(default="", description="base URL in place of the venue's, such as a `paperbot venue serve`")
+    ws_url: str = Field(default="", description="the same for its streams")
+    clock: Literal["system", "venue"] = Field(
+        default="system", description="whose time commands and advice carry: the machine's, or the venue's"
+    )
+    bar_grace_ms: Annotated[int, Field(ge=0, le=600_000)] = Field(
+        default=2_000, description="after its close a bar is asked for by REST, and then proven final or absent"
+    )
+    max_wait_s: Annotated[float, Field(ge=0, le=86_400)] = Field(
+        default=300.0, description="overdue for longer, the session halts (`feed`); 0: never"
+    )
+    filters: Literal["profile", "venue"] = Field(
+        default="profile", description="`venue`: tick, step and minimum as the venue says at the start"
+    )
+    catch_up: Literal["full", "manage_only"] = Field(
+        default="full", description="slices missed while down: run like any others, or without entries"
+    )
+    catch_up_max: Duration = Field(
+        default="7d", description="down for longer, the session halts and starts at the present"
+    )
+
+    _durations = field_validator("catch_up_max")(checked_duration)
+
+
+class RunSettings(Frozen):
+    """How long a session runs, and how often it tidies up."""
+
+    duration_s: Annotated[float, Field(ge=0, le=86_400 * 3650)] = Field(
+        default=0.0, description="seconds until it stops by itself; 0: until it is stopped"
+    )
+    artifacts_every_s: Annotated[float, Field(gt=0, le=86_400)] = Field(
+        default=60.0, description="seconds between two writings of the Parquet files"
+    )
+    snapshot_every: Annotated[int, Field(ge=1, le=100_000)] = Field(
+        default=240, description="slices between two snapshots: what a recovery has to run again at most"
+    )
+
+
+class NotifySettings(Frozen):
+    """Messages to people, through apprise. Off until the variable holds an address."""
+
+    urls_env: str = Field(
+        default="PAPERBOT_NOTIFY_URLS",
+        pattern=r"^[A-Z][A-Z0-9_]*$",
+        description="environment variable with apprise URLs, separated by spaces",
+    )
+    on: list[Literal["fill", "halt", "recovery", "stale_feed"]] = Field(
+        default=["halt", "recovery", "stale_feed"], description="what is worth a message"
+    )
+    max_per_minute: Annotated[int, Field(ge=1, le=600)] = Field(default=6, description="further ones are dropped")
+
+
 class DemoSettings(Frozen):
     """The market of the offline demo."""
 
@@ -301,6 +360,9 @@ class Settings(Frozen):
     execution: dict[str, Any] = Field(
         default={}, description="keys of a profile (fees, filters, slippage, `symbols`) to set for your account"
     )
+    feed: FeedSettings = Field(default=FeedSettings(), description="live bars")
+    run: RunSettings = Field(default=RunSettings(), description="the live session")
+    notify: NotifySettings = Field(default=NotifySettings(), description="messages to people")
     llm: LlmSettings = Field(default=LlmSettings(), description="the advisor and its guards")
     demo: DemoSettings = Field(default=DemoSettings(), description="the offline demo")
     ledger: LedgerSettings = Field(default=LedgerSettings(), description="cadence of the ledger")

@@ -1,7 +1,7 @@
 """The advisor at the engine's side: asks at its times, shows each decision, makes events of what was accepted."""
 
 import json
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from decimal import Decimal
 from fnmatch import fnmatchcase
 from pathlib import Path
@@ -16,7 +16,7 @@ from paperbot.environment import required_secret
 from paperbot.knobs import duration_s
 from paperbot.llm.advisor import ACCEPTED, DENIED, NO_ADVICE, Advisor, Exchange, Provider
 from paperbot.llm.client import OpenAiProvider, RecordedProvider
-from paperbot.llm.contract import Advice
+from paperbot.llm.contract import Advice, Question
 from paperbot.llm.guards import Budget, Limits, Situation
 from paperbot.llm.prompt import read_prompt
 from paperbot.names import Names
@@ -90,16 +90,54 @@ class AdviceDesk:
     def ask(self, bars: list[tuple[Any, ...]]) -> Records:
         """The event of accepted advice, or none."""
         ts = int(bars[0][1])
+        if not self.is_due(ts):
+            return NOTHING
+        view = self._view()
+        question = self._question(view, ts)
+        return self._decided(self._advisor.consult(question, lambda asked: self._situation(view, asked, ts)), ts)
+
+    # ---- the same in two steps, for a session that does not wait
+    def is_due(self, ts: int) -> bool:
+        """Whether the slice that closed at `ts` is one to ask about; it is asked about once."""
         if self._next_ts == 0:
             self._next_ts = -(-ts // self._every_ns) * self._every_ns
         if ts < self._next_ts:
-            return NOTHING
+            return False
         self._next_ts = (ts // self._every_ns + 1) * self._every_ns
-        view = view_of(self._plan, self._names, self._machine)
-        question = self._prompt.question(
-            ts, view.as_fields(), sorted(self._limits.symbols), f"{self._llm.max_notional_usd:f}"
-        )
-        exchange = self._advisor.consult(question, lambda asked_ts: self._situation(view, asked_ts))
+        return True
+
+    def begin(self, ts: int) -> Callable[[], Callable[[int], Records]] | None:
+        """Start a question about the slice that closed at `ts`. The result is to be called on another thread, where it
+        waits for the answer; what it returns is to be called on this one, with the present time, and gives the event.
+        None when the budget is used up.
+        """
+        question = self._question(self._view(), ts)
+        refused = self._advisor.begin(question)
+        if refused is not None:
+            self._decided(refused, ts)
+            return None
+
+        def wait() -> Callable[[int], Records]:
+            reply = self._advisor.answer(question)
+
+            def settle(now_ts: int) -> Records:
+                view = self._view()
+                exchange = self._advisor.settle(question, reply, lambda asked: self._situation(view, asked, now_ts))
+                return self._decided(exchange, now_ts)
+
+            return settle
+
+        return wait
+
+    def _view(self) -> AccountView:
+        return view_of(self._plan, self._names, self._machine)
+
+    def _question(self, view: AccountView, ts: int) -> Question:
+        symbols = sorted(self._limits.symbols)
+        return self._prompt.question(ts, view.as_fields(), symbols, f"{self._llm.max_notional_usd:f}")
+
+    def _decided(self, exchange: Exchange, ts: int) -> Records:
+        """Show and keep what was decided; the event of accepted advice, or none."""
         self.exchanges.append(exchange)
         self._show(exchange)
         if exchange.outcome != ACCEPTED or exchange.advice is None:
@@ -119,14 +157,14 @@ class AdviceDesk:
         return path
 
     # ---- what the guards are told
-    def _situation(self, view: AccountView, asked_ts: int) -> Situation:
+    def _situation(self, view: AccountView, asked_ts: int, now_ts: int) -> Situation:
         return Situation(
             asked_ts=asked_ts,
-            now_ts=view.ts,
+            now_ts=now_ts,
             closes={symbol: one.close for symbol, one in view.markets.items()},
             targets={symbol: target for (strategy, symbol), target in view.targets.items() if strategy == ADVISOR},
             value_usd=self._value_usd,
-            blocks=lambda advice: next(iter(self._preview.blocks(self._machine, self._event(advice, view.ts))), None),
+            blocks=lambda advice: next(iter(self._preview.blocks(self._machine, self._event(advice, now_ts))), None),
         )
 
     def _value_usd(self, symbol: str, quantity: float) -> float | None:

@@ -16,6 +16,7 @@ from paperbot.engine.params import Plan
 from paperbot.environment import Environment, credential_names, known_secrets, secret
 from paperbot.llm.advisor import OUTCOMES
 from paperbot.llm.guards import CODES
+from paperbot.market.feed import REFUSALS
 from paperbot.redact import Redactor
 from paperbot.telemetry.logs import Log, make_log
 from paperbot.telemetry.metrics import Metrics, MetricsServer
@@ -45,7 +46,7 @@ class Observers:
         self._plan = plan
         self._strategies = {one.name: one for one in configuration.settings.strategies if one.kind != "external"}
         self._clock = SystemClock()
-        self.metrics = Metrics(domains(self.names, self._market, CODES, OUTCOMES))
+        self.metrics = Metrics(domains(self.names, self._market, CODES, OUTCOMES, REFUSALS))
         self.metrics.set("paperbot_build_info", __version__, CACHE_FOLDER.name, to=1)
         self.patterns = PatternReporter(self._market, self.log, self.metrics)
         self._server: MetricsServer | None = None

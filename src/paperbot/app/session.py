@@ -1,11 +1,11 @@
 """A session: a journal, what came of it, and snapshots, in one folder; opened anew it goes on where it durably was.
 
-    sessions/NAME/journal.sqlite   every input, durable before it acts
-                  opening.state    what it began with, if it carries an older session on
-                  outputs.bin      output records, derived
-                  NUMBER.state     snapshots, by the number of the last input in them
-                  quarantine/      copies of journals that were found damaged
-    sessions/current               the name of the session that `paperbot run` goes on with
+sessions/NAME/journal.sqlite   every input, durable before it acts
+              opening.state    what it began with, if it carries an older session on
+              outputs.bin      output records, derived
+              NUMBER.state     snapshots, by the number of the last input in them
+              quarantine/      copies of journals that were found damaged
+sessions/current               the name of the session that `paperbot run` goes on with
 """
 
 import json
@@ -23,7 +23,7 @@ from paperbot.engine.runner import Runner
 from paperbot.engine.snapshot import Snapshot, carry_over, decode, encode, identity, restore
 from paperbot.engine.userland import PythonDesk
 from paperbot.errors import CommandError, PaperbotError, StateError
-from paperbot.ports import Asker, Clock, Records, Watcher
+from paperbot.ports import Clock, Records, Watcher
 from paperbot.store.durable import write_whole
 from paperbot.store.journal import PARAMS, Input, Journal, Lock, Row
 from paperbot.store.outputs import OutputLog
@@ -122,7 +122,9 @@ class Session:
         self.runner.feed(events)
 
     def commit_slice(self, events: Records, sources: Sequence[str]) -> None:
-        """One whole slice, each bar with its source, then what Python strategies answer to it, in a commit of its own."""
+        """One whole slice, each bar with its source, then what Python strategies answer to it, in a commit of its
+        own.
+        """
         now = self.clock.now_ns()
         rows = [Input(events[k : k + 1].tobytes(), now, sources[k]) for k in range(len(events))]
         self.journal.append(rows)
@@ -133,7 +135,7 @@ class Session:
     def answer(self, answers: Records) -> None:
         """The Python strategies' answers to the last slice, and that they have been given."""
         about = self.journal.seq
-        self.journal.append(_inputs(answers, "python", self.clock.now_ns()), **{ANSWERED: str(about)})
+        self.journal.append(_inputs(answers, "python", self.clock.now_ns()), meta={ANSWERED: str(about)})
         self.runner.feed(answers)
 
     def note_advice(self, exchange: Mapping[str, Any]) -> None:
@@ -141,6 +143,10 @@ class Session:
         self.journal.append((), [exchange])
 
     # ---- out
+    def writers(self) -> list[Watcher]:
+        """The watchers that a session always has."""
+        return [_Writer(self.outputs)]
+
     def save(self) -> Path:
         """Write a snapshot; older ones but the last few go."""
         self.outputs.sync()
@@ -177,9 +183,9 @@ def params_input(plan: Plan, now_ns: int) -> Input:
     return Input(PARAMS + json.dumps(encode_plan(plan), sort_keys=True).encode(), now_ns, "start")
 
 
-def opening_runner(folder: Path, plan: Plan, watchers: Sequence[Watcher]) -> Runner:
+def opening_runner(folder: Path, plan: Plan, watchers: Sequence[Watcher], chunk: int = 1) -> Runner:
     """The session's run as it began."""
-    runner = Runner(plan, watchers, chunk=1)
+    runner = Runner(plan, watchers, chunk)
     opening = folder / OPENING
     if opening.exists():
         snapshot = decode(opening.read_bytes(), str(opening))
@@ -201,7 +207,7 @@ def create_session(root: Path, name: str, plan: Plan, clock: Clock, carried: Sna
         carry_over(carried, first)
         write_whole(folder / OPENING, encode(first, {"seq": 0}))
     journal = Journal(folder, create=True)
-    journal.append([params_input(plan, clock.now_ns())], core=identity(plan)["core"])
+    journal.append([params_input(plan, clock.now_ns())], meta={"core": identity(plan)["core"]})
     write_whole(root / CURRENT, f"{name}\n".encode())
     outputs = OutputLog(folder / OUTPUTS)
     runner = opening_runner(folder, plan, [_Writer(outputs)])
@@ -235,7 +241,7 @@ def open_session(root: Path, name: str, plan: Plan | None, clock: Clock) -> Sess
     return session
 
 
-def _recover(
+def _recover(  # noqa: C901
     name: str, folder: Path, lock: Lock, journal: Journal, plan: Plan | None, clock: Clock
 ) -> Session:
     where = str(journal.path)

@@ -96,7 +96,8 @@ def _parse_cash(texts: Iterable[str]) -> dict[str, str]:
     return cash
 
 
-def _parse_time(text: str | None, option: str) -> int | None:
+def parse_time(text: str | None, option: str) -> int | None:
+    """A time of the command line in ns UTC. Raises CommandError."""
     if text is None:
         return None
     try:
@@ -107,7 +108,7 @@ def _parse_time(text: str | None, option: str) -> int | None:
     return round(moment.timestamp() * 1000) * 1_000_000
 
 
-def _account_layer(configuration: Configuration, quotes: set[str], cash: dict[str, str]) -> tuple[Tree, str | None]:
+def account_layer(configuration: Configuration, quotes: set[str], cash: dict[str, str]) -> tuple[Tree, str | None]:
     """The command line's account: `--cash`, or the start cash of the only quote where the account holds none of it."""
     account = configuration.settings.account
     if cash:
@@ -153,7 +154,7 @@ def prepare(request: ReplayRequest, say: Callable[[str], None]) -> Job:
     if twice:
         raise CommandError(f"{twice} is given twice")
     quotes = {split_symbol(symbol)[1] for symbol in symbols}
-    layer, note = _account_layer(configuration, quotes, _parse_cash(request.cash))
+    layer, note = account_layer(configuration, quotes, _parse_cash(request.cash))
     if layer:
         configuration = load(request.config, [*overrides, layer])
     for line in [*(note for source in sources for note in source.notes), *([note] if note else [])]:
@@ -161,7 +162,7 @@ def prepare(request: ReplayRequest, say: Callable[[str], None]) -> Job:
     advisor = request.advice is not None or configuration.settings.llm.provider != "off"
     timeframes_ns = {source.symbol: source.timeframe_ns for source in sources}
     plan = make_plan(configuration, timeframes_ns, request.strategies, advisor=advisor)
-    window = Window(_parse_time(request.start, "--start"), _parse_time(request.end, "--end"), plan.warmup_bars)
+    window = Window(parse_time(request.start, "--start"), parse_time(request.end, "--end"), plan.warmup_bars)
     batches = [window.apply(bar_events(plan, index, source)) for index, source in enumerate(sources)]
     return Job(configuration, plan, sources, batches)
 

@@ -57,15 +57,31 @@ class Advisor:
     budget: Budget
 
     def consult(self, question: Question, situation: Callable[[int], Situation]) -> Exchange:
-        """Put one question. Whatever goes wrong is an outcome, never an exception."""
+        """Put one question and judge the answer at once."""
+        refused = self.begin(question)
+        return refused or self.settle(question, self.answer(question), situation)
+
+    def begin(self, question: Question) -> Exchange | None:
+        """Count a question; the exchange that ends it at once when the budget is used up."""
         refusal = self.budget.left(question.ts)
         if refusal is not None:
             return Exchange(question, NOT_ASKED, detail=refusal)
         self.budget.asked(question.ts)
+        return None
+
+    def answer(self, question: Question) -> Reply | ProviderError:
+        """What the provider says, or why it says nothing. This may take its time, and may run on another thread."""
         try:
-            reply = self.provider.ask(question)
+            return self.provider.ask(question)
         except ProviderError as error:
-            return Exchange(question, error.outcome, detail=str(error))
+            return error
+
+    def settle(
+        self, question: Question, reply: Reply | ProviderError, situation: Callable[[int], Situation]
+    ) -> Exchange:
+        """Judge an answer by the account as it stands now. Whatever goes wrong is an outcome, never an exception."""
+        if isinstance(reply, ProviderError):
+            return Exchange(question, reply.outcome, detail=str(reply))
         self.budget.used(question.ts, reply.prompt_tokens + reply.answer_tokens)
         try:
             advice = parse(reply.text, self.max_answer_chars)

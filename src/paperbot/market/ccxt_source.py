@@ -1,6 +1,5 @@
 """Binance Spot through ccxt: the only file that imports it."""
 
-import asyncio
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
@@ -11,13 +10,14 @@ from ccxt.base.errors import BaseError, DDoSProtection
 from pydantic import SecretStr
 from tenacity import AsyncRetrying, retry_if_exception_type, wait_exponential_jitter
 
-from paperbot.market.feed import PAGE, SourceError
+from paperbot.market.feed import PAGE, OnState, SourceError
 
 BAN_S = 120.0
 """How long nothing is asked after a 418 that names no time; Binance bans for two minutes and more."""
 
 BUSY_S = 1.0
 STATUS_BANNED = 418
+FIELDS = 6
 
 
 @dataclass(frozen=True)
@@ -39,8 +39,9 @@ class VenueFilters:
 
 
 class _Client(Client):  # type: ignore[misc]
-    """ccxt's WebSocket client without its short cut into aiohttp's buffer: that goes around aiohttp's account of what is
-    unread (which counts an overhead for each message), so that after a burst reading is paused and never taken up again.
+    """ccxt's WebSocket client without its short cut into aiohttp's buffer: that goes around aiohttp's account of what
+    is unread (which counts an overhead for each message), so that after a burst reading is paused and never taken up
+    again.
     """
 
     buffer = None
@@ -60,7 +61,8 @@ class _Binance(ccxt.pro.binance):  # type: ignore[misc]
     def handle_ohlcv(self, client: Any, message: dict[str, Any]) -> None:
         """A kline event."""
         kline = message.get("k")
-        known = isinstance(kline, dict) and isinstance(kline.get("t"), int) and kline.get("i") in self.timeframes
+        kline = kline if isinstance(kline, dict) else {}
+        known = isinstance(kline.get("t"), int) and kline.get("i") in self.timeframes
         if self.on_kline is not None:
             market = self.markets_by_id.get(kline.get("s")) if known else None
             self.on_kline({**message, "symbol": market[0]["symbol"] if market else None})
@@ -94,7 +96,7 @@ class BinanceSource:
         api = self._exchange.urls["api"]
         replaced: dict[str, Any] = {name: f"{rest}/api/v3" for name, url in api.items() if isinstance(url, str)}
         replaced["ws"] = {
-            name: {inner: f"{stream}/ws" for inner in url} if isinstance(url, dict) else f"{stream}/ws"
+            name: dict.fromkeys(url, f"{stream}/ws") if isinstance(url, dict) else f"{stream}/ws"
             for name, url in api["ws"].items()
         }
         self._exchange.urls["api"] = replaced
@@ -161,7 +163,7 @@ class BinanceSource:
         except (TypeError, ValueError):
             return BAN_S if is_ban else BUSY_S
 
-    async def listen(self, on_kline: Callable[[dict[str, Any]], None], on_state: Callable[[bool], None]) -> None:
+    async def listen(self, on_kline: Callable[[dict[str, Any]], None], on_state: OnState) -> None:
         """Listen for ever; a lost connection is made anew, with growing pauses while that fails."""
         self._exchange.on_kline = on_kline
         wanted = [[symbol, self._timeframe] for symbol in self._symbols]
@@ -172,24 +174,22 @@ class BinanceSource:
                     try:
                         await self._exchange.watch_ohlcv_for_symbols(wanted)
                     except BaseError:
-                        on_state(False)
+                        on_state(listening=False)
                         raise
             await self._follow(wanted, on_state)
 
-    async def _follow(self, wanted: list[list[str]], on_state: Callable[[bool], None]) -> None:
+    async def _follow(self, wanted: list[list[str]], on_state: OnState) -> None:
         """Go on listening until the connection is lost."""
-        on_state(True)
+        on_state(listening=True)
         try:
             while True:
                 await self._exchange.watch_ohlcv_for_symbols(wanted)
         except BaseError:
-            on_state(False)
-        except asyncio.CancelledError:
-            raise
+            on_state(listening=False)
 
 
 def _is_row(row: Any) -> bool:
-    return isinstance(row, list) and len(row) > 5 and isinstance(row[0], int | str) and str(row[0]).isdigit()  # noqa: PLR2004
+    return isinstance(row, list) and len(row) >= FIELDS and isinstance(row[0], int | str) and str(row[0]).isdigit()
 
 
 def _first_line(error: BaseException) -> str:

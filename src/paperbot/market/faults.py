@@ -5,9 +5,7 @@ from dataclasses import dataclass, field
 
 from paperbot.errors import CommandError, did_you_mean
 
-STREAM_FAULTS = (
-    *("disconnect", "silence", "duplicate", "reorder", "delay", "lost_last", "malformed", "truncated"),
-)
+STREAM_FAULTS = (*("disconnect", "silence", "duplicate", "reorder", "delay", "lost_last", "malformed", "truncated"),)
 REST_FAULTS = ("http_429", "http_418", "http_500", "not_json")
 VENUE_FAULTS = ("skew", "gap")
 """`skew`: the share is in seconds by which the served clock is ahead. `gap`: bars that never were."""

@@ -1,10 +1,10 @@
-"""Which bars are final, which never were, and in what order they may enter: DESIGN's rules of the live order, per symbol.
+"""Which bars are final, which never were, and in what order they may enter: the rules of the live order, by symbol.
 
 - *Final*: the stream said so, or REST returned the bar when the server's time was past its close by the grace.
 - *Absent*: a REST answer that covers the interval, asked when the server's time was past its close by the grace, has no
   row. A newer bar on the stream is no proof: the last update of the old one may have been lost.
-- A bar goes in only when all before it went in or are proven absent. What comes late, twice or changed is refused with a
-  code, and shown with both versions where there are two.
+- A bar goes in only when all before it went in or are proven absent. What comes late, twice or changed is refused with
+  a code, and shown with both versions where there are two.
 
 Nothing here knows an exchange: `Source` is what it asks.
 """
@@ -26,6 +26,7 @@ MS = 1_000_000
 REMEMBERED = 2_000
 REFUSALS = ("malformed", "contradictory", "off_grid", "duplicate_bar", "late_bar", "bar_changed", "unfinished")
 POLL_S = 0.25
+VALUES = 5
 FIRST_BACKOFF_S = 0.1
 LONGEST_BACKOFF_S = 30.0
 PAGE = 1000
@@ -52,6 +53,13 @@ class SourceError(Exception):
         self.wait_s = wait_s
 
 
+class OnState(Protocol):
+    """Is told when a stream is listened to, or lost."""
+
+    def __call__(self, *, listening: bool) -> None:
+        """It is, or it is not."""
+
+
 class Source(Protocol):
     """An exchange's market data."""
 
@@ -61,8 +69,10 @@ class Source(Protocol):
     async def candles(self, symbol: str, since_ms: int) -> list[Any]:
         """Up to a page of rows (open in ms, open, high, low, close, volume) from `since_ms` on. Raises SourceError."""
 
-    async def listen(self, on_kline: Callable[[dict[str, Any]], None], on_state: Callable[[bool], None]) -> None:
-        """Hand over each kline event as the exchange sent it, for ever; `on_state` is told when it listens or lost it."""
+    async def listen(self, on_kline: Callable[[dict[str, Any]], None], on_state: OnState) -> None:
+        """Hand over each kline event as the exchange sent it, for ever; `on_state` is told when it listens or lost
+        it.
+        """
 
 
 @dataclass(frozen=True)
@@ -188,7 +198,7 @@ class Feed:
         """The next arrival, None when there is none yet."""
         return None if self._out.empty() else self._out.get_nowait()
 
-    def _on_state(self, listening: bool) -> None:  # noqa: FBT001
+    def _on_state(self, *, listening: bool) -> None:
         self.listening = listening
         if listening:
             self.reconnects += 1
@@ -218,7 +228,7 @@ class Feed:
             opened, values = row[0], [float(value) for value in row[1:6]]
         except (TypeError, ValueError, IndexError):
             opened, values = None, []
-        if not isinstance(opened, int) or len(values) != 5 or not all(isfinite(value) for value in values):  # noqa: PLR2004
+        if not isinstance(opened, int) or len(values) != VALUES or not all(isfinite(value) for value in values):
             self._refused("malformed", lane.symbol, _short(row))
             return None
         if opened % self._step_ms:
@@ -335,7 +345,8 @@ class Feed:
 
     def _fail(self, error: SourceError) -> None:
         self._failures += 1
-        backoff_s = min(FIRST_BACKOFF_S * 2.0 ** (self._failures - 1), LONGEST_BACKOFF_S) * random.uniform(0.5, 1.0)  # noqa: S311
+        backoff_s = min(FIRST_BACKOFF_S * 2.0 ** (self._failures - 1), LONGEST_BACKOFF_S)
+        backoff_s *= random.uniform(0.5, 1.0)  # noqa: S311
         self._not_before_s = self._clock.monotonic_s() + max(error.wait_s, backoff_s)
         self._failed(str(error))
 

@@ -81,12 +81,17 @@ class Market:
         """The bar as it stands at `at_ms`: whole from its close on, before that as far as it has come."""
         opened = int(self.open_ms[index])
         if at_ms >= opened + self.interval_ms:
-            values = (self.open[index], self.high[index], self.low[index], self.close[index], self.volume[index])
-            return Kline(self, opened, *(float(one) for one in values), final=True)
-        return self._unfinished(index, min(max((at_ms - opened) * updates // self.interval_ms, 0), updates - 1), updates)
+            opening, high, low = float(self.open[index]), float(self.high[index]), float(self.low[index])
+            close, volume = float(self.close[index]), float(self.volume[index])
+            return Kline(self, opened, opening, high, low, close, volume, final=True)
+        return self._unfinished(
+            index, min(max((at_ms - opened) * updates // self.interval_ms, 0), updates - 1), updates
+        )
 
     def _unfinished(self, index: int, step: int, updates: int) -> "Kline":
-        """A bar after `step` of `updates` steps: first flat at its open, then with its range, on its way to its close."""
+        """A bar after `step` of `updates` steps: first flat at its open, then with its range, on its way to its
+        close.
+        """
         opening, share = float(self.open[index]), step / updates
         if step == 0:
             return Kline(self, int(self.open_ms[index]), opening, opening, opening, opening, 0.0, final=False)

@@ -1,9 +1,9 @@
-"""A venue to test against: Binance Spot's market data over HTTP and WebSocket, from a recording, with a clock of its own.
+"""A venue to test against: Binance Spot's market data over HTTP and WebSocket, recorded, with a clock of its own.
 
-REST: ping, time, exchangeInfo, klines. Streams: `@kline_*` and `@trade`, raw (`/ws/NAME`), combined (`/stream?streams=`)
-and by SUBSCRIBE. REST never shows what the venue's time has not reached. With speed 0 time goes on as fast as those who
-listen take it, and stands still while nobody listens. Trading (orders, account, user stream) will be handlers beside
-these.
+REST: ping, time, exchangeInfo, klines. Streams: `@kline_*` and `@trade`, raw (`/ws/NAME`), combined
+(`/stream?streams=`) and by SUBSCRIBE. REST never shows what the venue's time has not reached. With speed 0 time goes
+on as fast as those who listen take it, and stands still while nobody listens. Trading (orders, account, user stream)
+will be handlers beside these.
 """
 
 import asyncio
@@ -246,10 +246,14 @@ class Venue:
         if request.path.startswith("/api/"):
             if self._faults.strikes("http_429"):
                 text = '{"code":-1003,"msg":"Too many requests."}'
-                return web.Response(status=429, text=text, content_type="application/json", headers={"Retry-After": "1"})
+                return web.Response(
+                    status=429, text=text, content_type="application/json", headers={"Retry-After": "1"}
+                )
             if self._faults.strikes("http_418"):
                 text = '{"code":-1003,"msg":"Way too many requests; IP banned."}'
-                return web.Response(status=418, text=text, content_type="application/json", headers={"Retry-After": "2"})
+                return web.Response(
+                    status=418, text=text, content_type="application/json", headers={"Retry-After": "2"}
+                )
             if self._faults.strikes("http_500"):
                 return web.Response(status=502, text="<html>Bad Gateway</html>", content_type="text/html")
             if self._faults.strikes("not_json"):

@@ -1,7 +1,7 @@
 """The journal of a session: every input, durable before it acts, in one chain that shows any change.
 
-A SQLite file in WAL mode with `synchronous=FULL`: a commit that returned survives a power loss, and a torn one leaves the
-state before it. One row for each input: its bytes, when and from where it came, and
+A SQLite file in WAL mode with `synchronous=FULL`: a commit that returned survives a power loss, and a torn one leaves
+the state before it. One row for each input: its bytes, when and from where it came, and
 `h = SHA-256(h of the row before ‖ seq ‖ bytes)`, `seq` as eight bytes little-endian. The chain runs over rows, not over
 commits. Events are 64 bytes; a PARAMS row is the word PARAMS and a JSON object.
 
@@ -35,6 +35,7 @@ CREATE TABLE IF NOT EXISTS inputs (
     seq INTEGER PRIMARY KEY, bytes BLOB NOT NULL, received_ts INTEGER NOT NULL, source TEXT NOT NULL, h BLOB NOT NULL
 ) STRICT;
 CREATE INDEX IF NOT EXISTS params ON inputs (seq) WHERE length(bytes) != 64;
+CREATE INDEX IF NOT EXISTS odd ON inputs (source) WHERE source != 'stream';
 CREATE TABLE IF NOT EXISTS advice (id INTEGER PRIMARY KEY, ts INTEGER NOT NULL, row TEXT NOT NULL) STRICT;
 """
 
@@ -122,9 +123,7 @@ class Journal:
     def _check_schema(self) -> None:
         schema = int(self.meta("schema") or 0)
         if schema > SCHEMA:
-            raise StateError(
-                f"{self.path}: has schema {schema}; this version reads up to {SCHEMA}, use a newer one"
-            )
+            raise StateError(f"{self.path}: has schema {schema}; this version reads up to {SCHEMA}, use a newer one")
         if schema < 1:
             raise StateError(f"{self.path}: is no journal")
 
@@ -141,7 +140,12 @@ class Journal:
         self._db.close()
 
     # ---- writing
-    def append(self, inputs: Iterable[Input], advice: Iterable[Mapping[str, Any]] = (), **meta: str) -> None:
+    def append(
+        self,
+        inputs: Iterable[Input],
+        advice: Iterable[Mapping[str, Any]] = (),
+        meta: Mapping[str, str] | None = None,
+    ) -> None:
         """Write inputs, exchanges with the advisor and notes in one transaction; when it returns, they are durable.
 
         Raises StateError when the disk refuses; then nothing was written.
@@ -157,7 +161,7 @@ class Journal:
             self._db.executemany("INSERT INTO inputs VALUES (?, ?, ?, ?, ?)", rows)
             for exchange in advice:
                 self._db.execute("INSERT INTO advice (ts, row) VALUES (?, ?)", (exchange["ts"], json.dumps(exchange)))
-            for key, value in meta.items():
+            for key, value in (meta or {}).items():
                 self._db.execute("INSERT OR REPLACE INTO meta VALUES (?, ?)", (key, value))
             fail_point("journal.before_commit")
             self._db.execute("COMMIT")
@@ -185,6 +189,13 @@ class Journal:
                 yield Row(*row)
         except sqlite3.DatabaseError as error:
             raise StateError(f"{self.path}: cannot be read: {error}; it is left as it is") from None
+
+    def rows_from(self, sources: tuple[str, ...]) -> Iterator[Row]:
+        """The events that came from one of these sources, in order."""
+        marks = ", ".join("?" for _ in sources)
+        query = f"SELECT * FROM inputs WHERE source IN ({marks}) AND length(bytes) = 64 ORDER BY seq"  # noqa: S608
+        for row in self._db.execute(query, sources):
+            yield Row(*row)
 
     def params_at(self, seq: int) -> dict[str, Any] | None:
         """The parameters in force after row `seq`, None when there are none."""

@@ -1,7 +1,7 @@
 """The output records of a session, one after the other in a file: what artifacts are made from.
 
-The file is derived: after a crash it is cut back to the last snapshot and written again from the journal's tail. Nothing
-in it needs to be durable before that.
+The file is derived: after a crash it is cut back to the last snapshot and written again from the journal's tail.
+Nothing in it needs to be durable before that.
 """
 
 import os
@@ -57,3 +57,14 @@ def read_outputs(path: Path) -> Iterator[Records]:
         while content := file.read(BATCH * _BYTES):
             whole = len(content) // _BYTES * _BYTES
             yield np.frombuffer(content[:whole], dtype=t.OUT_HEAD)
+
+
+def read_backwards(path: Path) -> Iterator[Records]:
+    """All whole records of the file in batches, the last batch first."""
+    size = path.stat().st_size // _BYTES if path.exists() else 0
+    with path.open("rb") as file:
+        while size > 0:
+            start = max(size - BATCH, 0)
+            file.seek(start * _BYTES)
+            yield np.frombuffer(file.read((size - start) * _BYTES), dtype=t.OUT_HEAD)
+            size = start

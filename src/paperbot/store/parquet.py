@@ -17,8 +17,8 @@ import pyarrow.parquet as pq
 from numpy.typing import NDArray
 
 from paperbot.errors import OutputError
-from paperbot.names import Names
 from paperbot.failpoint import fail_point
+from paperbot.names import Names
 from paperbot.store import tables
 from paperbot.store.durable import sync_folder
 from paperbot.store.tables import OrderTracker, RoundTripTracker, Row, SourceOf, replayed

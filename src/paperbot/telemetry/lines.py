@@ -53,6 +53,25 @@ def order(record: np.void, names: Names) -> Fields:
     return fields
 
 
+def open_order(record: np.void, names: Names) -> Fields:
+    """An open order of the state (ORDER)."""
+    symbol = int(record["symbol"])
+    fields: Fields = {
+        "order_id": int(record["id"]),
+        "symbol": names.symbols[symbol],
+        "strategy": _strategy(record, names),
+        "side": _name(t.Side, record["side"]),
+        "type": _name(t.OrderType, record["order_type"]),
+        "role": _name(t.Role, record["role"]),
+        "qty": names.quantity(int(record["quantity"]), symbol),
+        "filled": names.quantity(int(record["filled"]), symbol),
+    }
+    for name in ("limit_price", "stop_price"):
+        if record[name]:
+            fields[name] = names.price(int(record[name]), symbol)
+    return fields
+
+
 def fill(record: np.void, names: Names) -> Fields:
     """An OUT_FILL record."""
     symbol = int(record["symbol"])

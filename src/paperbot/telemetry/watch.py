@@ -18,8 +18,16 @@ Notes = Callable[[int, str], Mapping[str, Any]]
 """Further fields of a signal from outside, by time (ns UTC) and symbol: the advisor's reason and numbers."""
 
 
-def domains(names: Names, market: str, denials: tuple[str, ...], outcomes: tuple[str, ...]) -> dict[str, Any]:
-    """What each label can be, for the zero series. `denials`, `outcomes`: of the advisor's guards and questions."""
+def domains(
+    names: Names,
+    market: str,
+    denials: tuple[str, ...],
+    outcomes: tuple[str, ...],
+    refusals: tuple[str, ...],
+) -> dict[str, Any]:
+    """What each label can be, for the zero series. `denials`, `outcomes`: of the advisor's guards and questions;
+    `refusals`: of the feed.
+    """
     return {
         "symbol": names.symbols,
         "strat": names.strategies,
@@ -34,6 +42,8 @@ def domains(names: Names, market: str, denials: tuple[str, ...], outcomes: tuple
         "llm_advice_accepted_total.side": ("long", "flat"),
         "llm_questions_total.outcome": outcomes,
         "llm_tokens_total.kind": ("prompt", "answer"),
+        "paperbot_feed_refused_total.code": refusals,
+        "paperbot_notifications_total.outcome": ("sent", "failed", "dropped"),
     }
 
 
@@ -127,6 +137,8 @@ class Telemetry:
         self._metrics.inc("candles_fetched_total", symbol)
         self._metrics.inc("features_computed_total", symbol, by=self._features)
         self._metrics.set("paperbot_last_bar_timestamp_seconds", symbol, to=int(bar["close_ts"]) / 1e9)
+        if bar["flags"] & t.BarFlag.WARMUP:
+            return
         if self._candles_left is None:
             self._plain("candle", lines.candle(bar, self._names))
         elif self._candles_left > 0:

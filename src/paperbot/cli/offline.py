@@ -1,10 +1,7 @@
-"""The command line: what is typed, what is printed, and exit codes. Heavy imports wait until a command needs them."""
+"""Commands that need no venue: replay, demo, drill, configuration and files."""
 
 import json
 import sys
-import traceback
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -13,53 +10,27 @@ from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 from rich.table import Table
 
-from paperbot.config import load, parse_assignment, show
-from paperbot.errors import PaperbotError
+from paperbot.cli.options import (
+    ConfigOption,
+    HoldOption,
+    SetOption,
+    app,
+    assignments,
+    config_app,
+    config_path,
+    data_app,
+    drill_app,
+    environment_with,
+    err,
+    say_if_compiling,
+)
+from paperbot.config import load, show
 
 if TYPE_CHECKING:
     from paperbot.app.drill import DrillResult
     from paperbot.app.replay import ReplayResult
-    from paperbot.environment import Environment
 
-EXIT_FAULT = 1
-EXIT_MISTAKE = 2
-DEFAULT_CONFIG = Path("config/config.yaml")
-
-app = typer.Typer(
-    name="paperbot",
-    help="Paper trading whose numbers can be trusted: one engine for recorded and live data.",
-    no_args_is_help=True,
-    add_completion=False,
-    pretty_exceptions_enable=False,
-)
-config_app = typer.Typer(help="Look at the configuration and check it.", no_args_is_help=True)
-app.add_typer(config_app, name="config")
-
-data_app = typer.Typer(help="Look at market data.", no_args_is_help=True)
-app.add_typer(data_app, name="data")
-
-drill_app = typer.Typer(help="Try the protections before you need them.", no_args_is_help=True)
-app.add_typer(drill_app, name="drill")
-
-err = Console(stderr=True, highlight=False)
-
-ConfigOption = Annotated[
-    Path | None, typer.Option("--config", help="configuration file; by default config/config.yaml where it exists")
-]
-SetOption = Annotated[
-    list[str] | None, typer.Option("--set", metavar="KEY=VALUE", help="one setting, such as risk.max_drawdown=0.1")
-]
-
-
-HoldOption = Annotated[
-    float | None, typer.Option(min=0, help="seconds for which /metrics stays up; else HOLD_METRICS_SECONDS")
-]
 DRILL_FOLDER = Path("data/drill")
-
-
-def config_path(given: Path | None) -> Path | None:
-    """The file that was named, else the usual one where it exists."""
-    return given or (DEFAULT_CONFIG if DEFAULT_CONFIG.is_file() else None)
 
 
 @app.command()
@@ -101,7 +72,7 @@ def replay(
         cash=cash or (),
         realism=realism,
         chunk=chunk,
-        overrides=[parse_assignment(text) for text in set_ or ()],
+        overrides=assignments(set_),
         advice=advice,
     )
     bar = Progress(
@@ -111,7 +82,7 @@ def replay(
         disable=not sys.stderr.isatty(),
     )
     with bar:
-        _say_if_compiling()
+        say_if_compiling()
         result = run(request, say=err.print, watchers=[_Ticker(bar)])
     if as_json:
         typer.echo(json.dumps(result.summary))
@@ -130,17 +101,10 @@ def demo(
     from paperbot.app.demo import DemoRequest  # noqa: PLC0415
     from paperbot.app.demo import demo as run  # noqa: PLC0415
 
-    environment = _environment(hold)
-    _say_if_compiling()
-    overrides = [parse_assignment(text) for text in set_ or ()]
+    environment = environment_with(hold)
+    say_if_compiling()
+    overrides = assignments(set_)
     run(DemoRequest(environment, config_path(config), out, overrides), say=err.print, present=_print_summary)
-
-
-def _environment(hold: float | None) -> "Environment":
-    from paperbot.environment import read_environment  # noqa: PLC0415
-
-    environment = read_environment()
-    return environment if hold is None else environment.model_copy(update={"hold_metrics_seconds": hold})
 
 
 @drill_app.command("killswitch")
@@ -153,8 +117,8 @@ def drill_killswitch(
     """Drive a loss through the engine until the kill switch trips, and see orders blocked; the halt is saved."""
     from paperbot.app.drill import DrillRequest, trip  # noqa: PLC0415
 
-    request = DrillRequest(_environment(hold), config_path(config), out, [parse_assignment(one) for one in set_ or ()])
-    _say_if_compiling()
+    request = DrillRequest(environment_with(hold), config_path(config), out, assignments(set_))
+    say_if_compiling()
     trip(request, err.print, _print_drill)
 
 
@@ -168,8 +132,8 @@ def drill_reload(
     """Load what the drill saved, and send an order: it is blocked, unless the halt was lifted by a RESUME event."""
     from paperbot.app.drill import DrillRequest, reload  # noqa: PLC0415
 
-    request = DrillRequest(_environment(0), config_path(config), out, [parse_assignment(one) for one in set_ or ()])
-    _say_if_compiling()
+    request = DrillRequest(environment_with(0), config_path(config), out, assignments(set_))
+    say_if_compiling()
     reload(request, err.print, _print_drill, resume=resume)
 
 
@@ -193,13 +157,6 @@ class _Ticker:
 
     def records(self, records: Any) -> None:
         """What came out is none of its business."""
-
-
-def _say_if_compiling() -> None:
-    from paperbot.core.numeric import CACHE_FOLDER, JIT  # noqa: PLC0415
-
-    if JIT and not CACHE_FOLDER.exists():
-        err.print("compiling the core for this machine (once; about half a minute)")
 
 
 def _print_summary(result: "ReplayResult") -> None:
@@ -269,7 +226,7 @@ def config_show(
     set_: SetOption = None,
 ) -> None:
     """Print every key, its value and where it is from. Secrets are masked."""
-    configuration = load(config_path(config), [parse_assignment(text) for text in set_ or ()])
+    configuration = load(config_path(config), assignments(set_))
     table = Table("key", "value", "from", box=None, pad_edge=False)
     for row in show(configuration, symbols or configuration.settings.symbols):
         table.add_row(*row)
@@ -279,7 +236,7 @@ def config_show(
 @config_app.command("check")
 def config_check(config: ConfigOption = None, set_: SetOption = None) -> None:
     """Check the configuration and everything it leads to, and say so in one line."""
-    configuration = load(config_path(config), [parse_assignment(text) for text in set_ or ()])
+    configuration = load(config_path(config), assignments(set_))
     from paperbot.engine.params import NS, make_plan  # noqa: PLC0415
     from paperbot.knobs import duration_s  # noqa: PLC0415
 
@@ -310,31 +267,3 @@ def data_check(
         where = "; ".join([*finding["examples"], *([finding["detail"]] if finding["detail"] else [])])
         table.add_row(finding["kind"], str(finding["count"]), where)
     out.print(table if report["findings"] else "nothing odd")
-
-
-@contextmanager
-def one_sentence() -> Iterator[None]:
-    """A user's mistake becomes one sentence on standard error and exit code 2, a programmer's a traceback and 1; no
-    secret that the environment holds is in either.
-    """
-    try:
-        yield
-    except PaperbotError as error:
-        err.print(f"error: {_redact(str(error))}", soft_wrap=True, markup=False)
-        sys.exit(EXIT_MISTAKE)
-    except Exception:  # noqa: BLE001
-        err.print(_redact(traceback.format_exc()), soft_wrap=True, markup=False, end="")
-        sys.exit(EXIT_FAULT)
-
-
-def _redact(text: str) -> str:
-    from paperbot.environment import known_secrets  # noqa: PLC0415
-    from paperbot.redact import Redactor  # noqa: PLC0415
-
-    return Redactor(known_secrets())(text)
-
-
-def main(arguments: list[str] | None = None) -> None:
-    """Run the command line, by default with what was typed."""
-    with one_sentence():
-        app(arguments)

@@ -1,0 +1,82 @@
+"""`paperbot data fetch`: a venue's bars into the Parquet that replay reads; stopped and started again, it goes on."""
+
+import asyncio
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from paperbot.app.venuelink import live_configuration
+from paperbot.clock import format_ts
+from paperbot.errors import StateError
+from paperbot.knobs import duration_s
+from paperbot.market.ccxt_source import BinanceSource, Endpoint
+from paperbot.market.feed import MS, SourceError
+from paperbot.store.bars import BarStore
+
+TRIES = 6
+PAGES_A_WRITE = 50
+
+
+@dataclass(frozen=True)
+class FetchRequest:
+    """What was asked for; times in ns UTC."""
+
+    symbol: str
+    timeframe: str
+    since_ns: int
+    until_ns: int | None
+    out: Path
+    config: Path | None = None
+    overrides: Any = ()
+
+
+def fetch(request: FetchRequest, say: Callable[[str], None]) -> dict[str, Any]:
+    """Fetch final bars and write them; returns what is in the file then. Raises StateError, OutputError."""
+    return asyncio.run(_fetch(request, say))
+
+
+async def _fetch(request: FetchRequest, say: Callable[[str], None]) -> dict[str, Any]:
+    settings = live_configuration(request.config, request.overrides).settings
+    endpoint = Endpoint(settings.feed.market_data, settings.feed.rest_url, settings.feed.ws_url)
+    source = BinanceSource(endpoint, [request.symbol], request.timeframe)
+    step_ms = duration_s(request.timeframe) * 1000
+    store = BarStore(request.out)
+    if store.last_ms is not None:
+        say(f"{request.out}: goes on after {format_ts(store.last_ms * MS)}")
+    try:
+        await _patiently(source.open)
+        now_ms = await _patiently(source.time_ms)
+        end_ms = now_ms if request.until_ns is None else min(request.until_ns // MS, now_ms)
+        next_ms = request.since_ns // MS if store.last_ms is None else store.last_ms + step_ms
+        pages = 0
+        while next_ms + step_ms <= end_ms:
+            start_ms = next_ms
+
+            async def page(start_ms: int = start_ms) -> list[Any]:
+                return await source.candles(request.symbol, start_ms)
+
+            rows = [row for row in await _patiently(page) if start_ms <= row[0] and row[0] + step_ms <= end_ms]
+            if not rows:
+                break
+            store.add(rows)
+            next_ms = rows[-1][0] + step_ms
+            pages += 1
+            if pages % PAGES_A_WRITE == 0:
+                store.write()
+                say(f"{request.symbol}: up to {format_ts(next_ms * MS)}")
+        store.write()
+    finally:
+        await source.close()
+    return {"file": str(request.out), "bars": store.count, "last": format_ts((store.last_ms or 0) * MS)}
+
+
+async def _patiently(call: Callable[[], Any]) -> Any:
+    reason = ""
+    for attempt in range(TRIES):
+        try:
+            return await call()
+        except SourceError as error:
+            reason = str(error)
+            await asyncio.sleep(max(error.wait_s, 0.1 * 2**attempt))
+    raise StateError(f"the venue does not answer: {reason}; what was fetched is kept")

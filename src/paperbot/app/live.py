@@ -1,0 +1,359 @@
+"""The live session: a venue's bars, slice by slice, into the engine that replays, and nothing lost on the way."""
+
+import asyncio
+import contextlib
+import signal
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+
+from paperbot.app import control
+from paperbot.app.advice import AdviceDesk, make_provider
+from paperbot.app.artifacts import write_artifacts
+from paperbot.app.observers import Observers
+from paperbot.app.session import (
+    Session,
+    control_event,
+)
+from paperbot.app.start import LiveRequest, open_or_create, tell_start
+from paperbot.app.status import status_of
+from paperbot.app.venuelink import (
+    FIRST_PAUSE_S,
+    START_TRIES,
+    filter_differences,
+    live_configuration,
+    live_plan,
+    make_source,
+    open_source,
+    venue_layer,
+)
+from paperbot.clock import SystemClock, format_ts
+from paperbot.config import Configuration
+from paperbot.core import types as t
+from paperbot.engine.merge import Merger, merge
+from paperbot.errors import StateError
+from paperbot.knobs import duration_s
+from paperbot.llm.advisor import Provider
+from paperbot.market.ccxt_source import BinanceSource
+from paperbot.market.feed import MS, Arrival, Feed, SourceError
+from paperbot.ports import Records
+from paperbot.telemetry.notify import Notifier
+
+Tree = dict[str, Any]
+TICK_S = 0.25
+END_OF_SLICE = int(t.BarFlag.END_OF_SLICE)
+
+
+@dataclass
+class Live:
+    """One run of a session, between its start and its end."""
+
+    request: LiveRequest
+    configuration: Configuration
+    source: BinanceSource
+    session: Session
+    observers: Observers
+    notifier: Notifier
+    provider: Provider | None
+    clock: SystemClock = field(default_factory=SystemClock)
+    stop: asyncio.Event = field(default_factory=asyncio.Event)
+    slices: int = 0
+    merger: Merger = field(init=False)
+    feed: Feed = field(init=False)
+    desk: AdviceDesk | None = field(init=False, default=None)
+    consulting: "asyncio.Task[None] | None" = None
+    sources: dict[tuple[int, int], tuple[str, float]] = field(default_factory=dict)
+    written_at_s: float = 0.0
+    stale_told: bool = False
+
+    def __post_init__(self) -> None:
+        """Wire merger, feed, advisor and watchers to the session."""
+        plan, settings = self.session.runner.plan, self.configuration.settings
+        self.merger = Merger(plan.timeframes_ns)
+        self.feed = Feed(
+            self.source,
+            plan.symbols,
+            plan.price_decimals,
+            plan.timeframes_ns[0] // MS,
+            settings.feed.bar_grace_ms,
+            self.clock,
+            self._refused,
+            self._failed,
+        )
+        names, log, metrics = self.observers.names, self.observers.log, self.observers.metrics
+        machine = self.session.runner.machine
+        if self.provider is not None:
+            self.desk = AdviceDesk(self.configuration, plan, names, machine, self.provider, log, metrics)
+        telemetry = self.observers.telemetry(self._notes)
+        telemetry.catch_up(machine.account, machine.state.positions, machine.state.orders)
+        self.session.runner.watch([*self.session.writers(), telemetry, self.notifier])
+
+    def _notes(self, ts: int, symbol: str) -> Any:
+        return self.desk.notes(ts, symbol) if self.desk is not None else {}
+
+    def _refused(self, code: str, symbol: str, detail: str) -> None:
+        self.observers.metrics.inc("paperbot_feed_refused_total", code)
+        self.observers.log.warning("bar_refused", code=code, symbol=symbol, detail=detail)
+
+    def _failed(self, reason: str) -> None:
+        self.observers.metrics.inc("paperbot_feed_errors_total")
+        self.observers.log.warning("venue_error", reason=reason)
+
+    # ---- start
+    async def begin(self) -> None:
+        """Find out where the venue is, warm up or catch up, and expect the next bar."""
+        account = self.session.runner.machine.account
+        step_ms = self.session.runner.plan.timeframes_ns[0] // MS
+        present_ms = await self._patiently(self.feed.ask_time) // step_ms * step_ms
+        last_ms = int(account["slice_ts"]) // MS
+        if last_ms == 0:
+            await self._warm_up(present_ms)
+            self.feed.begin(present_ms)
+            return
+        missed_s = (present_ms - last_ms) / 1000
+        if missed_s > duration_s(self.configuration.settings.feed.catch_up_max):
+            self.observers.log.error("down_too_long", seconds=missed_s, go_on_at=format_ts(present_ms * MS))
+            self.session.commit(self._control(t.EventKind.HALT, t.HaltReason.FEED), "feed")
+            self.feed.begin(present_ms)
+            return
+        if missed_s > 0:
+            self.observers.log.info("catching_up", seconds=missed_s, mode=self.configuration.settings.feed.catch_up)
+        self.feed.present_ms = present_ms
+        self.feed.begin(last_ms)
+
+    async def _patiently(self, call: Callable[[], Any]) -> Any:
+        """The call's answer, asked again while the venue fails. Raises StateError when it goes on failing."""
+        for attempt in range(START_TRIES):
+            try:
+                return await call()
+            except SourceError as error:
+                self._failed(str(error))
+                reason = str(error)
+                await asyncio.sleep(max(error.wait_s, FIRST_PAUSE_S * 2**attempt))
+        raise StateError(f"the venue cannot be reached: {reason}")
+
+    async def _warm_up(self, present_ms: int) -> None:
+        plan = self.session.runner.plan
+        if plan.warmup_bars == 0:
+            return
+        batches = []
+        for symbol in plan.symbols:
+
+            async def page(symbol: str = symbol) -> Records:
+                return await self.feed.history(symbol, plan.warmup_bars, present_ms)
+
+            events = await self._patiently(page)
+            events["flags"] |= t.BarFlag.WARMUP
+            batches.append(iter([events]))
+        merged = list(merge(batches, plan.timeframes_ns))
+        if merged and sum(map(len, merged)):
+            self.session.commit(np.concatenate(merged), "warmup")
+
+    # ---- go on
+    async def go(self) -> None:
+        """Run until told to stop, or until the end that was asked for."""
+        feeding = asyncio.create_task(self.feed.run())
+        ticking = asyncio.create_task(self._tick())
+        stopping: asyncio.Task[Any] = asyncio.create_task(self.stop.wait())
+        try:
+            while not self.stop.is_set():
+                taking = asyncio.create_task(self.feed.take())
+                done, _ = await asyncio.wait({taking, stopping, feeding, ticking}, return_when=asyncio.FIRST_COMPLETED)
+                for task in (feeding, ticking):
+                    if task in done:
+                        task.result()
+                if taking not in done:
+                    taking.cancel()
+                    break
+                arrival: Arrival | None = taking.result()
+                while arrival is not None:
+                    self._take(arrival)
+                    arrival = self.feed.take_now()
+                self._release()
+                await asyncio.sleep(0)
+        finally:
+            left: list[asyncio.Task[Any]] = [feeding, ticking, stopping]
+            for task in [*left, *([self.consulting] if self.consulting else [])]:
+                task.cancel()
+                with contextlib.suppress(asyncio.CancelledError, Exception):
+                    await task
+
+    def _take(self, arrival: Arrival) -> None:
+        if arrival.event is None:
+            self.merger.speak(arrival.symbol, arrival.close_ts)
+            return
+        if arrival.source == "catch_up" and self.configuration.settings.feed.catch_up == "manage_only":
+            arrival.event["flags"] |= t.BarFlag.CATCH_UP
+        self.sources[arrival.close_ts, arrival.symbol] = arrival.source, self.clock.monotonic_s()
+        self.merger.push(arrival.symbol, arrival.event)
+
+    def _release(self) -> None:
+        """All slices that are complete, one commit each."""
+        events = self.merger.release()
+        ends = np.flatnonzero(events["flags"] & END_OF_SLICE)
+        start = 0
+        for end in ends.tolist():
+            self._slice(events[start : end + 1])
+            start = end + 1
+            if self.stop.is_set():
+                return
+
+    def _slice(self, events: Records) -> None:
+        ts = int(events["close_ts"][0])
+        known = [self.sources.pop((ts, symbol)) for symbol in events["symbol"].tolist()]
+        self.session.commit_slice(events, [source for source, _ in known])
+        self.slices += 1
+        lag_s = self.clock.monotonic_s() - max(at_s for _, at_s in known)
+        self.observers.metrics.observe("paperbot_journal_lag_seconds", value=lag_s)
+        self.observers.metrics.set("paperbot_journal_inputs", to=self.session.journal.seq)
+        if self.slices % self.configuration.settings.run.snapshot_every == 0:
+            self.session.save()
+        if self.request.until_ns is not None and ts >= self.request.until_ns:
+            self.stop.set()
+        elif self.desk is not None and self.consulting is None and self.desk.is_due(ts):
+            self.consulting = asyncio.create_task(self._consult(self.desk, ts))
+
+    async def _consult(self, desk: AdviceDesk, ts: int) -> None:
+        """Ask the advisor without waiting for it: what it says enters between slices, at the time when it comes."""
+        before = len(desk.exchanges)
+        wait = desk.begin(ts)
+        events = np.zeros(0, dtype=t.BAR_EVENT)
+        if wait is not None:
+            settle = await asyncio.to_thread(wait)
+            events = settle(self._now_ts())
+        self.session.commit(events, "llm", [one.stored() for one in desk.exchanges[before:]])
+        self.consulting = None
+
+    def _now_ts(self) -> int:
+        """The time of an input that is no bar: the clock port's, never before the last slice."""
+        is_venue = self.configuration.settings.feed.clock == "venue"
+        now = self.feed.server.now_ms() * MS if is_venue else self.clock.now_ns()
+        return max(int(self.session.runner.machine.account["clock_ts"]), now)
+
+    def _control(self, kind: t.EventKind, reason: int = 0) -> Records:
+        return control_event(kind, self.session.runner, reason, self._now_ts())
+
+    # ---- from time to time
+    async def _tick(self) -> None:
+        settings = self.configuration.settings
+        duration_s = settings.run.duration_s if self.request.duration_s is None else self.request.duration_s
+        began_s = self.clock.monotonic_s()
+        self.written_at_s = began_s
+        while True:
+            await asyncio.sleep(TICK_S)
+            now_s = self.clock.monotonic_s()
+            self._show_feed()
+            self._watch_age(settings.feed.max_wait_s)
+            if now_s - self.written_at_s >= settings.run.artifacts_every_s:
+                self.write()
+            if duration_s and now_s - began_s >= duration_s:
+                self.stop.set()
+
+    def _show_feed(self) -> None:
+        metrics, feed = self.observers.metrics, self.feed
+        metrics.set("paperbot_feed_age_seconds", to=feed.age_s)
+        metrics.set("paperbot_feed_connected", to=float(feed.listening))
+        skew_ms = feed.server.skew_ms
+        metrics.set("paperbot_feed_clock_skew_seconds", to=None if skew_ms is None else skew_ms / 1000)
+        known = metrics.value("paperbot_feed_reconnects_total") or 0.0
+        metrics.inc("paperbot_feed_reconnects_total", by=max(feed.reconnects - known, 0.0))
+
+    def _watch_age(self, max_wait_s: float) -> None:
+        is_stale = max_wait_s > 0 and self.feed.age_s > max_wait_s
+        if is_stale and not self.stale_told:
+            self.observers.log.error("feed_stale", age_s=round(self.feed.age_s, 1))
+            self.notifier.tell("stale_feed", f"no bar for {self.feed.age_s:.0f} s; trading is halted")
+            if not self.session.runner.machine.account["halted"]:
+                self.session.commit(self._control(t.EventKind.HALT, t.HaltReason.FEED), "feed")
+        self.stale_told = is_stale
+
+    def write(self) -> None:
+        """The Parquet files as they stand."""
+        session = self.session
+        write_artifacts(
+            self.request.out, session.runner.plan, session.runner.machine, session.outputs.path, session.journal
+        )
+        self.written_at_s = self.clock.monotonic_s()
+
+    async def handle(self, command: str) -> dict[str, Any]:
+        """A command from outside; the answer comes when it is durable."""
+        if command in {"halt", "resume"}:
+            kind = t.EventKind.HALT if command == "halt" else t.EventKind.RESUME
+            reason = t.HaltReason.MANUAL if command == "halt" else t.HaltReason.NONE
+            self.session.commit(self._control(kind, reason), "command")
+        elif command == "stop":
+            self.stop.set()
+        elif command != "status":
+            return {"error": f"unknown command {command}"}
+        feed = {
+            "connected": self.feed.listening,
+            "age_s": round(self.feed.age_s, 3),
+            "reconnects": max(self.feed.reconnects, 0),
+            "skew_ms": self.feed.server.skew_ms,
+        }
+        return {**status_of(self.session), "running": True, "feed": feed}
+
+
+def run_live(request: LiveRequest, say: Callable[[str], None]) -> None:
+    """Run a live session until it is stopped or its time is over, then hold `/metrics`. Raises PaperbotError."""
+    asyncio.run(_run(request, say))
+
+
+async def _run(request: LiveRequest, say: Callable[[str], None]) -> None:
+    configuration = live_configuration(request.config, request.overrides)
+    source = make_source(configuration)
+    session = None
+    try:
+        await open_source(source, say)
+        for symbol, key, ours, theirs in filter_differences(source, configuration):
+            say(f"{symbol}: {key} is {ours} in the profile and {theirs} at the venue")
+        if configuration.settings.feed.filters == "venue":
+            layer = venue_layer(source, configuration.settings.symbols)
+            configuration = live_configuration(request.config, [*request.overrides, layer])
+        plan = live_plan(configuration)
+        session = open_or_create(request, plan, SystemClock())
+        await _run_session(request, configuration, source, session)
+    finally:
+        await source.close()
+        if session is not None:
+            session.close()
+
+
+async def _run_session(
+    request: LiveRequest, configuration: Configuration, source: BinanceSource, session: Session
+) -> None:
+    loop = asyncio.get_running_loop()
+    with Observers(request.environment, configuration, session.runner.plan) as observers:
+        provider = make_provider(configuration, None)
+        notifier = Notifier(configuration.settings.notify, observers.names, observers.log, observers.metrics)
+        live = Live(request, configuration, source, session, observers, notifier, provider)
+        was_signalled = False
+
+        def signalled() -> None:
+            nonlocal was_signalled
+            was_signalled = True
+            live.stop.set()
+
+        for number in (signal.SIGTERM, signal.SIGINT):
+            loop.add_signal_handler(number, signalled)
+        tell_start(session, observers, notifier)
+        try:
+            async with control.serve(session.folder, live.handle):
+                await live.begin()
+                await live.go()
+            session.save()
+            live.write()
+            observers.log.info(
+                "session_stopped", session=session.name, inputs=session.journal.seq, digest=session.digest()
+            )
+            seconds = request.environment.hold_metrics_seconds
+            if not was_signalled and seconds > 0:
+                live.stop.clear()
+                with contextlib.suppress(TimeoutError):
+                    await asyncio.wait_for(live.stop.wait(), seconds)
+        finally:
+            notifier.close()
+            for number in (signal.SIGTERM, signal.SIGINT):
+                loop.remove_signal_handler(number)

@@ -1,0 +1,298 @@
+"""What can be asked of sessions from outside: list, status, halt and resume, verify, replay, export, health."""
+
+import os
+import shutil
+import socket
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from paperbot.app import control
+from paperbot.app.artifacts import write_artifacts
+from paperbot.app.recorder import names_of
+from paperbot.app.session import (
+    control_event,
+    current_session,
+    open_session,
+    opening_runner,
+)
+from paperbot.app.start import sessions_root
+from paperbot.app.status import status_of
+from paperbot.app.venuelink import live_configuration, live_plan
+from paperbot.clock import SystemClock, format_ts
+from paperbot.core import types as t
+from paperbot.engine.machine import State
+from paperbot.engine.params import Plan
+from paperbot.engine.planrecord import decode_plan
+from paperbot.engine.runner import Runner
+from paperbot.environment import Environment, credential_names, secret
+from paperbot.errors import CommandError, OutputError, PaperbotError, StateError
+from paperbot.ports import Records
+from paperbot.store.journal import Journal, is_locked
+from paperbot.store.outputs import read_outputs
+from paperbot.store.parquet import Artifacts
+
+FREE_BYTES = 200 << 20
+
+
+def chosen_session(out: Path, name: str | None) -> tuple[Path, str]:
+    """(root, name) of the session that is meant. Raises CommandError when there is none."""
+    root = sessions_root(out)
+    chosen = name or current_session(root)
+    if chosen is None:
+        raise CommandError(f"{root}: there is no session yet; paperbot run makes one")
+    if not (root / chosen).is_dir():
+        known = ", ".join(path.name for path in _folders(root)) or "none"
+        raise CommandError(f"{root}: there is no session {chosen} (there are: {known})")
+    return root, chosen
+
+
+def _folders(root: Path) -> list[Path]:
+    return sorted(path for path in root.glob("*") if (path / "journal.sqlite").is_file())
+
+
+def list_sessions(out: Path) -> list[dict[str, Any]]:
+    """Every session: its inputs, when it began, whether it runs, and what took its place."""
+    root = sessions_root(out)
+    rows = []
+    for folder in _folders(root):
+        with Journal(folder) as journal:
+            first = next(iter(journal.rows()), None)
+            rows.append(
+                {
+                    "session": folder.name,
+                    "current": folder.name == current_session(root),
+                    "running": is_locked(folder),
+                    "inputs": journal.seq,
+                    "began": format_ts(first.received_ts)[:19] + "Z" if first else None,
+                    "closed_by": journal.meta("closed_by"),
+                }
+            )
+    return rows
+
+
+def session_status(out: Path, name: str | None) -> dict[str, Any]:
+    """The status of a session, from the process that runs it, or else from its files."""
+    root, chosen = chosen_session(out, name)
+    if is_locked(root / chosen):
+        return control.ask(root / chosen, "status")
+    session = open_session(root, chosen, None, SystemClock())
+    try:
+        return {**status_of(session), "running": False}
+    finally:
+        session.close()
+
+
+def command_session(out: Path, name: str | None, command: str) -> dict[str, Any]:
+    """Halt or resume: through the process that runs the session, or else in its journal. Durable when it returns."""
+    root, chosen = chosen_session(out, name)
+    if is_locked(root / chosen):
+        return control.ask(root / chosen, command)
+    clock = SystemClock()
+    session = open_session(root, chosen, None, clock)
+    try:
+        kind = t.EventKind.HALT if command == "halt" else t.EventKind.RESUME
+        reason = t.HaltReason.MANUAL if command == "halt" else t.HaltReason.NONE
+        session.commit(control_event(kind, session.runner, reason), "command")
+        session.save()
+        return {**status_of(session), "running": False}
+    finally:
+        session.close()
+
+
+@dataclass(frozen=True)
+class Rerun:
+    """A session that was run again from its journal."""
+
+    runner: Runner
+    records: Records
+    inputs: int
+    digest: str
+
+
+class _Keeper:
+    """Keeps all output records."""
+
+    def __init__(self) -> None:
+        self.kept: list[Records] = []
+
+    def events(self, events: Records) -> None:
+        """Inputs are in the journal."""
+
+    def records(self, records: Records) -> None:
+        """What came out."""
+        self.kept.append(records)
+
+
+def rerun(root: Path, name: str) -> Rerun:
+    """Run a session again from its journal alone: no network, no strategy code but what the journal holds.
+
+    Raises StateError at the first input whose link does not fit.
+    """
+    with Journal(root / name) as journal:
+        broken = journal.first_break()
+        if broken is not None:
+            raise StateError(f"{journal.path}: input {broken} was changed, or one before it is gone")
+        where = str(journal.path)
+        keeper = _Keeper()
+        runner: Runner | None = None
+        waiting: list[bytes] = []
+
+        def feed() -> None:
+            if runner is not None and waiting:
+                runner.feed(np.frombuffer(b"".join(waiting), dtype=t.BAR_EVENT))
+            waiting.clear()
+
+        for row in journal.rows():
+            params = row.params
+            if params is None:
+                waiting.append(row.content)
+            elif runner is None:
+                runner = opening_runner(root / name, decode_plan(params, where), [keeper], chunk=0)
+            else:
+                feed()
+                runner.go_on_with(decode_plan(params, where))
+        if runner is None:
+            raise StateError(f"{where}: begins with no parameters")
+        feed()
+        records = np.concatenate(keeper.kept) if keeper.kept else np.zeros(0, dtype=t.OUT_HEAD)
+        return Rerun(runner, records, journal.seq, runner.digest.final(runner.machine.state))
+
+
+def replay_session(out: Path, name: str | None, to: Path) -> dict[str, Any]:
+    """Run a session again and write its artifacts to another folder."""
+    root, chosen = chosen_session(out, name)
+    again = rerun(root, chosen)
+    with Artifacts(to, names_of(again.runner.plan)) as artifacts:
+        artifacts.add(again.records)
+        artifacts.finish()
+    return {"session": chosen, "inputs": again.inputs, "digest": again.digest, "out": str(to)}
+
+
+def unbalanced(plan: Plan, state: State) -> list[str]:
+    """Assets whose double entry does not add up, and positions that more is held of than there is."""
+    found = []
+    for name, row in zip(plan.assets, state.assets, strict=True):
+        balance = int(row["opening"]) + int(row["venue"]) - int(row["fees"])
+        if balance != int(row["free"]) + int(row["locked"]) or min(int(row["free"]), int(row["locked"])) < 0:
+            found.append(name)
+    bases = plan.params.symbols["base"]
+    for asset, name in enumerate(plan.assets):
+        held = sum(
+            int(position["quantity"])
+            for index, position in enumerate(state.positions)
+            if bases[index % len(plan.symbols)] == asset
+        )
+        if held != int(state.assets[asset]["held"]):
+            found.append(f"{name} (positions)")
+    return found
+
+
+def verify(out: Path, name: str | None) -> dict[str, Any]:
+    """Check a session: the chain, what came out of it, the digest, and that money adds up.
+
+    Raises StateError that says what does not fit.
+    """
+    root, chosen = chosen_session(out, name)
+    if is_locked(root / chosen):
+        raise StateError(f"{root / chosen}: is running; verify it when it is stopped")
+    again = rerun(root, chosen)
+    session = open_session(root, chosen, None, SystemClock())
+    try:
+        digest = session.digest()
+        if digest != again.digest:
+            raise StateError(f"session {chosen}: recovers to the digest {digest}, but its journal gives {again.digest}")
+        known = list(read_outputs(session.outputs.path))
+        if b"".join(one.tobytes() for one in known) != again.records.tobytes():
+            raise StateError(f"session {chosen}: {session.outputs.path} is not what the journal gives")
+        wrong = unbalanced(session.runner.plan, session.runner.machine.state)
+        if wrong:
+            raise StateError(f"session {chosen}: the books of {', '.join(wrong)} do not add up")
+        return {"session": chosen, "inputs": again.inputs, "outputs": len(again.records), "digest": digest}
+    finally:
+        session.close()
+
+
+def export(out: Path, name: str | None, to: Path) -> dict[str, Any]:
+    """Write a session's artifacts to a folder, whether it runs or not."""
+    root, chosen = chosen_session(out, name)
+    if is_locked(root / chosen):
+        raise CommandError(f"session {chosen} is running; it writes its artifacts itself, to {out}")
+    session = open_session(root, chosen, None, SystemClock())
+    try:
+        runner = session.runner
+        statistics = write_artifacts(to, runner.plan, runner.machine, session.outputs.path, session.journal)
+        return {"session": chosen, "fills": statistics.fills, "orders": statistics.orders, "out": str(to)}
+    finally:
+        session.close()
+
+
+# ---- health
+def doctor(environment: Environment, config: Path | None, out: Path) -> list[tuple[str, bool, str]]:
+    """(what, whether it is well, in words) for clock, disk, port, configuration, credentials and journal."""
+    found: list[tuple[str, bool, str]] = []
+
+    def check(what: str, test: Any) -> Any:
+        try:
+            words = test()
+        except (PaperbotError, OSError) as error:
+            found.append((what, False, str(error)))
+            return None
+        found.append((what, True, str(words)))
+        return words
+
+    check("clock", lambda: format_ts(SystemClock.now_ns())[:19] + "Z")
+    check("disk", lambda: _disk(out))
+    check("port", lambda: _port(environment))
+    configuration = check("configuration", lambda: _configuration(config))
+    if configuration is not None:
+        check("credentials", lambda: _credentials(config))
+    check("journal", lambda: _journal(out))
+    return found
+
+
+def _disk(out: Path) -> str:
+    folder = next(path for path in (out, *out.resolve().parents) if path.exists())
+    if not os.access(folder, os.W_OK):
+        raise OutputError(f"{folder}: cannot be written")
+    free = shutil.disk_usage(folder).free
+    if free < FREE_BYTES:
+        raise OutputError(f"{folder}: only {free >> 20} MiB are free")
+    return f"{free >> 20} MiB free in {folder}"
+
+
+def _port(environment: Environment) -> str:
+    with socket.socket() as probe:
+        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        probe.bind((environment.metrics_host, environment.prometheus_port))
+    return f"{environment.metrics_host}:{environment.prometheus_port} is free"
+
+
+def _configuration(config: Path | None) -> str:
+    plan = live_plan(live_configuration(config, ()))
+    return f"{len(plan.symbols)} symbols, {len(plan.strategies)} strategies"
+
+
+def _credentials(config: Path | None) -> str:
+    settings = live_configuration(config, ()).settings
+    if settings.feed.market_data == "mainnet":
+        return "none needed for public market data"
+    missing = [name for name in credential_names(settings.exchange, settings.environment) if secret(name) is None]
+    if missing:
+        raise StateError(f"missing: {', '.join(missing)}")
+    return "there"
+
+
+def _journal(out: Path) -> str:
+    root = sessions_root(out)
+    name = current_session(root)
+    if name is None:
+        return "no session yet"
+    with Journal(root / name) as journal:
+        broken = journal.first_break()
+        if broken is not None:
+            raise StateError(f"session {name}: input {broken} does not fit")
+        state = "running" if is_locked(root / name) else "stopped"
+        return f"session {name}: {journal.seq} inputs, {state}"

@@ -1,0 +1,66 @@
+"""How a live session begins: what was asked for, which session that means, and what was found."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from paperbot.app.observers import Observers
+from paperbot.app.session import Session, carry_session, core_of, create_session, current_session, open_session
+from paperbot.clock import SystemClock, format_ts
+from paperbot.engine.params import Plan
+from paperbot.engine.snapshot import identity
+from paperbot.environment import Environment
+from paperbot.telemetry.notify import Notifier
+
+Tree = dict[str, Any]
+
+
+@dataclass(frozen=True)
+class LiveRequest:
+    """What `paperbot run` was asked for. `until_ns`: stop after the slice that closes then; `new`: start afresh."""
+
+    environment: Environment
+    config: Path | None = None
+    out: Path = Path("data")
+    overrides: Sequence[Tree] = ()
+    session: str | None = None
+    new: bool = False
+    duration_s: float | None = None
+    until_ns: int | None = None
+
+
+def sessions_root(out: Path) -> Path:
+    """Where sessions are kept."""
+    return out / "sessions"
+
+
+def open_or_create(request: LiveRequest, plan: Plan, clock: SystemClock) -> Session:
+    """The session to go on with, or a new one. Raises StateError, CommandError."""
+    root = sessions_root(request.out)
+    current = request.session or current_session(root)
+    fresh = request.session or format_ts(clock.now_ns())[:19].replace(":", "").replace("-", "")
+    if request.new or current is None or not (root / current).is_dir():
+        return create_session(root, fresh, plan, clock)
+    if core_of(root, current) != identity(plan)["core"]:
+        return carry_session(root, current, f"{current}-carried", plan, clock)
+    return open_session(root, current, plan, clock)
+
+
+def tell_start(session: Session, observers: Observers, notifier: Notifier) -> None:
+    """One line about what was found, and a message where something was wrong."""
+    found = session.recovered
+    if found.is_new:
+        observers.log.info("session_started", session=session.name, carried_from=found.carried_from)
+        return
+    observers.log.info(
+        "session_recovered",
+        session=session.name,
+        inputs=found.inputs,
+        snapshot=found.snapshot,
+        replayed=found.replayed,
+        seconds=round(found.seconds, 3),
+    )
+    notifier.tell("recovery", f"session {session.name} goes on after {found.inputs} inputs")
+    if found.quarantined is not None:
+        observers.log.error("journal_quarantined", inputs=found.quarantined, folder=str(session.folder / "quarantine"))

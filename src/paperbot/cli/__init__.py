@@ -1,0 +1,43 @@
+"""The command line: what is typed, what is printed, and exit codes. Heavy imports wait until a command needs them."""
+
+import sys
+import traceback
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+from paperbot.cli import live, offline
+from paperbot.cli.options import app, config_path, err
+from paperbot.errors import PaperbotError
+
+__all__ = ["app", "config_path", "live", "main", "offline", "one_sentence"]
+
+EXIT_FAULT = 1
+EXIT_MISTAKE = 2
+
+
+@contextmanager
+def one_sentence() -> Iterator[None]:
+    """A user's mistake becomes one sentence on standard error and exit code 2, a programmer's a traceback and 1; no
+    secret that the environment holds is in either.
+    """
+    try:
+        yield
+    except PaperbotError as error:
+        err.print(f"error: {_redact(str(error))}", soft_wrap=True, markup=False)
+        sys.exit(EXIT_MISTAKE)
+    except Exception:  # noqa: BLE001
+        err.print(_redact(traceback.format_exc()), soft_wrap=True, markup=False, end="")
+        sys.exit(EXIT_FAULT)
+
+
+def _redact(text: str) -> str:
+    from paperbot.environment import known_secrets  # noqa: PLC0415
+    from paperbot.redact import Redactor  # noqa: PLC0415
+
+    return Redactor(known_secrets())(text)
+
+
+def main(arguments: list[str] | None = None) -> None:
+    """Run the command line, by default with what was typed."""
+    with one_sentence():
+        app(arguments)

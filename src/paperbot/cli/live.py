@@ -1,0 +1,229 @@
+"""Commands of the live session, and of the venue to test it against."""
+
+import json
+import sys
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+from rich.console import Console
+from rich.table import Table
+
+from paperbot.cli.options import (
+    ConfigOption,
+    HoldOption,
+    JsonOption,
+    OutOption,
+    SessionOption,
+    SetOption,
+    app,
+    assignments,
+    config_path,
+    data_app,
+    environment_with,
+    err,
+    say_if_compiling,
+    venue_app,
+)
+from paperbot.errors import CommandError
+from paperbot.knobs import duration_s
+
+DATA = Path("data")
+EXIT_UNHEALTHY = 1
+
+
+@app.command()
+def run(
+    out: OutOption = DATA,
+    config: ConfigOption = None,
+    session: Annotated[str | None, typer.Option(help="name of the session; the current one by default")] = None,
+    new: Annotated[bool, typer.Option("--new", help="start afresh; the old session stays where it is")] = False,
+    for_: Annotated[
+        str | None, typer.Option("--for", help="stop after so long, such as 10m; else run.duration_s")
+    ] = None,
+    until: Annotated[str | None, typer.Option(help="stop after the slice that closes at this time (UTC)")] = None,
+    hold: HoldOption = None,
+    set_: SetOption = None,
+) -> None:
+    """Trade paper on live bars, from where the session durably was. Ctrl-C or SIGTERM ends it in order."""
+    from paperbot.app.live import run_live  # noqa: PLC0415
+    from paperbot.app.sources import parse_time  # noqa: PLC0415
+    from paperbot.app.start import LiveRequest  # noqa: PLC0415
+
+    say_if_compiling()
+    request = LiveRequest(
+        environment=environment_with(hold),
+        config=config_path(config),
+        out=out,
+        overrides=assignments(set_),
+        session=session,
+        new=new,
+        duration_s=_seconds(for_, "--for"),
+        until_ns=parse_time(until, "--until"),
+    )
+    run_live(request, err.print)
+
+
+def _seconds(text: str | None, option: str) -> float | None:
+    try:
+        return None if text is None else float(duration_s(text))
+    except ValueError as error:
+        raise CommandError(f"{option}: {error}") from None
+
+
+def _tell(answer: dict[str, Any], *, as_json: bool) -> None:
+    if as_json:
+        typer.echo(json.dumps(answer))
+        return
+    out = Console(highlight=False, soft_wrap=True)
+    if "error" in answer:
+        raise CommandError(str(answer["error"]))
+    for key, value in answer.items():
+        if isinstance(value, list):
+            out.print(f"{key}: {len(value) or 'none'}", markup=False)
+            for one in value:
+                shown = ", ".join(f"{name} {each}" for name, each in one.items() if each is not None)
+                out.print(f"  {shown}", markup=False)
+        elif isinstance(value, dict):
+            out.print(f"{key}: " + ", ".join(f"{name} {each}" for name, each in value.items()), markup=False)
+        else:
+            out.print(f"{key}: {value}", markup=False)
+
+
+@app.command()
+def status(out: OutOption = DATA, session: SessionOption = None, as_json: JsonOption = False) -> None:
+    """Positions, open orders, why the last ten orders were blocked, and the health of feed and journal."""
+    from paperbot.app.ops import session_status  # noqa: PLC0415
+
+    _tell(session_status(out, session), as_json=as_json)
+
+
+@app.command()
+def halt(out: OutOption = DATA, session: SessionOption = None, as_json: JsonOption = False) -> None:
+    """Stop all trading but exits, at once and durably, whether the session runs or not."""
+    from paperbot.app.ops import command_session  # noqa: PLC0415
+
+    _tell(command_session(out, session, "halt"), as_json=as_json)
+
+
+@app.command()
+def resume(out: OutOption = DATA, session: SessionOption = None, as_json: JsonOption = False) -> None:
+    """Lift a halt; losses are measured from the present equity on."""
+    from paperbot.app.ops import command_session  # noqa: PLC0415
+
+    _tell(command_session(out, session, "resume"), as_json=as_json)
+
+
+@app.command()
+def sessions(out: OutOption = DATA, as_json: JsonOption = False) -> None:
+    """List the sessions."""
+    from paperbot.app.ops import list_sessions  # noqa: PLC0415
+
+    rows = list_sessions(out)
+    if as_json:
+        typer.echo(json.dumps(rows))
+        return
+    table = Table("session", "began", "inputs", "state", box=None, pad_edge=False)
+    for row in rows:
+        words = ["current"] if row["current"] else []
+        words += ["running"] if row["running"] else []
+        words += [f"carried on by {row['closed_by']}"] if row["closed_by"] else []
+        table.add_row(row["session"], row["began"] or "-", str(row["inputs"]), ", ".join(words) or "-")
+    Console(highlight=False).print(table)
+
+
+@app.command()
+def verify(
+    session: Annotated[str | None, typer.Argument(help="which session; the current one by default")] = None,
+    out: OutOption = DATA,
+    as_json: JsonOption = False,
+) -> None:
+    """Run a session again from its journal and compare: chain, outputs, digest, and that money adds up."""
+    from paperbot.app.ops import verify as check  # noqa: PLC0415
+
+    _tell(check(out, session), as_json=as_json)
+
+
+@app.command()
+def export(
+    to: Annotated[Path, typer.Argument(help="folder for the Parquet files")],
+    session: SessionOption = None,
+    out: OutOption = DATA,
+    as_json: JsonOption = False,
+) -> None:
+    """Write a stopped session's Parquet files to a folder."""
+    from paperbot.app.ops import export as write  # noqa: PLC0415
+
+    _tell(write(out, session, to), as_json=as_json)
+
+
+@app.command()
+def doctor(out: OutOption = DATA, config: ConfigOption = None, as_json: JsonOption = False) -> None:
+    """Check what a live session needs: clock, disk, port, configuration, credentials, venue, journal."""
+    from paperbot.app.ops import doctor as examine  # noqa: PLC0415
+    from paperbot.app.venuelink import check_venue  # noqa: PLC0415
+
+    found = examine(environment_with(None), config_path(config), out)
+    found.append(check_venue(config_path(config)))
+    if as_json:
+        typer.echo(json.dumps([{"what": what, "well": well, "words": words} for what, well, words in found]))
+    else:
+        for what, well, words in found:
+            typer.echo(f"{'well' if well else 'NOT WELL':9}{what}: {words}")
+    if not all(well for _, well, _ in found):
+        sys.exit(EXIT_UNHEALTHY)
+
+
+@app.command()
+def healthcheck(
+    timeout: Annotated[float, typer.Option(min=0.1, help="seconds to wait for an answer")] = 5.0,
+) -> None:
+    """Exit 0 when the bot of this environment answers at /metrics; for containers."""
+    from paperbot.app.health import healthcheck as check  # noqa: PLC0415
+
+    typer.echo(f"{check(environment_with(None), timeout)} answers")
+
+
+@data_app.command("fetch")
+def data_fetch(
+    symbol: Annotated[str, typer.Argument(help="BASE/QUOTE")],
+    since: Annotated[str, typer.Option(help="first time (UTC)")],
+    timeframe: Annotated[str, typer.Option(help="length of a bar")] = "1m",
+    until: Annotated[
+        str | None, typer.Option(help="time before which bars must have closed (UTC); now by default")
+    ] = None,
+    out: Annotated[
+        Path | None, typer.Option(help="Parquet file; by default data/bars/BASEQUOTE_TIMEFRAME.parquet")
+    ] = None,
+    config: ConfigOption = None,
+    set_: SetOption = None,
+    as_json: JsonOption = False,
+) -> None:
+    """Fetch a venue's final bars into the Parquet that replay reads; a file that is there is gone on with."""
+    from paperbot.app.fetch import FetchRequest, fetch  # noqa: PLC0415
+    from paperbot.app.sources import parse_time  # noqa: PLC0415
+
+    _seconds(timeframe, "--timeframe")
+    file = out or DATA / "bars" / f"{symbol.replace('/', '')}_{timeframe}.parquet"
+    since_ns = parse_time(since, "--since") or 0
+    request = FetchRequest(
+        symbol, timeframe, since_ns, parse_time(until, "--until"), file, config_path(config), assignments(set_)
+    )
+    _tell(fetch(request, err.print), as_json=as_json)
+
+
+@venue_app.command("serve")
+def venue_serve(
+    sources: Annotated[list[str], typer.Argument(metavar="SYMBOL=FILE…", help="recorded bars or trades (Parquet)")],
+    host: Annotated[str, typer.Option(help="address; nobody else can reach the default one")] = "127.0.0.1",
+    port: Annotated[int, typer.Option(min=0, max=65_535, help="port; 0: any free one")] = 8900,
+    speed: Annotated[float, typer.Option(min=0, help="venue seconds a second; 0: as fast as the client reads")] = 0.0,
+    updates: Annotated[int, typer.Option(min=1, max=60, help="unfinished klines before each final one")] = 2,
+    timeframe: Annotated[str | None, typer.Option(help="the bars' timeframe, for trades the one to make")] = None,
+    fault: Annotated[list[str] | None, typer.Option(help="NAME=SHARE, such as disconnect=0.001")] = None,
+    seed: Annotated[int, typer.Option(help="of the faults")] = 0,
+) -> None:
+    """Serve recorded data in Binance Spot's dialect over HTTP and WebSocket, with a clock of its own."""
+    from paperbot.app.venue import VenueRequest, serve  # noqa: PLC0415
+
+    serve(VenueRequest(sources, host, port, speed, updates, timeframe, fault or [], seed), typer.echo)

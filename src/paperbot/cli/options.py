@@ -1,0 +1,72 @@
+"""What all commands share: the tree of commands, options that many have, and where notes go."""
+
+from collections.abc import Iterable
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+from rich.console import Console
+
+from paperbot.config import parse_assignment
+
+if TYPE_CHECKING:
+    from paperbot.environment import Environment
+
+DEFAULT_CONFIG = Path("config/config.yaml")
+
+app = typer.Typer(
+    name="paperbot",
+    help="Paper trading whose numbers can be trusted: one engine for recorded and live data.",
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+)
+config_app = typer.Typer(help="Look at the configuration and check it.", no_args_is_help=True)
+app.add_typer(config_app, name="config")
+data_app = typer.Typer(help="Look at market data, and fetch it.", no_args_is_help=True)
+app.add_typer(data_app, name="data")
+drill_app = typer.Typer(help="Try the protections before you need them.", no_args_is_help=True)
+app.add_typer(drill_app, name="drill")
+venue_app = typer.Typer(help="A venue to test against, fed from recorded data.", no_args_is_help=True)
+app.add_typer(venue_app, name="venue")
+
+err = Console(stderr=True, highlight=False)
+
+ConfigOption = Annotated[
+    Path | None, typer.Option("--config", help="configuration file; by default config/config.yaml where it exists")
+]
+SetOption = Annotated[
+    list[str] | None, typer.Option("--set", metavar="KEY=VALUE", help="one setting, such as risk.max_drawdown=0.1")
+]
+HoldOption = Annotated[
+    float | None, typer.Option(min=0, help="seconds for which /metrics stays up; else HOLD_METRICS_SECONDS")
+]
+OutOption = Annotated[Path, typer.Option("--out", help="folder of the artifacts, and of the sessions under it")]
+SessionOption = Annotated[str | None, typer.Option("--session", help="which session; the current one by default")]
+JsonOption = Annotated[bool, typer.Option("--json", help="print one JSON object on standard output, nothing else")]
+
+
+def config_path(given: Path | None) -> Path | None:
+    """The file that was named, else the usual one where it exists."""
+    return given or (DEFAULT_CONFIG if DEFAULT_CONFIG.is_file() else None)
+
+
+def assignments(texts: Iterable[str] | None) -> list[dict[str, Any]]:
+    """Each `--set` as a tree. Raises ConfigError."""
+    return [parse_assignment(text) for text in texts or ()]
+
+
+def environment_with(hold: float | None) -> "Environment":
+    """The environment, with the hold that was typed. Raises ConfigError."""
+    from paperbot.environment import read_environment  # noqa: PLC0415
+
+    environment = read_environment()
+    return environment if hold is None else environment.model_copy(update={"hold_metrics_seconds": hold})
+
+
+def say_if_compiling() -> None:
+    """A first run takes its time, and says so."""
+    from paperbot.core.numeric import CACHE_FOLDER, JIT  # noqa: PLC0415
+
+    if JIT and not CACHE_FOLDER.exists():
+        err.print("compiling the core for this machine (once; about half a minute)")

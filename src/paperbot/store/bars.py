@@ -1,0 +1,52 @@
+"""Fetched bars as a Parquet file in the layout that replay reads, written whole each time."""
+
+import io
+from pathlib import Path
+from typing import Any
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from paperbot.errors import DataError
+from paperbot.store.durable import write_whole
+
+COLUMNS = ("open", "high", "low", "close", "volume")
+_SCHEMA = pa.schema([("ts", pa.int64()), *((name, pa.float64()) for name in COLUMNS)])
+
+
+class BarStore:
+    """The bars of one file. Raises DataError for a file of another kind."""
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        self._tables = []
+        if path.exists():
+            try:
+                table = pq.read_table(path)
+            except (OSError, pa.ArrowException) as error:
+                raise DataError(f"{path}: is no Parquet file: {error}") from None
+            if not table.schema.equals(_SCHEMA):
+                raise DataError(f"{path}: was not written by data fetch; choose another --out")
+            self._tables.append(table)
+        self.count = sum(table.num_rows for table in self._tables)
+
+    @property
+    def last_ms(self) -> int | None:
+        """The open of the last bar, in ms UTC."""
+        return self._tables[-1]["ts"][-1].as_py() if self.count else None
+
+    def add(self, rows: list[list[Any]]) -> None:
+        """Later bars: open in ms UTC, then numbers or their text. Raises DataError for a row that is none."""
+        try:
+            columns = [[row[0] for row in rows], *([float(row[k]) for row in rows] for k in range(1, 6))]
+        except (TypeError, ValueError, IndexError):
+            raise DataError(f"{self.path}: the venue sent a row that is no bar") from None
+        self._tables.append(pa.Table.from_arrays([pa.array(one) for one in columns], schema=_SCHEMA))
+        self.count += len(rows)
+
+    def write(self) -> None:
+        """Write all of it. Raises OutputError; then the old file is untouched."""
+        sink = io.BytesIO()
+        whole = pa.concat_tables(self._tables) if self._tables else _SCHEMA.empty_table()
+        pq.write_table(whole, sink, compression="zstd", store_schema=False)
+        write_whole(self.path, sink.getvalue())

@@ -1,0 +1,90 @@
+"""Messages to people, through apprise: on a thread of its own, so that the loop never waits for a message."""
+
+import contextlib
+import queue
+import threading
+from collections import deque
+from time import monotonic
+from typing import Any
+
+import numpy as np
+
+from paperbot.core import types as t
+from paperbot.environment import secret
+from paperbot.names import Names
+from paperbot.ports import Records
+from paperbot.settings import NotifySettings
+from paperbot.telemetry import lines
+from paperbot.telemetry.logs import Log
+from paperbot.telemetry.metrics import Metrics
+
+WAITING = 100
+CLOSE_S = 2.0
+
+
+class Notifier:
+    """A watcher that turns fills and halts into messages, and takes others by `tell`.
+
+    Off while the variable of `notify.urls_env` is empty. At most `max_per_minute` messages are sent; further ones, and
+    those that do not fit into the queue, are dropped and counted.
+    """
+
+    def __init__(self, settings: NotifySettings, names: Names, log: Log, metrics: Metrics) -> None:
+        self._on = set(settings.on)
+        self._names, self._log, self._metrics = names, log, metrics
+        self._limit = settings.max_per_minute
+        self._sent_s: deque[float] = deque()
+        self._queue: queue.Queue[str | None] = queue.Queue(WAITING)
+        urls = secret(settings.urls_env)
+        self._thread: threading.Thread | None = None
+        if urls is not None:
+            self._thread = threading.Thread(target=self._run, args=(urls.get_secret_value().split(),), daemon=True)
+            self._thread.start()
+
+    # ---- what a watcher is
+    def events(self, events: Records) -> None:
+        """Inputs are no news."""
+
+    def records(self, records: Records) -> None:
+        """Fills and halts are."""
+        if self._thread is None:
+            return
+        for record in records[np.isin(records["kind"], [t.OutputKind.FILL, t.OutputKind.HALT])]:
+            one = record.reshape(1)
+            if record["kind"] == t.OutputKind.FILL:
+                fields = lines.fill(one.view(t.OUT_FILL)[0], self._names)
+                self.tell("fill", "{side} {qty} {symbol} at {price} ({strategy})".format(**fields))
+            else:
+                fields = lines.halt(one.view(t.OUT_HALT)[0], self._names)
+                self.tell("halt", "trading is halted: {reason}, equity {equity:.2f}".format(**fields))
+
+    def tell(self, kind: str, text: str) -> None:
+        """Send a message, if its kind is wanted. Never waits."""
+        if self._thread is None or kind not in self._on:
+            return
+        now_s = monotonic()
+        while self._sent_s and self._sent_s[0] < now_s - 60.0:
+            self._sent_s.popleft()
+        if len(self._sent_s) >= self._limit or self._queue.full():
+            self._metrics.inc("paperbot_notifications_total", "dropped")
+            return
+        self._queue.put_nowait(text)  # This thread alone puts, so there is room.
+        self._sent_s.append(now_s)
+
+    def close(self) -> None:
+        """Send what waits, for a moment at most."""
+        if self._thread is not None:
+            with contextlib.suppress(queue.Full):
+                self._queue.put_nowait(None)
+            self._thread.join(CLOSE_S)
+
+    def _run(self, urls: list[str]) -> None:
+        import apprise  # noqa: PLC0415  (half a second, and most runs send nothing)
+
+        messenger: Any = apprise.Apprise()
+        known = [bool(messenger.add(url)) for url in urls]
+        if not all(known):
+            self._log.error("notify_address_refused", addresses=len(known), refused=known.count(False))
+        while (text := self._queue.get()) is not None:
+            sent = bool(messenger.notify(title="paperbot", body=text))
+            self._metrics.inc("paperbot_notifications_total", "sent" if sent else "failed")
