@@ -12,10 +12,20 @@ def real_data_folder() -> Path:
     return Path(os.environ.get("PAPERBOT_REAL_DATA", ROOT.parent / "shared" / "data"))
 
 
-@pytest.fixture
-def real_data() -> Path:
-    """The folder of recorded market data; a test that needs it is skipped where there is none."""
+def _folder_or_skip() -> Path:
     folder = real_data_folder()
     if not (folder / "README.md").is_file():
         pytest.skip(f"no real market data in {folder} (set PAPERBOT_REAL_DATA)")
     return folder
+
+
+@pytest.fixture
+def real_data() -> Path:
+    """The folder of recorded market data; a test that needs it is skipped where there is none."""
+    return _folder_or_skip()
+
+
+@pytest.fixture(scope="module")
+def real_data_module() -> Path:
+    """The same for fixtures of a module."""
+    return _folder_or_skip()

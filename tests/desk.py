@@ -56,7 +56,8 @@ class Desk:
 
     def __init__(self, *overrides: dict[str, Any], symbols: Iterable[str] = ("BTC/USD",)) -> None:
         tree, _ = merge([_Layer("desk", PLAIN), *(_Layer("test", one) for one in overrides)])
-        self.plan = make_plan(load(None, [tree]), dict.fromkeys(symbols, MINUTE_NS))
+        self.configuration = load(None, [tree])
+        self.plan = make_plan(self.configuration, dict.fromkeys(symbols, MINUTE_NS))
         self.machine = Machine(self.plan.params)
         self.records: list[np.void] = []
         self.now_ns = START_NS

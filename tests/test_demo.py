@@ -8,9 +8,12 @@ import socket
 import subprocess
 import time
 
+import numpy as np
 import pyarrow.parquet as pq
 import pytest
+from prometheus_client.parser import text_string_to_metric_families
 
+from recorded import read
 from shell import KEYS, ROOT, finish, read_until, run, scrape, start, url_of
 
 ARTIFACTS = ("trades.parquet", "ledger.parquet", "orders.parquet", "round_trips.parquet", "advice.jsonl")
@@ -101,13 +104,37 @@ def test_demo_artifacts_say_what_the_log_says(first):
     fills = payloads(lines, "fill")
     assert len(trades) == len(fills) > 0
     for trade, line in zip(trades, fills, strict=True):
-        for name in ("symbol", "order_id", "strategy", "side", "qty", "price", "fee", "fee_asset", "liquidity"):
+        for name in ("symbol", "order_id", "strategy", "side", "qty", "price", "fee", "fee_asset", "liquidity", "role"):
             assert trade[name] == line[name]
+        assert trade["ts"].strftime("%Y-%m-%dT%H:%M:%SZ") == line["ts"]
+        for name in ("fee_usd", "realized_pnl", "slippage_bps"):
+            assert trade[name] == pytest.approx(line[name], abs=1e-6)
+    orders = {one["order_id"]: one for one in pq.read_table(folder / "data/orders.parquet").to_pylist()}
+    for line in payloads(lines, "order submitted"):
+        order = orders[line["order_id"]]
+        for name in ("symbol", "strategy", "side", "type", "time_in_force", "role", "reduce_only"):
+            assert order[name] == line[name]
+        assert (order["stop_price"], order["limit_price"]) == (line.get("stop_price"), line.get("limit_price"))
+    filled = {}
+    for line in fills:
+        filled[line["order_id"]] = filled.get(line["order_id"], 0.0) + line["qty"]
+        if line["role"] == "entry":
+            assert line["remaining"] == pytest.approx(orders[line["order_id"]]["qty"] - filled[line["order_id"]])
     ledger = pq.read_table(folder / "data/ledger.parquet").to_pylist()
     assert len(ledger) > 100
     for name in ("trades", "ledger"):
         metadata = pq.read_metadata(folder / f"data/{name}.parquet")
         assert metadata.metadata is None
+
+
+def test_demo_candles_are_the_markets(first):
+    _, lines = first
+    plan, events = read([f"{symbol}=synthetic:156:5" for symbol in ("BTC/USDT", "ETH/USDT")])
+    for bar, line in zip(events, payloads(lines, "candle"), strict=True):
+        assert line["symbol"] == plan.symbols[bar["symbol"]]
+        assert line["ts"] == str(np.datetime64(int(bar["open_ts"]), "ns"))[:19] + "Z"
+        for name in ("open", "high", "low", "close"):
+            assert line[name] == bar[name] / 1e8
 
 
 def test_demo_is_the_same_every_time(first, tmp_path):
@@ -168,12 +195,62 @@ killswitch_trips_total pattern_detected_total pattern_intent_total pattern_to_in
 """
 
 
+def assert_metrics_are_what_the_artifacts_say(text, folder):
+    """Each series against the Parquet files that the same run wrote."""
+    values = {}
+    for family in text_string_to_metric_families(text):
+        for sample in family.samples:
+            values[sample.name, *sorted(sample.labels.values())] = sample.value
+    trades = pq.read_table(folder / "trades.parquet").to_pylist()
+    orders = pq.read_table(folder / "orders.parquet").to_pylist()
+    last = pq.read_table(folder / "ledger.parquet").to_pylist()[-1]
+    for symbol in ("BTC/USDT", "ETH/USDT"):
+        mine = [trade for trade in trades if trade["symbol"] == symbol]
+        assert values["fees_paid_total", symbol] == pytest.approx(sum(one["fee_usd"] for one in mine))
+        assert values["realized_pnl_total", symbol] == pytest.approx(sum(one["realized_pnl"] for one in mine))
+        assert values["candles_fetched_total", symbol] == 180
+        for liquidity in ("maker", "taker"):
+            count = sum(one["liquidity"] == liquidity for one in mine)
+            assert values["fills_total", *sorted((liquidity, symbol))] == count
+        for kind in ("market", "limit", "stop"):
+            count = sum(one["symbol"] == symbol and one["type"] == kind for one in orders)
+            assert values["orders_submitted_total", *sorted((kind, symbol))] == count
+        still = sum(one["symbol"] == symbol and one["state"] == "open" for one in orders)
+        assert values["paperbot_open_orders", symbol] == still
+    assert values["equity_gauge",] == values["account_equity_usd", "crypto"] == pytest.approx(last["equity"])
+    assert values["paperbot_drawdown_ratio",] == pytest.approx(last["drawdown"])
+    assert values["paperbot_unrealized_pnl",] == pytest.approx(last["unrealized_pnl"])
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
+def test_a_signal_on_the_very_last_line_ends_the_hold_in_order(tmp_path, number):
+    folder = workplace(tmp_path)
+    for _ in range(3):
+        process = start([], folder, OFFLINE_DEMO="1", PROMETHEUS_PORT="0", HOLD_METRICS_SECONDS="60", **KEYS)
+        read_until(process, "execution demo complete")
+        process.send_signal(number)
+        assert finish(process)[0] == 0
+
+
+def test_two_runs_at_a_time_in_one_folder(tmp_path):
+    """One writes, the others say why they do not; what is there afterwards is whole."""
+    folder = workplace(tmp_path)
+    runs = [start(["demo", "--set", "demo.bars=3000"], folder, PROMETHEUS_PORT="0") for _ in range(3)]
+    done = [finish(one) for one in runs]
+    assert [code for code, _, _ in done].count(0) >= 1
+    for code, _, err in done:
+        assert code == 0 or "another run is writing here" in " ".join(err.split())
+    for name in ARTIFACTS[:4]:
+        pq.read_table(folder / "data" / name)
+
+
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
 def test_demo_holds_metrics_until_it_is_told_to_end(tmp_path, number):
     variables = {"ENABLE_PATTERN_OBS_DEMO": "1", "PATTERN_OBS_DEMO_SECONDS": "0.2", "HOLD_METRICS_SECONDS": "120"}
     process = start([], workplace(tmp_path), OFFLINE_DEMO="1", PROMETHEUS_PORT="0", **KEYS, **variables)
     before = read_until(process, "execution demo complete")
     text = scrape(url_of(before))
+    assert_metrics_are_what_the_artifacts_say(text, tmp_path / "data")
     time.sleep(0.5)
     began = time.monotonic()
     process.send_signal(number)
@@ -208,6 +285,16 @@ def test_a_port_that_is_taken_is_a_warning(tmp_path):
     assert code == 0
     assert re.search(r"warning.*metrics_not_served.*Address already in use", out)
     assert out.splitlines()[-1] == "execution demo complete"
+
+
+def test_demo_is_offline_whatever_the_configuration_says(tmp_path):
+    folder = workplace(tmp_path)
+    config = (folder / "config/config.yaml").read_text()
+    llm = "\nllm: {provider: openai, base_url: 'http://127.0.0.1:9/v1'}\n"
+    (folder / "config/config.yaml").write_text(config + llm)
+    code, out, err = offline(folder)
+    assert code == 0, err
+    assert "llm_advice_accepted" in out
 
 
 def test_demo_needs_no_configuration_file(tmp_path):

@@ -11,6 +11,7 @@ import pytest
 from paperbot import __version__
 from paperbot.core import types as t
 from paperbot.llm.guards import CODES
+from shell import run
 
 ROOT = Path(__file__).resolve().parent.parent
 DOCS = ROOT / "docs"
@@ -122,3 +123,15 @@ def test_no_page_speaks_of_the_workplace():
     for page in [*PAGES, *(ROOT / "src").rglob("*.py"), *(ROOT / "tests").rglob("*.py"), *(ROOT / "config").rglob("*")]:
         if page.is_file() and page.name not in {"conftest.py", "test_docs.py"}:
             assert "../shared" not in page.read_text(), page
+
+
+def test_readme_shows_what_a_run_prints(tmp_path):
+    """Each line of the README's run, cut where it says …, is part of one line of a real one, in order."""
+    shown = re.search(r"## What a run looks like\n\n```text\n(.*?)```", (ROOT / "README.md").read_text(), re.DOTALL)[1]
+    code, out, _ = run(["demo"], tmp_path, PROMETHEUS_PORT="0")
+    assert code == 0
+    lines = iter(out.splitlines())
+    for line in shown.splitlines():
+        if line != "…":
+            parts = line.split("…")
+            assert any(all(part in real for part in parts) for real in lines), line

@@ -1,5 +1,6 @@
 """The kill-switch drill, in processes of their own: gauge, trip, blocks; the halt outlives the process."""
 
+import hashlib
 import re
 import signal
 
@@ -7,6 +8,12 @@ import pytest
 
 from paperbot.app.drill import STATE
 from shell import finish, read_until, run, scrape, start, url_of
+
+
+def signed(content, header):
+    """The state with another header, its checksum made anew."""
+    body = content[:12] + len(header).to_bytes(4, "little") + header + b"state"
+    return body + hashlib.sha256(body).digest()
 
 
 @pytest.fixture(scope="module")
@@ -56,6 +63,10 @@ def test_killswitch_halt_outlives_the_process_and_only_resume_lifts_it(tripped):
         (lambda content: b"x" * len(content), "is no saved state"),
         (lambda content: content[:8] + b"\x63" + content[9:], "has schema 99; this version reads up to 1"),
         (lambda _: b"", "is no saved state"),
+        (lambda content: signed(content, b'{"link": 5}'), "its header is none"),
+        (lambda content: signed(content, b"[" * 50_000), "its header is none"),
+        (lambda content: signed(content, b'{"link": "00", "extra": {}, "layout": []}'), "its header is none"),
+        (lambda content: signed(content, b"\xff"), "its header is none"),
     ],
 )
 def test_saved_state_that_is_not_whole_is_refused_and_kept(tripped, tmp_path, change, message):

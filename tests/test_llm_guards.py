@@ -1,8 +1,10 @@
 """The advisor can only propose: each guard by the advice that it denies, their order, and what no answer can do."""
 
 import contextlib
+import gzip
 import itertools
 import json
+import socketserver
 import threading
 import time
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
@@ -12,12 +14,14 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from pydantic import SecretStr
 
-from paperbot.app.advice import AdviceDesk
+from desk import Desk
+from paperbot.app.advice import AdviceDesk, outside
 from paperbot.app.recorder import names_of
 from paperbot.config import load
 from paperbot.core import types as t
 from paperbot.engine.params import make_plan
 from paperbot.engine.replay import run_replay
+from paperbot.environment import known_secrets, secret
 from paperbot.errors import ConfigError
 from paperbot.llm.advisor import Advisor
 from paperbot.llm.client import MAX_RESPONSE_BYTES, OpenAiProvider, RecordedProvider
@@ -161,6 +165,25 @@ def test_lookalike_symbols_are_not_the_symbol():
         assert verdict(text(symbol=name)) == ("denied", "symbol")
 
 
+@pytest.mark.parametrize(
+    ("fields", "known", "code"),
+    [
+        ({"notional_usd": 0.0}, {}, "not_finite"),
+        ({"notional_usd": -5.0}, {}, "not_finite"),
+        ({"price": 0.0}, {}, "not_finite"),
+        ({"confidence": 1.01}, {}, "confidence"),
+        ({"confidence": -0.5}, {}, "confidence"),
+        ({"ttl_s": 60}, {"now_ts": NOW + 61 * NS}, "stale"),
+        ({"ttl_s": 0}, {}, "stale"),
+        ({"ttl_s": -1}, {}, "stale"),
+        ({}, {"now_ts": NOW - 1}, "stale"),
+        ({"side": "flat"}, {"targets": {"BTC/USDT": 1}}, "schema"),
+    ],
+)
+def test_further_advice_that_a_guard_denies(fields, known, code):
+    assert verdict(text(**fields), **known) == ("denied", code)
+
+
 def test_a_value_that_cannot_be_known_is_above_the_cap():
     assert verdict(text(notional_usd=None, size=1.0), value_usd=lambda *_: None) == ("denied", "notional_cap")
 
@@ -178,13 +201,13 @@ def test_no_more_is_asked_than_the_hour_and_the_day_allow():
 
 
 # ---- with the engine ----------------------------------------------------------------------------------------------
-def run_with(provider, bars=60, **llm):
+def run_with(provider, bars=60, strategies=(), **llm):
     """A made-up hour with an advisor that is asked each minute; returns (plan, machine, output records, desk)."""
     configuration = load(
         None,
         [
             {
-                "strategies": [],
+                "strategies": list(strategies),
                 "llm": {"every": "1m", "max_questions_per_hour": 3600, "max_tokens_per_day": 10**9, **llm},
                 "risk": {"max_position_value_per_symbol": "0.2", "max_gross_exposure": "0.3", "risk_frac": "0.5"},
             }
@@ -249,6 +272,99 @@ def test_limits_guard_asks_the_gate_itself_and_changes_nothing():
     assert not seen.of(t.OutputKind.BLOCKED, t.OUT_ORDER)
     assert "accepted" in {one.outcome for one in desk.exchanges}
     assert machine.account["seq"] == len(seen.kept)
+
+
+ODD = {
+    "two stable quotes, one of them off": (
+        {"symbols": ("BTC/USDC", "BTC/USDT"), "prices": (1000.0, 1300.0)},
+        {"oracle": {"overrides": {"USDC": 1, "USDT": 1}}, "account": {"balances": {"USDC": 10_000, "USDT": 10_000}}},
+    ),
+    "an override for a traded base": (
+        {"symbols": ("BTC/USDT",), "prices": (1000.0,)},
+        {"oracle": {"overrides": {"BTC": 100}}},
+    ),
+    "coarse account money and a tiny price": (
+        {"symbols": ("XRP/USDT",), "prices": (0.0149,)},
+        {"account": {"decimals": {"USD": 2}}},
+    ),
+    "a quote that is priced by another pair": (
+        {"symbols": ("BTC/USDT", "ETH/BTC"), "prices": (40_000.0, 0.05)},
+        {"account": {"balances": {"USDT": 10_000, "BTC": 1}}},
+    ),
+}
+
+
+@pytest.mark.parametrize("case", ODD)
+@pytest.mark.parametrize("named", ["notional_usd", "size"])
+def test_no_order_is_worth_more_than_the_cap_in_its_own_quote(case, named):
+    """Whatever the oracle thinks of the base, what an order costs is its quote's money."""
+    markets, settings = ODD[case]
+    symbols, prices = markets["symbols"], markets["prices"]
+    for symbol, price in zip(symbols, prices, strict=True):
+        quote_usd = 40_000.0 if symbol.endswith("/BTC") else 1.0
+        wanted = 1000.0 if named == "notional_usd" else 1000.0 / price / quote_usd * 0.9999
+        said = text(symbol=symbol, **{"notional_usd": None, named: wanted})
+        desk = AdvisedDesk(said, symbols, prices, settings)
+        for order in desk.entries():
+            close = prices[symbols.index(symbol)]
+            assert int(order["quantity"]) / 1e8 * close * quote_usd <= 1000.0 * (1 + 1e-9)
+        assert desk.outcomes >= {"accepted"}, (symbol, desk.details)
+
+
+class AdvisedDesk(Desk):
+    """Flat markets at these prices, and one question to an advisor after two slices."""
+
+    def __init__(self, said, symbols, prices, settings):
+        override = {"llm": {"every": "1m", "max_questions_per_hour": 60}, "risk": {"fixed_quote": 10**6}}
+        market = {"execution": {"tick_size": "0.0001", "step_size": "0.00001"}}
+        account = {"account": {"currency": "USD", "balances": {"USDT": 10_000, "USD": 0}}}
+        strategies = {"strategies": [{"name": "llm", "kind": "external"}]}
+        super().__init__(override, market, account, strategies, settings, symbols=symbols)
+        desk = AdviceDesk(self.configuration, self.plan, names_of(self.plan), self.machine, Says(said))
+        for _ in range(2):
+            for symbol, price in sorted(zip(symbols, prices, strict=True)):
+                self.bar(price, symbol=symbol, volume=10**9, last=symbol == max(symbols))
+        event = desk.ask([(0, self.now_ns)])
+        if len(event):
+            self._feed(event)
+        self.outcomes = {one.outcome for one in desk.exchanges}
+        self.details = [(one.code, one.detail) for one in desk.exchanges]
+
+    def entries(self):
+        return self.of(t.OutputKind.ORDER, t.OUT_ORDER)
+
+
+def test_advice_on_a_symbol_that_the_strategy_llm_does_not_trade_is_denied():
+    strategies = [{"name": "llm", "kind": "external", "symbols": ["BTC/USDT"]}]
+    _, _, _, desk = run_with(Says(text(symbol="ETH/USDT")), bars=5, strategies=strategies)
+    assert {one.code for one in desk.exchanges} == {"symbol"}
+
+
+def test_questions_are_asked_at_the_configured_times():
+    _, _, _, desk = run_with(Says('{"advice": null}'), bars=60, every="15m")
+    assert [(one.question.ts - NOW) // MINUTE_NS for one in desk.exchanges] == [15, 30, 45, 60]
+
+
+def test_only_configured_symbols_may_be_advised():
+    _, _, _, desk = run_with(Says(text(symbol="ETH/USDT")), bars=5, symbols=["BTC/*"])
+    assert {one.code for one in desk.exchanges} == {"symbol"}
+
+
+def test_a_budget_outlives_a_restart():
+    limits = LIMITS
+    _, _, _, desk = run_with(Says('{"advice": null}', tokens=100), bars=4, max_tokens_per_day=10**9)
+    fresh = Budget(limits)
+    desk._advisor.budget = fresh
+    desk.remember([one.stored() for one in desk.exchanges])
+    assert fresh._tokens == 400
+
+
+@pytest.mark.parametrize("text_", ["\x1b[2Jx", "fill: {order submitted: {", "a\u202eb\x9bc", "line\nline"])
+def test_text_from_outside_cannot_look_like_ours(text_):
+    shown = outside(text_ + "y" * 300)
+    assert len(shown) == 200
+    assert shown.isprintable()
+    assert not set("{}") & set(shown)
 
 
 class Answers:
@@ -356,7 +472,16 @@ def test_a_recorded_answer_belongs_to_its_prompt(tmp_path):
         RecordedProvider(path).ask(QUESTION)
 
 
-@pytest.mark.parametrize("line", ["{", "5", '{"ts": "now", "answer": "x"}', '{"ts": 1, "answer": 7}'])
+@pytest.mark.parametrize(
+    "line",
+    [
+        *("{", "5", '{"ts": "now", "answer": "x"}', '{"ts": 1, "answer": 7}', "[" * 50_000),
+        '{"ts": 1, "answer": "x", "prompt_tokens": "abc"}',
+        '{"ts": 1, "answer": "x", "prompt_tokens": -5}',
+        '{"ts": 1, "answer": "x", "answer_tokens": Infinity}',
+        '{"ts": 1, "answer": "x", "prompt_sha256": [1]}',
+    ],
+)
 def test_recorded_answers_that_are_none_are_refused_by_line(tmp_path, line):
     path = tmp_path / "a.jsonl"
     path.write_text('{"ts": 1, "answer": "x"}\n' + line + "\n")
@@ -404,9 +529,11 @@ class Endpoint(BaseHTTPRequestHandler):
     """Answers by the model's name that is asked for."""
 
     seen: list[dict] = []  # noqa: RUF012
+    headers_seen: list[dict] = []  # noqa: RUF012
 
     def do_POST(self):
         body = json.loads(self.rfile.read(int(self.headers["Content-Length"])))
+        self.headers_seen.append(dict(self.headers))
         self.seen.append({"path": self.path, "key": self.headers["Authorization"], **body})
         wanted = body["model"]
         status = int(wanted) if wanted.isdigit() else 200
@@ -417,6 +544,8 @@ class Endpoint(BaseHTTPRequestHandler):
             "null-content": json.dumps(completion(None)),
             "other-type": json.dumps({"hello": 1}),
             "odd-usage": json.dumps(completion(text(), usage={"prompt_tokens": -5, "completion_tokens": "many"})),
+            "no-usage": json.dumps({**completion(text()), "usage": None}),
+            "huge-usage": json.dumps(completion(text(), usage={"prompt_tokens": 10**400, "completion_tokens": True})),
             "long": json.dumps(completion("x" * (MAX_RESPONSE_BYTES + 1))),
             "text": "plain",
         }
@@ -452,6 +581,66 @@ def endpoint():
     server = QuietServer(("127.0.0.1", 0), Endpoint)
     threading.Thread(target=server.serve_forever, daemon=True).start()
     yield f"http://127.0.0.1:{server.server_port}/v1"
+    server.shutdown()
+    server.server_close()
+
+
+class Rude(socketserver.StreamRequestHandler):
+    """Speaks HTTP as nobody should."""
+
+    bodies: dict[str, bytes] = {}  # noqa: RUF012
+
+    def handle(self):
+        length = 0
+        while (line := self.rfile.readline()).strip():
+            if line.lower().startswith(b"content-length:"):
+                length = int(line.split(b":")[1])
+        wanted = json.loads(self.rfile.read(length))["model"]
+        with contextlib.suppress(OSError):
+            getattr(self, wanted.replace("-", "_"), self.whole)(wanted)
+
+    def whole(self, wanted):
+        body = self.bodies[wanted]
+        head = f"HTTP/1.1 200 OK\r\nContent-Type: application/json\r\nContent-Length: {len(body)}\r\n\r\n"
+        self.wfile.write(head.encode() + body)
+
+    def _slowly(self, first, part, last=b""):
+        self.wfile.write(first)
+        for _ in range(30):
+            self.wfile.write(part)
+            self.wfile.flush()
+            time.sleep(0.1)
+        self.wfile.write(last)
+
+    def drip_headers(self, _):
+        self._slowly(b"HTTP/1.1 200 OK\r\nX-Slow: ", b"a")
+
+    def early_hints(self, _):
+        self._slowly(b"", b"HTTP/1.1 103 Early Hints\r\n\r\n")
+
+    def drip_trailers(self, _):
+        body = json.dumps(completion(text())).encode()
+        head = b"HTTP/1.1 200 OK\r\nContent-Type: application/json\r\nTransfer-Encoding: chunked\r\n\r\n"
+        self._slowly(head + f"{len(body):x}\r\n".encode() + body + b"\r\n0\r\nX-T: ", b"a")
+
+    def drip(self, _):
+        self._slowly(b"HTTP/1.1 200 OK\r\nContent-Length: 500\r\n\r\n", b" ")
+
+    def bomb(self, _):
+        body = gzip.compress(gzip.compress(b" " * 50_000_000))
+        head = f"HTTP/1.1 200 OK\r\nContent-Encoding: gzip, gzip\r\nContent-Length: {len(body)}\r\n\r\n"
+        self.wfile.write(head.encode() + body)
+
+
+@pytest.fixture(scope="module")
+def rude_endpoint():
+    class Server(socketserver.ThreadingTCPServer):
+        daemon_threads = True
+        allow_reuse_address = True
+
+    server = Server(("127.0.0.1", 0), Rude)
+    threading.Thread(target=server.serve_forever, daemon=True).start()
+    yield f"http://127.0.0.1:{server.server_address[1]}/v1"
     server.shutdown()
     server.server_close()
 
@@ -494,9 +683,82 @@ def test_whatever_an_endpoint_does_wrong_is_an_outcome(endpoint, model, outcome)
     assert len(Endpoint.seen) == 1  # Nothing is retried behind the budget's back.
 
 
-def test_tokens_that_make_no_sense_count_as_none(endpoint):
-    reply = asks(endpoint, "odd-usage")
-    assert (reply.prompt_tokens, reply.answer_tokens) == (0, 0)
+@pytest.mark.parametrize("model", ["odd-usage", "no-usage", "huge-usage"])
+def test_tokens_that_make_no_sense_are_estimated(endpoint, model):
+    reply = asks(endpoint, model)
+    assert (reply.prompt_tokens, reply.answer_tokens) == (len("what now?") // 4, len(text()) // 4)
+
+
+def test_an_answer_that_is_none_is_charged_all_the_same(endpoint):
+    with pytest.raises(ProviderError) as failed:
+        asks(endpoint, "null-content")
+    assert failed.value.tokens >= 500
+
+
+@pytest.mark.parametrize("model", ["drip-headers", "early-hints", "drip-trailers", "drip"])
+def test_the_time_out_holds_whatever_the_endpoint_does(rude_endpoint, model):
+    began = time.monotonic()
+    with pytest.raises(ProviderError) as failed:
+        asks(rude_endpoint, model, timeout_s=0.4)
+    assert failed.value.outcome == "timeout"
+    assert time.monotonic() - began < 1.5
+
+
+def test_compressed_answers_are_not_unpacked(rude_endpoint):
+    with pytest.raises(ProviderError) as failed:
+        asks(rude_endpoint, "bomb")
+    assert failed.value.outcome == "bad_response"
+
+
+@pytest.mark.parametrize(
+    "body",
+    [
+        b'{"choices": {"a": 1}}',
+        b"[" * 100_000,
+        b'{"_fields_set": 1, "self": 2, "model_config": 3}',
+        b'{"choices": [[]]}',
+        b'{"choices": [{"message": {"content": 5}}]}',
+        b"\xff\xfe",
+        b"",
+    ],
+)
+def test_a_body_of_any_shape_is_an_outcome(rude_endpoint, body):
+    Rude.bodies["shape"] = body
+    with pytest.raises(ProviderError) as failed:
+        asks(rude_endpoint, "shape")
+    assert failed.value.outcome == "bad_response"
+
+
+def test_no_organisation_of_the_environment_is_sent(endpoint, monkeypatch):
+    monkeypatch.setenv("OPENAI_ORG_ID", "org-canary")
+    monkeypatch.setenv("OPENAI_PROJECT_ID", "proj-canary")
+    Endpoint.headers_seen.clear()
+    asks(endpoint, "good")
+    assert "canary" not in str(Endpoint.headers_seen).replace("sk-canary-123", "")
+
+
+def test_an_answer_that_holds_the_key_is_masked_before_anything_sees_it(rude_endpoint):
+    Rude.bodies["echo"] = json.dumps(completion("the key is sk-canary-123")).encode()
+    assert asks(rude_endpoint, "echo").text == "the key is ********"
+
+
+def test_an_address_that_is_none_is_one_sentence():
+    with pytest.raises(ConfigError, match=r"llm\.base_url"):
+        OpenAiProvider("http://[::1", "m", SecretStr("k" * 9), 1.0)
+
+
+@pytest.mark.parametrize("value", ["sk-abc\x00def", "sk-ab\ncd", "sk-äöü"])
+def test_a_key_that_no_header_can_carry_is_refused_without_showing_it(monkeypatch, value):
+    monkeypatch.setattr("paperbot.environment._variables", lambda: {"THE_KEY": value})
+    with pytest.raises(ConfigError) as refused:
+        secret("THE_KEY")
+    assert "sk-" not in str(refused.value)
+
+
+def test_blanks_around_a_key_are_no_part_of_it(monkeypatch):
+    monkeypatch.setenv("THE_API_KEY", " sk-canary-123456\n")
+    assert secret("THE_API_KEY").get_secret_value() == "sk-canary-123456"
+    assert "sk-canary-123456" in known_secrets()
 
 
 def test_nobody_there_is_an_outcome():

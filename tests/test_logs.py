@@ -10,9 +10,10 @@ import pytest
 
 from paperbot import cli
 from paperbot.config import masked
-from paperbot.redact import Redactor
+from paperbot.environment import known_secrets
+from paperbot.redact import Redactor, is_secret_name
 from paperbot.telemetry.logs import PLAIN, WHOLE, make_log
-from shell import environment, run
+from shell import ROOT, environment, run
 
 CANARY = 'cana"ry/+secret=4711'
 
@@ -63,7 +64,9 @@ def _plain(log):
 
 
 def _by_key(log):
-    log.info("request", headers={"X-MBX-APIKEY": "short", "api_key": "abc", "token": "xyz"})
+    log.info(
+        "request", headers={"X-MBX-APIKEY": "short", "api_key": "abc", "token": "xyz"}, more=[{"secretKey": "def"}]
+    )
 
 
 def _exception(log):
@@ -89,16 +92,58 @@ def test_no_secret_is_logged_whatever_way_it_takes(log_format, how):
     assert "ry/+secret" not in text
 
 
-def test_what_a_key_calls_secret_is_masked():
-    log, written = lines("json")
+@pytest.mark.parametrize("log_format", ["console", "json"])
+def test_what_a_key_calls_secret_is_masked(log_format):
+    log, written = lines(log_format)
     _by_key(log)
-    assert "abc" not in written()[0]
-    assert "xyz" not in written()[0]
+    for value in ("short", "abc", "xyz", "def"):
+        assert value not in written()[0]
 
 
-@pytest.mark.parametrize("form", [CANARY, "cana%22ry%2F%2Bsecret%3D4711", 'cana\\"ry/+secret=4711'])
+@pytest.mark.parametrize(
+    "name", ["api_key", "apiKey", "secretKey", "X-MBX-APIKEY", "accessToken", "passphrase", "signature", "llm.token"]
+)
+def test_names_that_say_secret(name):
+    assert is_secret_name(name)
+
+
+@pytest.mark.parametrize("name", ["max_tokens_per_day", "symbol", "keys_seen_not", "monkey", "order_id", "notional"])
+def test_names_that_do_not(name):
+    assert not is_secret_name(name)
+
+
+@pytest.mark.parametrize(
+    "form",
+    [
+        CANARY,
+        "cana%22ry%2F%2Bsecret%3D4711",
+        "cana%22ry%2f%2bsecret%3d4711",
+        'cana\\"ry/+secret=4711',
+        "Y2FuYSJyeS8rc2VjcmV0PTQ3MTE",
+    ],
+)
 def test_a_secret_is_found_in_its_usual_disguises(form):
     assert Redactor([CANARY])(f"x{form}y") == "x********y"
+
+
+def test_a_secret_with_quotes_and_backslashes_is_found_in_a_traceback():
+    value = "back\\slash'q\"x"
+    log, written = lines("json", secrets=[value])
+    try:
+        int(value)
+    except ValueError:
+        log.exception("failed", text=value)
+    assert "\\slash" not in "".join(written())
+
+
+def test_the_user_part_of_an_address_is_masked():
+    assert Redactor()("at https://u:hunter2pass@host/x?a=1") == "at https://********@host/x?a=1"
+
+
+def test_words_of_ours_are_not_taken_for_secrets(monkeypatch):
+    for name, value in (("PARTITION_KEY", "symbol"), ("A_TOKEN", "complete"), ("MY_SECRET", "strategy")):
+        monkeypatch.setenv(name, value)
+    assert not {"symbol", "complete", "strategy"} & set(known_secrets())
 
 
 def test_a_short_value_is_no_secret():
@@ -111,6 +156,12 @@ def test_configuration_masks_secrets():
 
 
 def test_errors_and_tracebacks_are_redacted(tmp_path, monkeypatch, capsys):
+    code, out, err = run(["config", "show", "--set", f"llm.base_url=https://x/?a={CANARY}"], ROOT, MY_API_KEY=CANARY)
+    assert code == 0
+    assert "llm.base_url" in out
+    assert "4711" not in out + err
+    code, out, err = run([CANARY], tmp_path, MY_API_KEY=CANARY)
+    assert "4711" not in out + err
     code, _, err = run(["replay", f"BTC/USDT={CANARY}.csv"], tmp_path, MY_API_KEY=CANARY)
     assert code == 2
     assert "there is no such file" in " ".join(err.split())
@@ -127,6 +178,30 @@ def test_errors_and_tracebacks_are_redacted(tmp_path, monkeypatch, capsys):
     err = capsys.readouterr().err
     assert "Traceback" in err
     assert "4711" not in err
+
+
+@pytest.mark.parametrize("place", ["environment", ".env"])
+def test_a_runs_own_log_knows_the_credentials(tmp_path, place):
+    """A secret that gets into a log line of a real run, here as the name of a strategy, is masked there."""
+    (tmp_path / "config").mkdir()
+    name = "canary_x9_4711"
+    strategies = f"strategies: [{{name: {name}, kind: mean_reversion}}]\n"
+    (tmp_path / "config/config.yaml").write_text(strategies)
+    variables = {"BINANCE_SPOT_TESTNET_API_KEY": name}
+    if place == ".env":
+        (tmp_path / ".env").write_text(f"BINANCE_SPOT_TESTNET_API_KEY={name}\n")
+        variables = {}
+    code, out, err = run(["demo"], tmp_path, PROMETHEUS_PORT="0", **variables)
+    assert code == 0, err
+    assert '"strategy": "********"' in out
+    assert "4711" not in out + err
+
+
+def test_a_dotenv_that_is_no_text_is_one_sentence(tmp_path):
+    (tmp_path / ".env").write_bytes(b"\xff\xfeO\x00F\x00")
+    code, _, err = run([], tmp_path)
+    assert (code, len(err.strip().splitlines())) == (2, 1)
+    assert ".env: is not UTF-8" in err
 
 
 def test_secrets_have_no_repr():

@@ -7,6 +7,7 @@ import pytest
 from prometheus_client.parser import text_string_to_metric_families
 
 from desk import Desk
+from paperbot.app.observers import IN_USD, usd_rate_of
 from paperbot.app.recorder import names_of
 from paperbot.clock import SystemClock
 from paperbot.core import types as t
@@ -46,11 +47,13 @@ class WatchedDesk(Desk):
         super().__init__(*overrides, symbols=symbols)
         names = names_of(self.plan)
         log = make_log("json", "ERROR", Redactor())
-        self.metrics = Metrics(domains(names, "crypto", CODES, OUTCOMES, REFUSALS))
+        late = frozenset() if names.usd_rate is not None else frozenset(IN_USD)
+        self.metrics = Metrics(domains(names, "crypto", CODES, OUTCOMES, REFUSALS), late)
         reporter = PatternReporter("crypto", log, self.metrics)
         features = len(self.plan.params.features)
         self.telemetry = Telemetry(
-            names, strategies or {}, "crypto", features, log, self.metrics, reporter, SystemClock()
+            *(names, strategies or {}, "crypto", features, log, self.metrics, reporter, SystemClock()),
+            usd_rate=lambda: usd_rate_of(names, self.machine),
         )
 
     def _feed(self, event):
@@ -160,6 +163,40 @@ def test_usd_figures_of_an_account_in_another_currency():
     assert desk.value("account_equity_usd", "crypto") == pytest.approx(1.25 * desk.value("equity_gauge"))
 
 
+def test_usd_figures_of_an_account_that_the_stream_prices():
+    """The account is in BTC, and BTC/USDT is traded: a fee is worth what the oracle saw before its bar."""
+    account = {"account": {"currency": "BTC", "balances": {"USDT": 10_000}}}
+    desk = WatchedDesk(account, {"execution": {"fees": {"taker_bps": 100}}}, symbols=("BTC/USDT",))
+    desk.bar(1000).signal(t.Target.LONG).bar(1000, 1000, 1000, 2000)
+    assert desk.value("fees_paid_total", "BTC/USDT") == pytest.approx(10.0, rel=1e-6)
+
+
+def test_what_has_no_value_in_usd_has_no_series():
+    desk = WatchedDesk({"account": {"currency": "EUR", "balances": {"EUR": 10_000}}}, symbols=("BTC/EUR",))
+    desk.bar(1000).signal(t.Target.LONG).bar(1000)
+    assert desk.value("fees_paid_total", "BTC/EUR") is None
+    assert desk.value("account_equity_usd", "crypto") is None
+    assert desk.value("equity_gauge") is not None
+
+
+def test_types_liquidity_and_feature_updates_are_told_apart():
+    desk = WatchedDesk({"features": {"always": ["rsi", "vwap"]}, "execution": {"slippage_bps": 20}})
+    desk.bar(100).buy(1, limit=95).buy(1, stop=105).bar(100, 100, 90, 100).bar(100, 110, 100, 100)
+    assert desk.value("orders_submitted_total", "limit", "BTC/USD") == 1
+    assert desk.value("orders_submitted_total", "stop", "BTC/USD") == 1
+    assert desk.value("orders_submitted_total", "market", "BTC/USD") == 0
+    assert desk.value("fills_total", "maker", "BTC/USD") == 1
+    assert desk.value("fills_total", "taker", "BTC/USD") == 1
+    (family,) = [one for one in desk.metrics.collect() if one.name == "paperbot_fill_slippage_bps"]
+    assert [s.value for s in family.samples if s.name.endswith("_count")] == [1]  # A maker slips by nothing.
+    assert desk.value("features_computed_total", "BTC/USD") == 3 * len(desk.plan.params.features)
+
+
+def test_unrealized_profit_is_that_of_the_last_row():
+    desk = WatchedDesk({"ledger": {"every": "1m"}}).bar(1000).signal(t.Target.LONG).bar(1000).bar(900)
+    assert desk.value("paperbot_unrealized_pnl") == -100
+
+
 def test_killswitch_gauge_follows_halt_and_resume():
     desk = WatchedDesk({"risk": {"daily_loss_cap": "0.05"}}).bar(100).buy(50).bar(100).bar(89)
     assert desk.value("paperbot_killswitch_active", "crypto") == 1
@@ -176,14 +213,19 @@ def test_gauges_are_set_again_from_a_state_that_is_loaded():
     halted = WatchedDesk({"risk": {"daily_loss_cap": "0.05"}}).bar(100).buy(50).bar(100).sell(5, limit=200).bar(89)
     fresh = WatchedDesk({"risk": {"daily_loss_cap": "0.05"}})
     state = halted.machine.state
-    fresh.telemetry.catch_up(state.account[0], state.positions, state.orders)
+    fresh.telemetry.catch_up(state.account[0], state.symbols, state.positions, state.orders)
     for name, labels in (
         ("paperbot_killswitch_active", ("crypto",)),
         ("paperbot_position_qty", ("manual", "BTC/USD")),
         ("paperbot_open_orders", ("BTC/USD",)),
         ("equity_gauge", ()),
+        ("account_equity_usd", ("crypto",)),
+        ("paperbot_drawdown_ratio", ()),
+        ("paperbot_unrealized_pnl", ()),
+        ("paperbot_last_bar_timestamp_seconds", ("BTC/USD",)),
     ):
-        assert fresh.value(name, *labels) == halted.value(name, *labels) != 0
+        assert fresh.value(name, *labels) == pytest.approx(halted.value(name, *labels))
+        assert fresh.value(name, *labels) != 0
 
 
 def test_a_scrape_never_sees_half_of_a_batch():

@@ -151,6 +151,11 @@ def test_a_signal_may_ask_for_less_than_the_sizing_rule_never_for_more(most, bou
     assert desk.orders() == [(1, "entry", bought)]
 
 
+def test_a_negative_cap_stops_the_run():
+    with pytest.raises(AssertionError):
+        Desk().bar(100).signal(t.Target.LONG, max_quantity=-1)
+
+
 def test_a_signal_for_less_than_a_step_buys_nothing():
     desk = Desk().bar(100).signal(t.Target.LONG, max_quantity=0.05)
     assert desk.blocked() == ["below_step"]

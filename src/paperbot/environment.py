@@ -4,12 +4,13 @@ An empty variable counts as unset. Secrets are `SecretStr`: neither `str` nor `r
 """
 
 import os
-from collections.abc import Mapping
+import re
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Annotated, Literal
 
 from dotenv import dotenv_values
-from pydantic import Field, SecretStr, ValidationError
+from pydantic import BeforeValidator, Field, SecretStr, ValidationError
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
 from paperbot.errors import ConfigError
@@ -37,8 +38,8 @@ class Environment(BaseSettings):
         default=15.0, description="seconds between two of them"
     )
     log_format: Literal["console", "json"] = Field(default="console", description="how log lines look")
-    log_level: Literal["DEBUG", "INFO", "WARNING", "ERROR"] = Field(
-        default="INFO", description="lines below it are not written"
+    log_level: Annotated[Literal["DEBUG", "INFO", "WARNING", "ERROR"], BeforeValidator(str.upper)] = Field(
+        default="INFO", description="lines below it are not written; those of the runbook are INFO"
     )
 
 
@@ -46,6 +47,8 @@ def read_environment() -> Environment:
     """The environment, checked. Raises ConfigError that names the variable, its value and what is allowed."""
     try:
         return Environment()
+    except UnicodeDecodeError as error:
+        raise ConfigError(f"{DOTENV}: is not UTF-8: {error.reason} at byte {error.start}") from None
     except ValidationError as error:
         first = error.errors()[0]
         name = str(first["loc"][0]).upper()
@@ -60,13 +63,21 @@ def credential_names(exchange: str, environment: str) -> tuple[str, str]:
 
 
 def _variables() -> Mapping[str, str]:
-    stored = {name: value for name, value in dotenv_values(DOTENV).items() if value}
+    try:
+        stored = {name: value for name, value in dotenv_values(DOTENV).items() if value}
+    except UnicodeDecodeError:  # `read_environment` says so; here it only means that nothing is known.
+        stored = {}
     return {**stored, **{name: value for name, value in os.environ.items() if value}}
 
 
 def secret(name: str) -> SecretStr | None:
-    """The variable's value, None where it is unset or empty."""
-    value = _variables().get(name)
+    """The variable's value without blanks around it, None where it is unset or empty.
+
+    Raises ConfigError for a value with a character that no header could carry.
+    """
+    value = _variables().get(name, "").strip()
+    if not all(character.isprintable() and character.isascii() for character in value):
+        raise ConfigError(f"environment: {name} holds a character that is no letter, digit or sign; copy it again")
     return SecretStr(value) if value else None
 
 
@@ -78,7 +89,17 @@ def required_secret(name: str, purpose: str) -> SecretStr:
     return value
 
 
-def known_secrets() -> list[str]:
-    """Values of all variables whose names say that they hold a secret, for the redactor."""
-    words = {"SECRET", "TOKEN", "PASSWORD", "PASSWD", "KEY"}
-    return [value for name, value in _variables().items() if words & set(name.upper().split("_"))]
+MIN_UNNAMED_CHARS = 12
+_SECRET_NAME = re.compile(r"(SECRET|TOKEN|PASSWORD|PASSWD|API_?KEY|SECRET_KEY|PRIVATE_KEY|ACCESS_KEY)(_ID)?$")
+
+
+def known_secrets(names: Iterable[str] = ()) -> list[str]:
+    """Values to be masked: those of the named variables, and of all whose names end as a secret's and whose values are
+    long enough to be none of our words.
+    """
+    named = set(names)
+    return [
+        value.strip()
+        for name, value in _variables().items()
+        if name in named or (_SECRET_NAME.search(name.upper()) and len(value) >= MIN_UNNAMED_CHARS)
+    ]

@@ -1,23 +1,29 @@
-"""Keeps secrets out of everything that is written: log lines, errors, tracebacks."""
+"""Keeps secrets out of everything that is written: log lines, errors, tracebacks, tables."""
 
 import base64
 import json
+import re
 import urllib.parse
 from collections.abc import Iterable
+from typing import Any, TextIO
 
 MASK = "********"
 MIN_SECRET_CHARS = 6
-SECRET_WORDS = ("secret", "key", "token", "password", "authorization")
+SECRET_WORDS = {
+    *("secret", "key", "apikey", "token", "password", "passwd", "passphrase"),
+    *("authorization", "signature", "cookie"),
+}
+_WORD = re.compile(r"[A-Z]?[a-z]+|[A-Z]+(?![a-z])|[0-9]+")
+_USERINFO = re.compile(r"(?<=://)[^/@\s:]+:[^/@\s]+(?=@)")
 
 
 def is_secret_name(name: str) -> bool:
-    """Whether a key's name says that its value is a secret: `api_key`, `llm.token`."""
-    words = name.rsplit(".", 1)[-1].lower().replace("-", "_").split("_")
-    return any(word in words for word in SECRET_WORDS)
+    """Whether a key's name says that its value is a secret: `api_key`, `secretKey`, `X-MBX-APIKEY`."""
+    return any(word.lower() in SECRET_WORDS for word in _WORD.findall(name.rsplit(".", 1)[-1]))
 
 
 class Redactor:
-    """Replaces known secrets in text, also where they stand quoted, JSON-escaped or in base64.
+    """Replaces known secrets in text, also where they stand quoted, escaped or in base64, and the user part of URLs.
 
     A value of fewer than six characters is no secret to it: masking it would mangle innocent words.
     """
@@ -31,11 +37,17 @@ class Redactor:
         """Mask this value from now on."""
         if len(secret) < MIN_SECRET_CHARS:
             return
+        percent = urllib.parse.quote(secret, safe="")
         forms = {
             secret,
-            urllib.parse.quote(secret, safe=""),
+            percent,
+            re.sub("%[0-9A-F]{2}", lambda found: found[0].lower(), percent),
+            urllib.parse.quote_plus(secret),
             json.dumps(secret)[1:-1],
+            json.dumps(secret, ensure_ascii=False)[1:-1],
+            repr(secret)[1:-1],
             base64.b64encode(secret.encode()).decode().rstrip("="),
+            base64.urlsafe_b64encode(secret.encode()).decode().rstrip("="),
         }
         self._forms = sorted({*self._forms, *forms}, key=len, reverse=True)
 
@@ -44,4 +56,40 @@ class Redactor:
         for form in self._forms:
             if form in text:
                 text = text.replace(form, MASK)
-        return text
+        return _USERINFO.sub(MASK, text) if "://" in text else text
+
+    def values(self, value: Any) -> Any:
+        """The same with every text in it redacted, and the values of keys that name a secret masked."""
+        if isinstance(value, dict):
+            return {key: MASK if is_secret_name(str(key)) else self.values(one) for key, one in value.items()}
+        if isinstance(value, list | tuple):
+            return [self.values(one) for one in value]
+        return self(value) if isinstance(value, str) else value
+
+
+class RedactingStream:
+    """A text stream that redacts line by line; everything else is the stream's own."""
+
+    def __init__(self, stream: TextIO, redactor: Redactor) -> None:
+        self._stream = stream
+        self._redactor = redactor
+        self._rest = ""
+
+    def write(self, text: str) -> int:
+        """Write what makes whole lines; the rest waits for its end."""
+        lines = (self._rest + text).split("\n")
+        self._rest = lines.pop()
+        if lines:
+            self._stream.write("".join(self._redactor(line) + "\n" for line in lines))
+        return len(text)
+
+    def flush(self) -> None:
+        """Write what waits."""
+        if self._rest:
+            self._stream.write(self._redactor(self._rest))
+            self._rest = ""
+        self._stream.flush()
+
+    def __getattr__(self, name: str) -> Any:
+        """Whatever else a stream has."""
+        return getattr(self._stream, name)

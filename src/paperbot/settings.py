@@ -288,7 +288,7 @@ class DemoSettings(Frozen):
     seed: Annotated[int, Field(ge=0, le=10**9)] = Field(default=156, description="which made-up market it is")
     bars: Annotated[int, Field(ge=10, le=100_000)] = Field(default=180, description="its length, in bars a symbol")
     answers: Path = Field(
-        default=Path("config/llm/demo.jsonl"), description="the advisor's recorded answers, used when it is off"
+        default=Path("config/llm/demo.jsonl"), description="the advisor's recorded answers: the demo is offline"
     )
 
 

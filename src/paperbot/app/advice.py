@@ -7,6 +7,7 @@ from fnmatch import fnmatchcase
 from pathlib import Path
 from typing import Any
 
+from paperbot.app.observers import usd_rate_of
 from paperbot.config import Configuration, shipped
 from paperbot.engine.interleave import NOTHING
 from paperbot.engine.machine import Machine
@@ -14,7 +15,7 @@ from paperbot.engine.params import NS, Plan
 from paperbot.engine.preview import AccountView, Preview, signal_event, view_of
 from paperbot.environment import required_secret
 from paperbot.knobs import duration_s
-from paperbot.llm.advisor import ACCEPTED, DENIED, NO_ADVICE, Advisor, Exchange, Provider
+from paperbot.llm.advisor import ACCEPTED, DENIED, NO_ADVICE, NOT_ASKED, Advisor, Exchange, Provider
 from paperbot.llm.client import OpenAiProvider, RecordedProvider
 from paperbot.llm.contract import Advice, Question
 from paperbot.llm.guards import Budget, Limits, Situation
@@ -26,8 +27,11 @@ from paperbot.store.durable import write_whole
 from paperbot.telemetry.logs import WHOLE, Log
 from paperbot.telemetry.metrics import Metrics
 
+ADVICE_FILE = "advice.jsonl"
 LARGEST = 1 << 60
 MAX_REASON = 200
+PROBED = 1000
+"""So many units of the base are valued at once, so that a unit's price has enough digits."""
 
 
 def make_provider(configuration: Configuration, recorded: Path | None) -> Provider | None:
@@ -45,9 +49,11 @@ def make_provider(configuration: Configuration, recorded: Path | None) -> Provid
 
 
 def limits_of(llm: LlmSettings, plan: Plan) -> Limits:
-    """The guards' limits for the plan's symbols."""
+    """The guards' limits for the plan's symbols: those that are named, and that the strategy `llm` trades."""
+    first = plan.strategies.index(ADVISOR) * len(plan.symbols)
+    traded = [one for index, one in enumerate(plan.symbols) if plan.params.enabled[first + index]]
     return Limits(
-        symbols=frozenset(one for one in plan.symbols if any(fnmatchcase(one, pattern) for pattern in llm.symbols)),
+        symbols=frozenset(one for one in traded if any(fnmatchcase(one, pattern) for pattern in llm.symbols)),
         min_confidence=llm.min_confidence,
         max_notional_usd=float(llm.max_notional_usd),
         price_tolerance=float(llm.price_tolerance),
@@ -149,10 +155,17 @@ class AdviceDesk:
         """Reason and numbers of the advice behind a signal."""
         return self._notes.get((ts, symbol), {})
 
+    def remember(self, stored: list[dict[str, Any]]) -> None:
+        """Charge the budget with what earlier runs of the session have asked (`Exchange.stored`)."""
+        for one in stored:
+            if one["outcome"] != NOT_ASKED:
+                self._advisor.budget.asked(one["ts"])
+                self._advisor.budget.used(one["ts"], one["prompt_tokens"] + one["answer_tokens"])
+
     def store(self, folder: Path) -> Path:
         """Write all exchanges to `advice.jsonl`, one JSON object a line; returns its path. Raises OutputError."""
         rows = [json.dumps(one.stored(), ensure_ascii=True) + "\n" for one in self.exchanges]
-        path = folder / "advice.jsonl"
+        path = folder / ADVICE_FILE
         write_whole(path, "".join(rows).encode())
         return path
 
@@ -168,26 +181,45 @@ class AdviceDesk:
         )
 
     def _value_usd(self, symbol: str, quantity: float) -> float | None:
-        base = self._names.bases[self._plan.symbols.index(symbol)]
-        minor = quantity * 10.0 ** self._names.asset_decimals[base]
+        """What a quantity of the base is worth at the symbol's last close, in USD; None without a price."""
+        minor = quantity * self._unit(symbol)
         if minor >= LARGEST:
             return float("inf")
-        worth = self._machine.value(base, int(minor))
-        return None if worth is None else self._names.usd(worth)
+        return self._worth_usd(symbol, int(minor))
+
+    def _unit(self, symbol: str) -> float:
+        base = self._names.bases[self._plan.symbols.index(symbol)]
+        return float(10.0 ** self._names.asset_decimals[base])
+
+    def _worth_usd(self, symbol: str, quantity: int) -> float | None:
+        """The same of minor units: as the gate values it, in the pair's own quote, rounded up."""
+        index = self._plan.symbols.index(symbol)
+        close = int(self._machine.state.symbols[index]["last_close"])
+        notional = -(-quantity * close // int(self._plan.params.symbols[index]["scale"]))
+        if close == 0 or notional >= LARGEST:
+            return float("inf") if close else None
+        worth = self._machine.value(self._names.quotes[index], notional)
+        rate = self._names.usd_rate or usd_rate_of(self._names, self._machine)
+        return None if worth is None or rate is None else worth / self._names.account_unit() * rate
+
+    def _quantity(self, advice: Advice) -> int:
+        """The most that advice may buy, in the base's minor unit; at least 1, because 0 would mean no limit."""
+        unit = self._unit(advice.symbol)
+        if advice.size is not None:
+            return max(int(min(advice.size * unit, LARGEST)), 1)
+        wanted = advice.notional_usd or 0.0
+        probe = int(unit) * PROBED
+        worth = self._worth_usd(advice.symbol, probe)
+        if not worth or worth == float("inf"):
+            return 1
+        quantity = int(min(wanted / worth * probe, LARGEST))
+        while quantity > 1 and (self._worth_usd(advice.symbol, quantity) or 0.0) > wanted:
+            quantity -= max(quantity // 10**6, 1)
+        return max(quantity, 1)
 
     def _event(self, advice: Advice, ts: int) -> Records:
-        """A SIGNAL that asks for at most what was advised. Less than the smallest unit still counts as one, because 0
-        would mean no limit.
-        """
-        quantity = 0
-        if advice.side == "long":
-            base = self._names.bases[self._plan.symbols.index(advice.symbol)]
-            unit = 10.0 ** self._names.asset_decimals[base]
-            size = advice.size
-            if size is None:
-                one_usd = self._value_usd(advice.symbol, 1.0)
-                size = (advice.notional_usd or 0.0) / one_usd if one_usd else 0.0
-            quantity = max(int(min(size * unit, LARGEST)), 1)
+        """A SIGNAL that asks for at most what was advised."""
+        quantity = self._quantity(advice) if advice.side == "long" else 0
         target = 1 if advice.side == "long" else 0
         return signal_event(self._plan, ts, ADVISOR, advice.symbol, target, advice.confidence, quantity)
 
@@ -195,7 +227,7 @@ class AdviceDesk:
     def _note(self, exchange: Exchange, advice: Advice) -> dict[str, Any]:
         numbers = {"size": advice.size, "notional_usd": advice.notional_usd, "ttl_s": advice.ttl_s}
         return {
-            "reason": advice.reason[:MAX_REASON],
+            "reason": outside(advice.reason),
             "params": {
                 "prompt_id": exchange.question.prompt_id,
                 "prompt_sha256": exchange.question.prompt_sha256[:16],
@@ -215,7 +247,7 @@ class AdviceDesk:
                 "llm_guard_denied",
                 **{WHOLE: True},
                 reason=exchange.code,
-                detail=exchange.detail[:MAX_REASON],
+                detail=outside(exchange.detail),
                 symbol=advice.symbol if advice is not None and known else None,
                 market=self._market,
                 size=_finite(advice.size) if advice else None,
@@ -225,11 +257,13 @@ class AdviceDesk:
                 schema_version=1,
             )
         elif exchange.outcome == ACCEPTED:
-            self._log.info("llm_advice_accepted", **(exchange.advice.model_dump() if exchange.advice else {}))
+            advice = exchange.advice
+            fields = advice.model_dump() if advice is not None else {}
+            self._log.info("llm_advice_accepted", **{**fields, "reason": outside(fields.get("reason", ""))})
         else:
             quiet = exchange.outcome in {NO_ADVICE, "no_answer"}
             write = self._log.debug if quiet else self._log.warning
-            write("llm_no_advice", outcome=exchange.outcome, detail=exchange.detail[:MAX_REASON])
+            write("llm_no_advice", outcome=exchange.outcome, detail=outside(exchange.detail))
 
     @staticmethod
     def _count(exchange: Exchange, metrics: Metrics) -> None:
@@ -241,6 +275,13 @@ class AdviceDesk:
             metrics.inc("llm_guard_denied_total", exchange.code)
         if exchange.outcome == ACCEPTED and exchange.advice is not None:
             metrics.inc("llm_advice_accepted_total", exchange.advice.symbol, exchange.advice.side)
+
+
+def outside(text: str) -> str:
+    """Text from outside as a log line may show it: printable ASCII without braces, so that it can neither move a
+    terminal's cursor nor look like a line of ours; at most 200 characters.
+    """
+    return "".join(one if one.isascii() and one.isprintable() and one not in "{}" else "?" for one in text[:MAX_REASON])
 
 
 def _finite(value: float | None) -> float | None:

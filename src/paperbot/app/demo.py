@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from paperbot.app.advice import AdviceDesk, make_provider
-from paperbot.app.observers import Observers, hold, terminable
+from paperbot.app.observers import Observers, holding, terminable
 from paperbot.app.recorder import Recorder
 from paperbot.app.replay import ReplayResult
 from paperbot.app.sources import ReplayRequest, prepare
@@ -37,19 +37,20 @@ def demo(request: DemoRequest, say: Callable[[str], None], present: Callable[[Re
     """
     settings = load(request.config, request.overrides).settings
     sources = [f"{symbol}=synthetic:{settings.demo.seed}:{settings.demo.bars}" for symbol in settings.symbols]
-    recorded = shipped(settings.demo.answers) if settings.llm.provider == "off" else None
+    recorded = shipped(settings.demo.answers)
     job = prepare(ReplayRequest(sources, request.config, overrides=request.overrides, advice=recorded), say)
     provider = make_provider(job.configuration, recorded)
     assert provider is not None
     environment = request.environment
     with (
-        terminable() as told,
+        terminable(),
         Recorder(request.out, job.configuration, job.plan) as recorder,
         Observers(environment, job.configuration, job.plan) as observers,
     ):
         desks: list[AdviceDesk] = []
 
         def askers(machine: Any) -> list[AdviceDesk]:
+            observers.machine = machine
             names, log, metrics = observers.names, observers.log, observers.metrics
             desks.append(AdviceDesk(job.configuration, job.plan, names, machine, provider, log, metrics))
             return desks
@@ -70,6 +71,5 @@ def demo(request: DemoRequest, say: Callable[[str], None], present: Callable[[Re
             present(result)
         if environment.hold_metrics_seconds > 0:
             log.info("holding_metrics", seconds=environment.hold_metrics_seconds)
-        log.info("execution demo complete", **{PLAIN: True})
-        if environment.hold_metrics_seconds > 0:
-            hold(told, environment.hold_metrics_seconds)
+        with holding(environment.hold_metrics_seconds):
+            log.info("execution demo complete", **{PLAIN: True})

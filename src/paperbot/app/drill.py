@@ -11,7 +11,7 @@ from typing import Any
 
 import numpy as np
 
-from paperbot.app.observers import Observers, hold, terminable
+from paperbot.app.observers import Observers, holding, terminable
 from paperbot.app.sources import Job, ReplayRequest, prepare
 from paperbot.config import load
 from paperbot.core import types as t
@@ -109,8 +109,9 @@ def trip(request: DrillRequest, say: Callable[[str], None], present: Callable[[D
     Raises CommandError when the configured caps cannot be reached by what the account may hold.
     """
     job = _job(request, say)
-    with terminable() as told, Observers(request.environment, job.configuration, job.plan) as observers:
+    with terminable(), Observers(request.environment, job.configuration, job.plan) as observers:
         runner = Runner(job.plan, [observers.telemetry(candles=0)], chunk=1)
+        observers.machine = runner.machine
         for batch in merge(job.batches, job.plan.timeframes_ns):
             runner.run(batch)
         ts = int(runner.machine.account["clock_ts"])
@@ -130,8 +131,8 @@ def trip(request: DrillRequest, say: Callable[[str], None], present: Callable[[D
             runner.feed(_order(runner, bought))
         state = request.out / STATE
         write_whole(state, encode(runner, {}))
-        present(_result(runner, observers, state))
-        hold(told, request.environment.hold_metrics_seconds)
+        with holding(request.environment.hold_metrics_seconds):
+            present(_result(runner, observers, state))
 
 
 def reload(
@@ -145,11 +146,13 @@ def reload(
     job = _job(request, say)
     if not state.is_file():
         raise StateError(f"{state}: there is no saved state; paperbot drill killswitch makes one")
-    with Observers(request.environment, job.configuration, job.plan) as observers:
-        telemetry = observers.telemetry(candles=0)
-        runner = Runner(job.plan, [telemetry], chunk=1)
-        restore(decode(state.read_bytes(), str(state)), runner, str(state))
-        telemetry.catch_up(runner.machine.account, runner.machine.state.positions, runner.machine.state.orders)
+    observers = Observers(request.environment, job.configuration, job.plan)
+    telemetry = observers.telemetry(candles=0)
+    runner = Runner(job.plan, [telemetry], chunk=1)
+    restore(decode(state.read_bytes(), str(state)), runner, str(state))
+    machine = observers.machine = runner.machine
+    telemetry.catch_up(machine.account, machine.state.symbols, machine.state.positions, machine.state.orders)
+    with observers:
         ts = runner.machine.account["clock_ts"]
         if resume:
             event = np.zeros(1, dtype=t.CONTROL_EVENT)

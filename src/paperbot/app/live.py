@@ -84,10 +84,12 @@ class Live:
         )
         names, log, metrics = self.observers.names, self.observers.log, self.observers.metrics
         machine = self.session.runner.machine
+        self.observers.machine = machine
         if self.provider is not None:
             self.desk = AdviceDesk(self.configuration, plan, names, machine, self.provider, log, metrics)
+            self.desk.remember(self.session.journal.exchanges())
         telemetry = self.observers.telemetry(self._notes)
-        telemetry.catch_up(machine.account, machine.state.positions, machine.state.orders)
+        telemetry.catch_up(machine.account, machine.state.symbols, machine.state.positions, machine.state.orders)
         self.session.runner.watch([*self.session.writers(), telemetry, self.notifier])
 
     def _notes(self, ts: int, symbol: str) -> Any:
@@ -325,10 +327,11 @@ async def _run_session(
     request: LiveRequest, configuration: Configuration, source: BinanceSource, session: Session
 ) -> None:
     loop = asyncio.get_running_loop()
-    with Observers(request.environment, configuration, session.runner.plan) as observers:
-        provider = make_provider(configuration, None)
-        notifier = Notifier(configuration.settings.notify, observers.names, observers.log, observers.metrics)
-        live = Live(request, configuration, source, session, observers, notifier, provider)
+    observers = Observers(request.environment, configuration, session.runner.plan)
+    provider = make_provider(configuration, None)
+    notifier = Notifier(configuration.settings.notify, observers.names, observers.log, observers.metrics)
+    live = Live(request, configuration, source, session, observers, notifier, provider)
+    with observers:  # Its port opens when the gauges already say what the session holds.
         was_signalled = False
 
         def signalled() -> None:

@@ -5,34 +5,45 @@ import sys
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
-from typing import Any, Self
+from typing import TYPE_CHECKING, Self
 
 from paperbot import __version__
 from paperbot.app.recorder import names_of
 from paperbot.clock import SystemClock
 from paperbot.config import Configuration
 from paperbot.core.numeric import CACHE_FOLDER
-from paperbot.engine.params import Plan
-from paperbot.environment import Environment, credential_names, known_secrets, secret
+from paperbot.engine.params import OVERRIDE_CURRENCY, Plan
+from paperbot.environment import Environment, credential_names, known_secrets
 from paperbot.llm.advisor import OUTCOMES
 from paperbot.llm.guards import CODES
 from paperbot.market.feed import REFUSALS
+from paperbot.names import Names
 from paperbot.redact import Redactor
 from paperbot.telemetry.logs import Log, make_log
 from paperbot.telemetry.metrics import Metrics, MetricsServer
 from paperbot.telemetry.patterns import DemoEmitter, PatternReporter
 from paperbot.telemetry.watch import Notes, Telemetry, domains
 
+if TYPE_CHECKING:
+    from paperbot.engine.machine import Machine
+
+IN_USD = ("fees_paid_total", "realized_pnl_total")
+"""Metrics that have no series before the account's currency has a value in USD: a 0 would be a lie."""
+
+USD_ASKED = 10**6
+"""So many USD are converted at once, so that the rate has enough digits."""
+
 TERMINATED = 143
 """Exit code of a process that SIGTERM ended, as shells count it."""
 
 
 def make_redactor(configuration: Configuration) -> Redactor:
-    """A redactor that knows the venue's credentials, the advisor's key, and whatever else is named like a secret."""
+    """A redactor that knows the venue's credentials, the advisor's key, where messages go, and whatever is named like a
+    secret.
+    """
     settings = configuration.settings
-    names = [*credential_names(settings.exchange, settings.environment), settings.llm.credential_env]
-    values = [secret(name) for name in names]
-    return Redactor([*(value.get_secret_value() for value in values if value is not None), *known_secrets()])
+    names = credential_names(settings.exchange, settings.environment)
+    return Redactor(known_secrets([*names, settings.llm.credential_env, settings.notify.urls_env]))
 
 
 class Observers:
@@ -46,7 +57,9 @@ class Observers:
         self._plan = plan
         self._strategies = {one.name: one for one in configuration.settings.strategies if one.kind != "external"}
         self._clock = SystemClock()
-        self.metrics = Metrics(domains(self.names, self._market, CODES, OUTCOMES, REFUSALS))
+        late = frozenset() if self.names.usd_rate is not None else frozenset(IN_USD)
+        self.metrics = Metrics(domains(self.names, self._market, CODES, OUTCOMES, REFUSALS), late)
+        self.machine: Machine | None = None
         self.metrics.set("paperbot_build_info", __version__, CACHE_FOLDER.name, to=1)
         self.patterns = PatternReporter(self._market, self.log, self.metrics)
         self._server: MetricsServer | None = None
@@ -87,30 +100,37 @@ class Observers:
             self._clock,
             candles=candles,
             notes=notes,
+            usd_rate=self._usd_rate,
         )
+
+    def _usd_rate(self) -> float | None:
+        return None if self.machine is None else usd_rate_of(self.names, self.machine)
+
+
+def usd_rate_of(names: Names, machine: "Machine") -> float | None:
+    """What the oracle says that one unit of the account's currency is worth in USD, None without a price."""
+    usd = names.assets.index(OVERRIDE_CURRENCY)
+    worth = machine.value(usd, USD_ASKED * 10 ** names.asset_decimals[usd])
+    return USD_ASKED * names.account_unit() / worth if worth else None
 
 
 @contextmanager
-def terminable() -> Iterator[threading.Event]:
-    """SIGTERM ends the run as Ctrl-C does: everything on the way out is closed. The event is set by either of them once
-    somebody waits for it in `hold`.
-    """
-    told = threading.Event()
+def terminable() -> Iterator[None]:
+    """SIGTERM ends the run as Ctrl-C does: everything on the way out is closed."""
     before = signal.signal(signal.SIGTERM, lambda *_: sys.exit(TERMINATED))
     try:
-        yield told
+        yield
     finally:
         signal.signal(signal.SIGTERM, before)
 
 
-def hold(told: threading.Event, seconds: float) -> None:
-    """Wait so long, or until Ctrl-C or SIGTERM."""
-
-    def stop(*_: Any) -> None:
-        told.set()
-
-    before = {number: signal.signal(number, stop) for number in (signal.SIGINT, signal.SIGTERM)}
+@contextmanager
+def holding(seconds: float) -> Iterator[None]:
+    """From here on Ctrl-C and SIGTERM only end the hold, which begins when the block is left."""
+    told = threading.Event()
+    before = {number: signal.signal(number, lambda *_: told.set()) for number in (signal.SIGINT, signal.SIGTERM)}
     try:
+        yield
         told.wait(seconds)
     finally:
         for number, handler in before.items():

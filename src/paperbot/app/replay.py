@@ -6,7 +6,7 @@ from itertools import chain
 from pathlib import Path
 from typing import Any
 
-from paperbot.app.advice import AdviceDesk, make_provider
+from paperbot.app.advice import ADVICE_FILE, AdviceDesk, make_provider
 from paperbot.app.recorder import Recorder
 from paperbot.app.sources import ReplayRequest, duration_text, prepare, timeframe_ns
 from paperbot.clock import format_ts
@@ -48,7 +48,8 @@ def replay(request: ReplayRequest, say: Callable[[str], None], watchers: Sequenc
         if recorder.bars == 0:
             raise DataError("no bar lies between --start and --end")
         recorder.finish()
-    files = [*recorder.files, *(desk.store(request.out) for desk in desks)]
+        is_source = request.advice is not None and request.advice.resolve() == (request.out / ADVICE_FILE).resolve()
+        files = [*recorder.files, *(desk.store(request.out) for desk in desks if not is_source)]
     return ReplayResult(recorder.summary(digest, machine.account), recorder.statistics, files)
 
 

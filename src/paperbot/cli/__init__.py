@@ -7,7 +7,9 @@ from contextlib import contextmanager
 
 from paperbot.cli import live, offline
 from paperbot.cli.options import app, config_path, err
+from paperbot.environment import known_secrets
 from paperbot.errors import PaperbotError
+from paperbot.redact import RedactingStream, Redactor
 
 __all__ = ["app", "config_path", "live", "main", "offline", "one_sentence"]
 
@@ -18,23 +20,23 @@ EXIT_MISTAKE = 2
 @contextmanager
 def one_sentence() -> Iterator[None]:
     """A user's mistake becomes one sentence on standard error and exit code 2, a programmer's a traceback and 1; no
-    secret that the environment holds is in either.
+    secret that the environment holds is in anything that is printed meanwhile.
     """
+    before = sys.stdout, sys.stderr
+    redactor = Redactor(known_secrets())
+    sys.stdout, sys.stderr = (RedactingStream(stream, redactor) for stream in before)
     try:
         yield
     except PaperbotError as error:
-        err.print(f"error: {_redact(str(error))}", soft_wrap=True, markup=False)
+        err.print(f"error: {error}", soft_wrap=True, markup=False)
         sys.exit(EXIT_MISTAKE)
     except Exception:  # noqa: BLE001
-        err.print(_redact(traceback.format_exc()), soft_wrap=True, markup=False, end="")
+        err.print(traceback.format_exc(), soft_wrap=True, markup=False, end="")
         sys.exit(EXIT_FAULT)
-
-
-def _redact(text: str) -> str:
-    from paperbot.environment import known_secrets  # noqa: PLC0415
-    from paperbot.redact import Redactor  # noqa: PLC0415
-
-    return Redactor(known_secrets())(text)
+    finally:
+        sys.stdout.flush()
+        sys.stderr.flush()
+        sys.stdout, sys.stderr = before
 
 
 def main(arguments: list[str] | None = None) -> None:

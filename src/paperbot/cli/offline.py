@@ -227,10 +227,10 @@ def config_show(
 ) -> None:
     """Print every key, its value and where it is from. Secrets are masked."""
     configuration = load(config_path(config), assignments(set_))
-    table = Table("key", "value", "from", box=None, pad_edge=False)
-    for row in show(configuration, symbols or configuration.settings.symbols):
-        table.add_row(*row)
-    Console(highlight=False, soft_wrap=True).print(table)
+    rows = list(show(configuration, symbols or configuration.settings.symbols))
+    widths = [max(len(row[column]) for row in rows) for column in (0, 1)]
+    for key, value, origin in rows:
+        typer.echo(f"{key:{widths[0]}}  {value:{widths[1]}}  {origin}")
 
 
 @config_app.command("check")

@@ -22,6 +22,7 @@ class Interleaver:
         self._askers = tuple(askers)
         self._answers = NOTHING
         self._slice: list[tuple[object, ...]] = []
+        self._counts = False
 
     def run(self, events: Records, feed: Callable[[Records], None]) -> None:
         """Feed these bars. The answers to the last slice wait for the next call, or for `finish`."""
@@ -30,6 +31,7 @@ class Interleaver:
         start = 0
         for at, flag in enumerate(flags):
             is_end = flag & _END_OF_SLICE
+            self._counts = self._counts or not flag & _WARMUP
             if not is_end and at + 1 < len(flags):
                 continue
             part = events[start : at + 1]
@@ -39,7 +41,8 @@ class Interleaver:
             start = at + 1
             if is_end:
                 bars, self._slice = self._slice, []
-                if not flag & _WARMUP:
+                counts, self._counts = self._counts, False
+                if counts:
                     self._answers = self._ask(bars)
 
     def _ask(self, bars: list[tuple[object, ...]]) -> Records:
@@ -47,6 +50,11 @@ class Interleaver:
             return self._askers[0].ask(bars)
         answers = [asker.ask(bars) for asker in self._askers]
         return np.concatenate([one for one in answers if len(one)] or [NOTHING])
+
+    @property
+    def is_waiting(self) -> bool:
+        """Whether answers wait for the next call."""
+        return len(self._answers) > 0
 
     def finish(self, feed: Callable[[Records], None]) -> None:
         """Feed the answers to the last slice."""

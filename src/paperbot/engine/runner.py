@@ -54,7 +54,7 @@ class Runner:
 
     def feed(self, events: Records) -> None:
         """Feed events as they are. Raises StrategyError or DataError when one of them stops the run."""
-        size = self._chunk or len(events)
+        size = self._chunk or max(len(events), 1)
         for at in range(0, len(events), size):
             part = events[at : at + size]
             for watcher in self._watchers:
@@ -64,6 +64,11 @@ class Runner:
                 self._show(records)
             if self.machine.failed:
                 raise fault_error(self.plan, self.machine)
+
+    @property
+    def is_settled(self) -> bool:
+        """Whether everything that was said has been fed: only then does the state tell the whole run."""
+        return self._interleaver is None or not self._interleaver.is_waiting
 
     def finish(self) -> str:
         """Feed the last answers, write the closing ledger row, and return the digest."""

@@ -63,6 +63,7 @@ def _described(dtype: np.dtype[Any]) -> Any:
 
 def encode(runner: Runner, extra: dict[str, Any]) -> bytes:
     """The run as it stands, with what the caller wants to find again (JSON)."""
+    assert runner.is_settled
     layout = _layout(runner.machine.state)
     header = {**identity(runner.plan), "link": runner.digest.link.hex(), "layout": layout, "extra": extra}
     text = json.dumps(header, sort_keys=True).encode()
@@ -78,10 +79,17 @@ def decode(content: bytes, where: str) -> Snapshot:
     if schema > SCHEMA:
         raise StateError(f"{where}: has schema {schema}; this version reads up to {SCHEMA}, use a newer one")
     body, checksum = content[:-_SUM_BYTES], content[-_SUM_BYTES:]
-    if hashlib.sha256(body).digest() != checksum:
+    if schema < 1 or hashlib.sha256(body).digest() != checksum:
         raise StateError(f"{where}: is damaged (its checksum does not fit)")
-    text = body[_HEAD.size : _HEAD.size + length]
-    return Snapshot(json.loads(text), body[_HEAD.size + length :])
+    try:
+        header = json.loads(body[_HEAD.size : _HEAD.size + length])
+        is_whole = len(bytes.fromhex(header["link"])) == _SUM_BYTES and isinstance(header["extra"], dict)
+        is_whole = is_whole and isinstance(header["layout"], list)
+    except (ValueError, RecursionError, KeyError, TypeError, AttributeError):
+        is_whole = False
+    if not is_whole:
+        raise StateError(f"{where}: its header is none")
+    return Snapshot(header, body[_HEAD.size + length :])
 
 
 def restore(snapshot: Snapshot, runner: Runner, where: str) -> None:

@@ -29,6 +29,7 @@ class Exchange:
     code: str | None = None
     detail: str = ""
     notional_usd: float | None = None
+    tokens: int = 0
 
     def stored(self) -> dict[str, Any]:
         """What is kept beside a run: enough to judge it, and to run again without a network."""
@@ -39,7 +40,7 @@ class Exchange:
             "prompt_sha256": self.question.prompt_sha256,
             "prompt": self.question.text,
             "answer": None if self.reply is None else reply.text,
-            "prompt_tokens": reply.prompt_tokens,
+            "prompt_tokens": reply.prompt_tokens + self.tokens,
             "answer_tokens": reply.answer_tokens,
             "outcome": self.outcome,
             "code": self.code,
@@ -81,7 +82,8 @@ class Advisor:
     ) -> Exchange:
         """Judge an answer by the account as it stands now. Whatever goes wrong is an outcome, never an exception."""
         if isinstance(reply, ProviderError):
-            return Exchange(question, reply.outcome, detail=str(reply))
+            self.budget.used(question.ts, reply.tokens)
+            return Exchange(question, reply.outcome, detail=str(reply), tokens=reply.tokens)
         self.budget.used(question.ts, reply.prompt_tokens + reply.answer_tokens)
         try:
             advice = parse(reply.text, self.max_answer_chars)

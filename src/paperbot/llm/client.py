@@ -1,66 +1,84 @@
 """Who answers the advisor's questions: an endpoint in OpenAI's dialect, or the recorded answers of an earlier run."""
 
 import json
+import queue
+import threading
 from collections.abc import Iterable, Iterator
 from pathlib import Path
-from time import monotonic
-from typing import Any
+from typing import Annotated, Any
 
-from pydantic import SecretStr
+from pydantic import BaseModel, ConfigDict, Field, SecretStr, ValidationError
 
 from paperbot.errors import ConfigError
 from paperbot.llm.contract import FAILURES, ProviderError, Question, Reply
+from paperbot.redact import Redactor
 
 MAX_ANSWER_TOKENS = 500
 MAX_RESPONSE_BYTES = 1 << 20
+MAX_TOKENS = 10**9
+CHARS_A_TOKEN = 4
+"""A usual estimate of what text costs, for endpoints that do not say."""
+
+Tokens = Annotated[int, Field(ge=0, le=MAX_TOKENS)]
+
+
+class _Recorded(BaseModel):
+    """A line of a recording; what else stands there is for people."""
+
+    model_config = ConfigDict(strict=True, extra="ignore")
+
+    ts: int
+    answer: str | None
+    prompt_sha256: str | None = None
+    prompt_tokens: Tokens = 0
+    answer_tokens: Tokens = 0
+    outcome: str = "no_answer"
+    detail: str = ""
 
 
 class RecordedProvider:
     """Answers with what stands in a file of exchanges, one JSON object a line, at the times that stand there.
 
-    A line needs `ts` (ns UTC) and `answer`; with a `prompt_sha256` it only answers that very prompt.
+    A line needs `ts` (ns UTC) and `answer`; with a `prompt_sha256` it only answers that very prompt. Raises ConfigError
+    for a file or a line that is none.
     """
 
     def __init__(self, path: Path) -> None:
-        self._rows: dict[int, dict[str, Any]] = {}
+        self._rows: dict[int, _Recorded] = {}
         try:
-            lines = path.read_text(encoding="utf-8").splitlines()
+            lines = path.read_text(encoding="utf-8").split("\n")
         except (OSError, UnicodeDecodeError) as error:
             raise ConfigError(f"{path}: recorded answers cannot be read: {error}") from None
         for number, line in enumerate(lines, 1):
             if line.strip():
-                row = _row(line)
-                if row is None:
-                    raise ConfigError(f'{path}: line {number}: expected an object with "ts" (ns) and "answer" (text)')
-                self._rows[row["ts"]] = row
+                try:
+                    row = _Recorded.model_validate(json.loads(line))
+                except (ValueError, RecursionError, ValidationError):
+                    raise ConfigError(
+                        f'{path}: line {number}: expected an object with "ts" (ns) and "answer" (text)'
+                    ) from None
+                self._rows[row.ts] = row
 
     def ask(self, question: Question) -> Reply:
         """The recorded answer of this time. Raises ProviderError, also the one that was recorded."""
         row = self._rows.get(question.ts)
         if row is None:
             raise ProviderError("no_answer", "nothing was recorded for this time")
-        if row.get("prompt_sha256") not in {None, question.prompt_sha256}:
+        if row.prompt_sha256 not in {None, question.prompt_sha256}:
             raise ProviderError("no_answer", "the recorded answer belongs to another prompt")
-        if row["answer"] is None:
-            outcome = row.get("outcome")
-            raise ProviderError(outcome if outcome in FAILURES else "no_answer", str(row.get("detail", "")))
-        return Reply(row["answer"], int(row.get("prompt_tokens", 0)), int(row.get("answer_tokens", 0)))
-
-
-def _row(line: str) -> dict[str, Any] | None:
-    try:
-        row = json.loads(line)
-    except ValueError:
-        return None
-    is_row = isinstance(row, dict) and isinstance(row.get("ts"), int) and isinstance(row.get("answer"), str | None)
-    return row if is_row else None
+        if row.answer is None:
+            outcome = row.outcome if row.outcome in FAILURES else "no_answer"
+            raise ProviderError(outcome, row.detail, row.prompt_tokens)
+        return Reply(row.answer, row.prompt_tokens, row.answer_tokens)
 
 
 class OpenAiProvider:
     """Asks an endpoint that speaks OpenAI's chat completions, once for each question: nothing is retried.
 
-    `timeout_s` bounds the whole exchange once the answer has begun, and each step before. Needs the extra `llm`; raises
-    ConfigError without it.
+    `timeout_s` bounds the whole exchange, whatever the endpoint does: a question is put on a thread of its own, and
+    when the time is over its connection is closed. What comes back is at most MAX_RESPONSE_BYTES, not compressed, and
+    taken apart here, because the SDK believes what it is sent. Needs the extra `llm`; raises ConfigError without it,
+    or for an address or a key that cannot be sent.
     """
 
     def __init__(self, base_url: str, model: str, key: SecretStr, timeout_s: float) -> None:
@@ -69,73 +87,115 @@ class OpenAiProvider:
             import openai  # noqa: PLC0415
         except ImportError:
             raise ConfigError("llm.provider: openai needs the extra `llm`: pip install 'paperbot[llm]'") from None
-        self._openai = openai
-        self._model = model
-        transport = _bounded(httpx, timeout_s)
-        self._client = openai.OpenAI(
-            base_url=base_url,
-            api_key=key.get_secret_value(),
+        self._openai, self._httpx = openai, httpx
+        self._model, self._key, self._timeout_s = model, key, timeout_s
+        self._redact = Redactor([key.get_secret_value()])
+        try:
+            self._base_url = httpx.URL(base_url)
+        except (httpx.InvalidURL, TypeError) as error:
+            raise ConfigError(f"llm.base_url = {base_url!r}: is no address: {error}") from None
+        self._client = self._make_client()
+
+    def _make_client(self) -> Any:
+        transport = _bounded(self._httpx)
+        return self._openai.OpenAI(
+            base_url=self._base_url,
+            api_key=self._key.get_secret_value(),
             max_retries=0,
-            timeout=timeout_s,
-            http_client=httpx.Client(transport=transport, timeout=timeout_s),
+            timeout=self._timeout_s,
+            http_client=self._httpx.Client(transport=transport, timeout=self._timeout_s, follow_redirects=False),
         )
 
     def ask(self, question: Question) -> Reply:
         """Ask once. Raises ProviderError for whatever is no usable answer."""
-        openai = self._openai
+        answers: queue.Queue[Reply | ProviderError] = queue.Queue()
+        client = self._client
+        threading.Thread(target=lambda: answers.put(self._answer(client, question)), daemon=True).start()
         try:
-            completion = self._client.chat.completions.create(
+            answer = answers.get(timeout=self._timeout_s)
+        except queue.Empty:
+            self._client = self._make_client()
+            client.close()
+            raise ProviderError("timeout", f"no answer within {self._timeout_s:g} s", _cost(question.text)) from None
+        if isinstance(answer, ProviderError):
+            raise answer
+        return answer
+
+    def _answer(self, client: Any, question: Question) -> Reply | ProviderError:
+        """One exchange. Whatever the SDK and what is below it may raise becomes an outcome: this is the border."""
+        openai = self._openai
+        lost = _cost(question.text)
+        try:
+            raw = client.chat.completions.with_raw_response.create(
                 model=self._model,
                 messages=[{"role": "user", "content": question.text}],
                 response_format={"type": "json_object"},
                 temperature=0,
                 max_completion_tokens=MAX_ANSWER_TOKENS,
             )
-        except openai.APITimeoutError as error:
-            raise ProviderError("timeout", str(error)) from None
+            return _reply(raw.http_response.content, question, self._redact)
+        except ProviderError as error:
+            return error
+        except openai.APITimeoutError:
+            return ProviderError("timeout", f"no answer within {self._timeout_s:g} s", lost)
         except openai.APIConnectionError as error:
-            outcome = "bad_response" if isinstance(error.__cause__, ResponseTooLargeError) else "unreachable"
-            raise ProviderError(outcome, f"{error} {error.__cause__ or ''}".strip()) from None
+            cause = type(error.__cause__).__name__
+            is_size = isinstance(error.__cause__, UnwantedResponseError)
+            return ProviderError("bad_response" if is_size else "unreachable", cause, lost if is_size else 0)
         except openai.APIStatusError as error:
-            raise ProviderError("http_error", f"status {error.status_code}") from None
-        except (openai.OpenAIError, ValueError) as error:
-            raise ProviderError("bad_response", f"{type(error).__name__}: {error}") from None
-        return _reply(completion)
+            return ProviderError("http_error", f"status {error.status_code}")
+        except Exception as error:  # noqa: BLE001
+            return ProviderError("bad_response", type(error).__name__, lost)
 
 
-def _reply(completion: Any) -> Reply:
-    """The text and its cost. The SDK does not check what an endpoint sends, so this does."""
+def _cost(prompt: str) -> int:
+    """What a question may have cost when the endpoint does not say."""
+    return len(prompt) // CHARS_A_TOKEN + MAX_ANSWER_TOKENS
+
+
+def _reply(content: bytes, question: Question, redact: Redactor) -> Reply:
+    """The text and its cost. A response is taken apart level by level: nothing in it is believed."""
+    bad = ProviderError("bad_response", "the response holds no answer", _cost(question.text))
     try:
-        text = completion.choices[0].message.content
-    except (AttributeError, IndexError, TypeError):
-        text = None
+        tree = json.loads(content)
+    except (ValueError, RecursionError):
+        raise ProviderError("bad_response", "the response is not JSON", _cost(question.text)) from None
+    choices = tree.get("choices") if isinstance(tree, dict) else None
+    first = choices[0] if isinstance(choices, list) and choices else None
+    message = first.get("message") if isinstance(first, dict) else None
+    text = message.get("content") if isinstance(message, dict) else None
     if not isinstance(text, str):
-        raise ProviderError("bad_response", "the response holds no answer")
-    usage = getattr(completion, "usage", None)
-    counts = [getattr(usage, name, 0) for name in ("prompt_tokens", "completion_tokens")]
-    prompt, answer = (count if isinstance(count, int) and count > 0 else 0 for count in counts)
-    return Reply(text, prompt, answer)
+        raise bad
+    usage = tree.get("usage")
+    usage = usage if isinstance(usage, dict) else {}
+    prompt = _tokens(usage.get("prompt_tokens"), len(question.text))
+    answer = _tokens(usage.get("completion_tokens"), len(text))
+    return Reply(redact(text), prompt, answer)
 
 
-class ResponseTooLargeError(Exception):
-    """An endpoint sent more than `MAX_RESPONSE_BYTES`."""
+def _tokens(count: Any, chars: int) -> int:
+    """A reported count, or the estimate where there is none that makes sense."""
+    known = isinstance(count, int) and not isinstance(count, bool) and 0 < count <= MAX_TOKENS
+    return count if known else chars // CHARS_A_TOKEN
 
 
-def _bounded(httpx: Any, timeout_s: float) -> Any:
-    """An HTTP transport whose responses end, with an error, at a size and at a time."""
+class UnwantedResponseError(Exception):
+    """An endpoint sent more than `MAX_RESPONSE_BYTES`, or in an encoding that was not asked for."""
+
+
+def _bounded(httpx: Any) -> Any:
+    """An HTTP transport that asks for plain bytes, takes no others, and ends a response that grows too long."""
 
     class Stream(httpx.SyncByteStream):  # type: ignore[misc]
         def __init__(self, inner: Iterable[bytes]) -> None:
             self._inner = inner
 
         def __iter__(self) -> Iterator[bytes]:
-            size, deadline = 0, monotonic() + timeout_s
+            size = 0
             for part in self._inner:
                 size += len(part)
                 if size > MAX_RESPONSE_BYTES:
-                    raise ResponseTooLargeError(f"more than {MAX_RESPONSE_BYTES} bytes")
-                if monotonic() > deadline:
-                    raise httpx.ReadTimeout("the answer took too long")
+                    raise UnwantedResponseError(f"more than {MAX_RESPONSE_BYTES} bytes")
                 yield part
 
         def close(self) -> None:
@@ -143,7 +203,13 @@ def _bounded(httpx: Any, timeout_s: float) -> Any:
 
     class Transport(httpx.HTTPTransport):  # type: ignore[misc]
         def handle_request(self, request: Any) -> Any:
+            request.headers["Accept-Encoding"] = "identity"
+            for name in ("OpenAI-Organization", "OpenAI-Project"):  # The SDK takes them from the environment.
+                request.headers.pop(name, None)
             response = super().handle_request(request)
+            if response.headers.get("Content-Encoding", "identity") != "identity":
+                response.close()
+                raise UnwantedResponseError("compressed, though that was not asked for")
             response.stream = Stream(response.stream)
             return response
 

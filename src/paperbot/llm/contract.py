@@ -61,11 +61,12 @@ FAILURES = ("timeout", "unreachable", "http_error", "bad_response", "no_answer")
 
 
 class ProviderError(Exception):
-    """No answer came. `outcome`: one of FAILURES."""
+    """No answer came. `outcome`: one of FAILURES; `tokens`: what it may have cost all the same."""
 
-    def __init__(self, outcome: str, detail: str) -> None:
+    def __init__(self, outcome: str, detail: str, tokens: int = 0) -> None:
         super().__init__(detail)
         self.outcome = outcome
+        self.tokens = tokens
 
 
 def parse(text: str, max_chars: int) -> Advice | None:
@@ -75,15 +76,19 @@ def parse(text: str, max_chars: int) -> Advice | None:
     try:
         tree = json.loads(text, object_pairs_hook=_unique)
     except (ValueError, RecursionError) as error:
-        raise MalformedError(f"not JSON: {error}") from None
+        raise MalformedError(f"not JSON ({type(error).__name__})") from None
     try:
         advice = Answer.model_validate(tree).advice
     except ValidationError as error:
         first = error.errors()[0]
-        place = ".".join(str(part) for part in first["loc"]) or "the answer"
+        place = ".".join(str(part) for part in first["loc"] if part in Advice.model_fields) or "the answer"
         raise MalformedError(f"{place}: {first['msg']}") from None
-    if advice is not None and advice.side == "long" and (advice.size is None) == (advice.notional_usd is None):
-        raise MalformedError("a long names either size or notional_usd")
+    if advice is not None:
+        named = [one for one in (advice.size, advice.notional_usd) if one is not None]
+        if advice.side == "long" and len(named) != 1:
+            raise MalformedError("a long names either size or notional_usd")
+        if advice.side == "flat" and named:
+            raise MalformedError("a flat names neither size nor notional_usd")
     return advice
 
 

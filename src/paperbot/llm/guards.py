@@ -130,7 +130,7 @@ def _notional_cap(advice: Advice, situation: Situation, limits: Limits, _budget:
     if advice.side != "long":
         return None
     value = notional_usd(advice, situation)
-    if value is None:
+    if value is None or situation.value_usd(advice.symbol, 1.0) is None:
         return "has no value in USD to compare with the cap"
     return None if value <= limits.max_notional_usd else f"{value:.2f} USD is above the cap"
 

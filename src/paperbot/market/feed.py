@@ -116,7 +116,7 @@ class _Lane:
     index: int
     checker: Checker
     next_ms: int = 0
-    waiting: dict[int, Candle] = field(default_factory=dict)
+    waiting: dict[int, tuple[Candle, str]] = field(default_factory=dict)
     taken: dict[int, Candle] = field(default_factory=dict)
 
 
@@ -250,11 +250,12 @@ class Feed:
             self._refuse_old(lane, candle)
             return
         known = lane.waiting.get(candle.open_ms)
-        if known is not None and known != candle:
-            self._refused("bar_changed", lane.symbol, f"{known} and then {candle}")
+        if known is not None:
+            code = "duplicate_bar" if known[0] == candle else "bar_changed"
+            self._refused(code, lane.symbol, f"{known[0]} and then {candle}")
             return
-        lane.waiting[candle.open_ms] = candle
-        self._drain(lane, source)
+        lane.waiting[candle.open_ms] = candle, source
+        self._drain(lane)
         if lane.waiting:
             self._wake.set()
 
@@ -267,9 +268,9 @@ class Feed:
         else:
             self._refused("late_bar", lane.symbol, f"{candle}")
 
-    def _drain(self, lane: _Lane, source: str) -> None:
+    def _drain(self, lane: _Lane) -> None:
         while lane.next_ms in lane.waiting:
-            candle = lane.waiting.pop(lane.next_ms)
+            candle, source = lane.waiting.pop(lane.next_ms)
             event = self._event(lane, candle)
             if event is None:
                 return
@@ -328,16 +329,15 @@ class Feed:
         final_ms = at_ms - self._grace_ms - self._step_ms
         covered_ms = final_ms if len(rows) < PAGE else max(candles)
         while lane.next_ms <= min(final_ms, covered_ms):
-            candle = lane.waiting.get(lane.next_ms) or candles.get(lane.next_ms)
-            if candle is None:
+            opened_ms = lane.next_ms
+            if opened_ms in candles:
+                lane.waiting[opened_ms] = candles[opened_ms], "backfill"
+                self._drain(lane)
+                if lane.next_ms == opened_ms:
+                    return POLL_S  # It contradicts itself: what is wrong there may be mended.
+            else:
                 self._go_in(lane, "backfill", None)
-                self._drain(lane, "stream")
-                continue
-            before_ms = lane.next_ms
-            lane.waiting[before_ms] = candle
-            self._drain(lane, "backfill")
-            if lane.next_ms == before_ms:
-                return POLL_S
+                self._drain(lane)
         return 0.0 if covered_ms < final_ms else POLL_S
 
     async def _pause(self) -> None:

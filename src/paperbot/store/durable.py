@@ -9,7 +9,7 @@ from paperbot.failpoint import fail_point
 
 def write_whole(path: Path, content: bytes) -> None:
     """Write beside the file, make it durable, rename it into place. Raises OutputError; then nothing was changed."""
-    unfinished = path.with_name(f".{path.name}.unfinished")
+    unfinished = path.with_name(f".{path.name}.{os.getpid()}.unfinished")
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
         with unfinished.open("wb") as file:

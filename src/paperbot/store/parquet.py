@@ -6,6 +6,7 @@ two runs of one input write the same bytes.
 
 import contextlib
 import errno
+import fcntl
 import os
 from collections.abc import Iterable
 from pathlib import Path
@@ -88,8 +89,11 @@ class Artifacts:
             "orders": tables.ORDERS,
             "round_trips": tables.ROUND_TRIPS,
         }
+        self._folder_lock = -1
+        self._replaced = 0
         with self._guarded():
             folder.mkdir(parents=True, exist_ok=True)
+            self._lock()
             for name, schema in schemas.items():
                 self._tables[name] = _Table(folder / f"{name}.parquet", schema)
 
@@ -101,6 +105,18 @@ class Artifacts:
         """Remove what is unfinished."""
         for table in self._tables.values():
             table.discard()
+        if self._folder_lock >= 0:
+            os.close(self._folder_lock)
+            self._folder_lock = -1
+
+    def _lock(self) -> None:
+        """One run at a time writes into a folder. Raises OutputError when another one does."""
+        self._folder_lock = os.open(self.folder, os.O_RDONLY)
+        try:
+            fcntl.flock(self._folder_lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            os.close(self._folder_lock)
+            raise OutputError(f"{self.folder}: another run is writing here; choose another folder") from None
 
     @contextlib.contextmanager
     def _guarded(self) -> Any:
@@ -110,7 +126,8 @@ class Artifacts:
             reason = os.strerror(error.errno) if isinstance(error, OSError) and error.errno else str(error)
             for table in self._tables.values():
                 table.discard()
-            raise OutputError(f"{self.folder}: results cannot be written: {reason}; nothing was changed") from None
+            what = f"{self._replaced} files are new already" if self._replaced else "nothing was changed"
+            raise OutputError(f"{self.folder}: results cannot be written: {reason}; {what}") from None
 
     def add(self, records: Records) -> list[Row]:
         """Append output records; returns the round trips that they completed."""
@@ -133,4 +150,5 @@ class Artifacts:
             for table in self._tables.values():
                 fail_point("parquet.before_rename")
                 table.unfinished.replace(table.path)
+                self._replaced += 1
             sync_folder(self.folder)

@@ -8,18 +8,21 @@ Each line passes the redactor last, whatever it was made from; so do the records
 import json
 import logging
 import sys
+from math import isfinite
 from typing import Any, Literal, TextIO
 
 import structlog
 from structlog.typing import EventDict, WrappedLogger
 
-from paperbot.redact import MASK, Redactor, is_secret_name
+from paperbot.redact import Redactor
 
 PLAIN = "_plain"
 """Marks an event of the runbook: `event: {fields as JSON}`, or the event alone when it has no fields."""
 
 WHOLE = "_whole"
 """Marks an event that is one JSON object in every format."""
+
+LEVELS = (logging.DEBUG, logging.INFO, logging.WARNING, logging.ERROR, logging.CRITICAL)
 
 Format = Literal["console", "json"]
 Log = Any
@@ -28,7 +31,19 @@ Log = Any
 
 def compact(fields: Any) -> str:
     """One line of ASCII JSON: whatever a name or a reason holds, it cannot break the line or hide in it."""
-    return json.dumps(fields, ensure_ascii=True, allow_nan=False, separators=(", ", ": "), default=str)
+    try:
+        return json.dumps(fields, ensure_ascii=True, allow_nan=False, separators=(", ", ": "), default=str)
+    except (ValueError, TypeError):  # A number that JSON has no form for, or a key: a line is worth more than its form.
+        return json.dumps(_simple(fields), ensure_ascii=True)
+
+
+def _simple(value: Any) -> Any:
+    if isinstance(value, dict):
+        return {str(key): _simple(one) for key, one in value.items()}
+    if isinstance(value, list | tuple):
+        return [_simple(one) for one in value]
+    is_plain = value is None or isinstance(value, bool | int | str) or (isinstance(value, float) and isfinite(value))
+    return value if is_plain else str(value)
 
 
 class _Render:
@@ -41,24 +56,23 @@ class _Render:
 
     def __call__(self, logger: WrappedLogger, name: str, event: EventDict) -> str:
         plain, whole = event.pop(PLAIN, False), event.pop(WHOLE, False)
-        event = {"event": event.pop("event"), **_mask(event)}
+        event = self._redactor.values({"event": event.pop("event"), **event})
         if plain or whole:
             event.pop("timestamp", None)
             event.pop("level", None)
         if plain:
             words = str(event.pop("event"))
-            line = f"{words}: {compact(event)}" if event else words
-        elif whole or self._json:
-            line = compact(event)
-        else:
-            line = str(self._console(logger, name, event))
-        return self._redactor(line)
+            return f"{words}: {compact(event)}" if event else words
+        if whole or self._json:
+            return compact(event)
+        # The console shows text as it is: what could move its cursor is escaped, and tracebacks keep their lines.
+        shown = {key: _escaped(value) if key != "exception" else value for key, value in event.items()}
+        return self._redactor(str(self._console(logger, name, shown)))
 
 
-def _mask(value: Any) -> Any:
-    """The same without the values of keys that name a secret."""
-    if isinstance(value, dict):
-        return {key: MASK if is_secret_name(str(key)) else _mask(one) for key, one in value.items()}
+def _escaped(value: Any) -> Any:
+    if isinstance(value, str):
+        return "".join(one if one.isascii() and one.isprintable() else compact(one)[1:-1] for one in value)
     return value
 
 
@@ -71,7 +85,11 @@ class _Foreign(logging.Handler):
 
     def emit(self, record: logging.LogRecord) -> None:
         """One record as an event of ours."""
-        self._log.log(record.levelno, record.getMessage(), logger=record.name, exc_info=record.exc_info or None)
+        try:
+            level = max(known for known in LEVELS if known <= max(record.levelno, LEVELS[0]))
+            self._log.log(level, record.getMessage(), logger=record.name, exc_info=record.exc_info or None)
+        except Exception:  # noqa: BLE001  (a library's bad log call is not to stop it)
+            self.handleError(record)
 
 
 def make_log(log_format: Format, level: str, redactor: Redactor, out: TextIO | None = None) -> Log:

@@ -45,7 +45,9 @@ def _histogram(name: str, *labels: str, unit: str, says: str, buckets: tuple[flo
 
 TABLE: tuple[Spec, ...] = (
     _counter("candles_fetched_total", "symbol", unit="bars", says="Final bars that entered the engine."),
-    _counter("features_computed_total", "symbol", unit="values", says="Feature values computed."),
+    _counter(
+        "features_computed_total", "symbol", unit="values", says="Feature updates: bars times the features in use."
+    ),
     _counter(
         *("signals_emitted_total", "strat", "side", "symbol"),
         unit="signals",
@@ -61,12 +63,12 @@ TABLE: tuple[Spec, ...] = (
     _counter(
         *("fees_paid_total", "symbol"),
         unit="USD",
-        says="Fees at the oracle's price of each fill; it stands still where the currency has no fixed rate in USD.",
+        says="Fees at the oracle's price of each fill; no series while the account's currency has no value in USD.",
     ),
     _gauge(
         *("realized_pnl_total", "symbol"),
         unit="USD",
-        says="Realized profit and loss before fees, at the oracle's price of each fill; it may fall.",
+        says="Realized profit and loss before fees, converted as the fees are; it may fall, so it is a gauge.",
     ),
     _gauge(
         "equity_gauge",
@@ -77,7 +79,7 @@ TABLE: tuple[Spec, ...] = (
     _gauge(
         *("account_equity_usd", "market"),
         unit="USD",
-        says="Equity at the last ledger row; no series without a price, or without a fixed rate in USD.",
+        says="Equity at the last ledger row; no series without a price, or while it has no value in USD.",
         zeros=False,
     ),
     _gauge("paperbot_killswitch_active", "market", unit="0 or 1", says="Whether trading is halted."),
@@ -175,10 +177,12 @@ class _Histogram:
 class Metrics:
     """The values of one run, and the collector that shows them.
 
-    `domains`: values that a label can have, by `label` or by `metric.label`, for the zero series.
+    `domains`: values that a label can have, by `label` or by `metric.label`, for the zero series. `late`: metrics that
+    have no zero series in this run.
     """
 
     domains: Mapping[str, Sequence[str]]
+    late: frozenset[str] = frozenset()
     _values: dict[str, dict[Labels, Any]] = field(default_factory=dict)
     _lock: threading.RLock = field(default_factory=threading.RLock)
 
@@ -186,7 +190,7 @@ class Metrics:
         """Start all zero series."""
         for spec in TABLE:
             series: dict[Labels, Any] = {}
-            if spec.zeros:
+            if spec.zeros and spec.name not in self.late:
                 domains = [self.domains.get(f"{spec.name}.{label}", self.domains.get(label)) for label in spec.labels]
                 assert None not in domains, f"{spec.name}: no domain for one of {spec.labels}"
                 known = [domain for domain in domains if domain is not None]
@@ -273,7 +277,8 @@ class MetricsServer:
         registry.register(metrics)
         ProcessCollector(registry=registry)
         self._server, self._thread = start_http_server(port, host, registry)
-        self.url = f"http://{host}:{self._server.server_port}/metrics"
+        shown = f"[{host}]" if ":" in host else host
+        self.url = f"http://{shown}:{self._server.server_port}/metrics"
 
     def stop(self) -> None:
         """Close the port."""

@@ -51,7 +51,8 @@ class Telemetry:
     """A watcher that writes log lines and moves metrics.
 
     `strategies`: settings by name; `features`: how many features each bar computes; `candles`: how many bars get a
-    line, None for all; `notes`: see `Notes`.
+    line, None for all; `notes`: see `Notes`; `usd_rate`: what the oracle says that one unit of the account's currency
+    is worth in USD, asked before each call where no fixed rate is known.
     """
 
     def __init__(
@@ -67,6 +68,7 @@ class Telemetry:
         *,
         candles: int | None = None,
         notes: Notes = lambda _ts, _symbol: {},
+        usd_rate: Callable[[], float | None] = lambda: None,
     ) -> None:
         self._names = names
         self._strategies = strategies
@@ -78,6 +80,8 @@ class Telemetry:
         self._clock = clock
         self._candles_left = candles
         self._notes = notes
+        self._oracle_usd = usd_rate
+        self._usd: float | None = names.usd_rate
         self._handed_s = 0.0
         self._found_ts = 0
         self._found: dict[int, dict[str, tuple[float | None, float]]] = {}
@@ -97,6 +101,7 @@ class Telemetry:
     def events(self, events: Records) -> None:
         """Bars on their way into the core."""
         self._handed_s = self._clock.monotonic_s()
+        self._usd = self._oracle_usd() if self._names.usd_rate is None else self._names.usd_rate
         with self._metrics.together():
             for bar in events[events["kind"] == t.EventKind.BAR]:
                 self._bar(bar)
@@ -110,7 +115,7 @@ class Telemetry:
                     dtype, handle = handler
                     handle(records[index : index + 1].view(dtype)[0])
 
-    def catch_up(self, account: np.void, positions: Records, orders: Records) -> None:
+    def catch_up(self, account: np.void, symbols: Records, positions: Records, orders: Records) -> None:
         """Set the gauges from a state that was loaded: what led to it is not told again."""
         n_symbols = len(self._names.symbols)
         with self._metrics.together():
@@ -123,13 +128,22 @@ class Telemetry:
             for symbol, name in enumerate(self._names.symbols):
                 count = np.count_nonzero((orders["id"] > 0) & (orders["symbol"] == symbol))
                 self._metrics.set("paperbot_open_orders", name, to=float(count))
+                if symbols[symbol]["last_close_ts"]:
+                    last_s = int(symbols[symbol]["last_close_ts"]) / 1e9
+                    self._metrics.set("paperbot_last_bar_timestamp_seconds", name, to=last_s)
             if account["valued"]:
                 self._set_equity(int(account["equity"]))
+                peak = int(account["peak"])
+                drawdown = 1.0 - int(account["equity"]) / peak if peak > 0 else 0.0
+                self._metrics.set("paperbot_drawdown_ratio", to=drawdown)
+                unrealized = int(account["unrealized"]) / self._names.account_unit()
+                self._metrics.set("paperbot_unrealized_pnl", to=unrealized)
 
     def _set_equity(self, equity: int | None) -> None:
         unit = self._names.account_unit()
         self._metrics.set("equity_gauge", to=None if equity is None else equity / unit)
-        self._metrics.set("account_equity_usd", self._market, to=None if equity is None else self._names.usd(equity))
+        in_usd = None if equity is None or self._usd is None else equity / unit * self._usd
+        self._metrics.set("account_equity_usd", self._market, to=in_usd)
 
     # ---- one of each
     def _bar(self, bar: np.void) -> None:
@@ -178,11 +192,10 @@ class Telemetry:
         fields = lines.fill(record, self._names)
         symbol = fields["symbol"]
         self._metrics.inc("fills_total", fields["liquidity"], symbol)
-        if fields["fee_usd"] is not None:
-            self._metrics.inc("fees_paid_total", symbol, by=fields["fee_usd"])
-        realized_usd = self._names.usd(int(record["realized_account"]))
-        if realized_usd is not None:
-            self._metrics.inc("realized_pnl_total", symbol, by=realized_usd)
+        if self._usd is not None:
+            rate = self._usd / self._names.account_unit()
+            self._metrics.inc("fees_paid_total", symbol, by=int(record["fee_account"]) * rate)
+            self._metrics.inc("realized_pnl_total", symbol, by=int(record["realized_account"]) * rate)
         held = self._names.quantity(int(record["position"]), int(record["symbol"]))
         self._metrics.set("paperbot_position_qty", fields["strategy"], symbol, to=held)
         if fields["liquidity"] == "taker":

@@ -1,0 +1,277 @@
+"""The journal: durable before it acts, one chain, one writer; what is damaged is found, kept and reported."""
+
+import os
+import resource
+import shutil
+import signal
+import sqlite3
+import subprocess
+import sys
+
+import numpy as np
+import pytest
+
+from paperbot.app.ops import rerun, unbalanced
+from paperbot.app.session import create_session, open_session
+from paperbot.clock import SystemClock
+from paperbot.core import types as t
+from paperbot.errors import StateError
+from paperbot.store.journal import FILE, GENESIS, Input, Journal, Lock, is_locked, link
+from paperbot.store.outputs import read_outputs
+from recorded import read, run_events
+from shell import environment
+
+CLOCK = SystemClock()
+MARKETS = ["BTC/USDT=synthetic:7:400", "ETH/USDT=synthetic:7:400"]
+
+
+@pytest.fixture(scope="module")
+def market():
+    plan, events = read(MARKETS)
+    return plan, events, run_events(plan, events)
+
+
+def slices(events):
+    ends = np.flatnonzero(events["flags"] & t.BarFlag.END_OF_SLICE) + 1
+    return np.split(events, ends[:-1])
+
+
+def session_of(root, plan, events, name="s", save_at=()):
+    """A session over these events, closed."""
+    session = create_session(root, name, plan, CLOCK)
+    for number, part in enumerate(slices(events)):
+        session.commit_slice(part, ["stream"] * len(part))
+        if number in save_at:
+            session.save()
+    session.close()
+    return root / name
+
+
+def inputs(count):
+    return [Input(bytes([k % 256]) * 64, k, "test") for k in range(count)]
+
+
+# ---- the chain ----------------------------------------------------------------------------------------------------
+def test_each_row_is_linked_to_all_before_it(tmp_path):
+    with Journal(tmp_path, create=True) as journal:
+        journal.append(inputs(3))
+        h = GENESIS
+        for row in journal.rows():
+            h = link(h, row.seq, row.content)
+            assert row.h == h
+        assert (journal.seq, journal.h, journal.first_break()) == (3, h, None)
+
+
+@pytest.mark.parametrize(
+    "harm",
+    [
+        "UPDATE inputs SET bytes = zeroblob(64) WHERE seq = 5",
+        "DELETE FROM inputs WHERE seq = 5",
+        "UPDATE inputs SET h = zeroblob(32) WHERE seq = 5",
+        "UPDATE inputs SET seq = 500 WHERE seq = 5",
+        "UPDATE inputs SET bytes = (SELECT bytes FROM inputs WHERE seq = 6) WHERE seq = 5",
+    ],
+)
+def test_any_change_shows_at_its_row(tmp_path, harm):
+    with Journal(tmp_path, create=True) as journal:
+        journal.append(inputs(9))
+    with sqlite3.connect(tmp_path / FILE) as db:
+        db.execute(harm)
+    with Journal(tmp_path) as journal:
+        assert journal.first_break() == 5
+        assert journal.first_break(after=6) is None or "500" in harm
+
+
+def test_a_commit_is_all_or_nothing(tmp_path):
+    with Journal(tmp_path, create=True) as journal:
+        journal.append(inputs(2))
+        with pytest.raises(TypeError):
+            journal.append([*inputs(1), Input("no bytes", 0, "x")])
+        journal.append(inputs(1))
+        assert (journal.seq, journal.first_break()) == (3, None)
+
+
+def test_settings_of_durability(tmp_path):
+    with Journal(tmp_path, create=True) as journal:
+        assert journal._db.execute("PRAGMA journal_mode").fetchone() == ("wal",)
+        assert journal._db.execute("PRAGMA synchronous").fetchone() == (2,)  # FULL.
+        assert journal._db.execute("PRAGMA locking_mode").fetchone() == ("normal",)
+
+
+# ---- what is refused ----------------------------------------------------------------------------------------------
+def test_a_newer_schema_is_refused(tmp_path):
+    with Journal(tmp_path, create=True) as journal:
+        journal.set_meta("schema", "2")
+    with pytest.raises(StateError, match="has schema 2; this version reads up to 1"):
+        Journal(tmp_path)
+
+
+@pytest.mark.parametrize("content", [b"", b"SQLite format 3\0 and then nothing", os.urandom(5000)])
+def test_a_file_that_is_no_journal_is_refused_and_kept(tmp_path, content):
+    (tmp_path / FILE).write_bytes(content)
+    with pytest.raises(StateError):
+        Journal(tmp_path)
+    assert (tmp_path / FILE).read_bytes()[: len(content)] == content
+
+
+def test_one_writer_at_a_time_and_the_lock_dies_with_it(tmp_path):
+    code = f"from pathlib import Path; from paperbot.store.journal import Lock; Lock(Path({str(tmp_path)!r}));"
+    code += "print('locked', flush=True); import time; time.sleep(60)"
+    other = subprocess.Popen([sys.executable, "-c", code], stdout=subprocess.PIPE, text=True, env=environment())
+    assert other.stdout.readline() == "locked\n"
+    assert is_locked(tmp_path)
+    with pytest.raises(StateError, match="another process runs this session"):
+        Lock(tmp_path)
+    other.kill()
+    other.wait()
+    assert not is_locked(tmp_path)
+    Lock(tmp_path).free()
+
+
+# ---- recovery -----------------------------------------------------------------------------------------------------
+@pytest.mark.parametrize("save_at", [(), (10,), (100, 200, 300, 399)])
+def test_a_session_opened_again_is_where_it_was(tmp_path, market, save_at):
+    plan, events, whole = market
+    folder = session_of(tmp_path, plan, events, save_at=save_at)
+    for asked in (plan, None):
+        session = open_session(tmp_path, "s", asked, CLOCK)
+        assert session.digest() == whole.digest
+        assert session.runner.machine.state.memory.tobytes() == whole.machine.state.memory.tobytes()
+        session.close()
+    assert b"".join(one.tobytes() for one in read_outputs(folder / "outputs.bin")) == whole.outputs.tobytes()
+    assert rerun(tmp_path, "s").digest == whole.digest
+    assert not unbalanced(plan, session.runner.machine.state)
+
+
+def test_recovery_takes_the_last_good_snapshot_and_at_worst_all_of_the_journal(tmp_path, market):
+    plan, events, whole = market
+    folder = session_of(tmp_path, plan, events, save_at=(100, 200))
+    newest = max(folder.glob("*.state"), key=lambda path: int(path.stem))
+    newest.write_bytes(newest.read_bytes()[:-7])
+    session = open_session(tmp_path, "s", None, CLOCK)
+    assert (session.recovered.snapshot, session.digest()) == (203, whole.digest)
+    session.close()
+    (folder / "outputs.bin").write_bytes(b"")
+    session = open_session(tmp_path, "s", None, CLOCK)
+    assert (session.recovered.snapshot, session.digest()) == (0, whole.digest)
+    session.close()
+    assert b"".join(one.tobytes() for one in read_outputs(folder / "outputs.bin")) == whole.outputs.tobytes()
+
+
+def test_a_changed_tail_is_quarantined_reported_and_halts(tmp_path, market):
+    plan, events, _ = market
+    folder = session_of(tmp_path, plan, events, save_at=(100,))
+    with sqlite3.connect(folder / FILE) as db:
+        db.execute("UPDATE inputs SET bytes = zeroblob(64) WHERE seq = 700")
+        count = db.execute("SELECT count(*) FROM inputs").fetchone()[0]
+    session = open_session(tmp_path, "s", None, CLOCK)
+    assert session.recovered.quarantined == count - 699
+    assert session.runner.machine.account["halted"] == t.HaltReason.JOURNAL
+    assert session.journal.first_break() is None
+    session.close()
+    (copy,) = (folder / "quarantine").iterdir()
+    with sqlite3.connect(copy / FILE) as db:
+        assert db.execute("SELECT count(*) FROM inputs").fetchone()[0] == count
+
+
+def test_a_tripped_kill_switch_is_still_tripped(tmp_path, market):
+    plan, events, _ = market
+    session = create_session(tmp_path, "s", plan, CLOCK)
+    for part in slices(events)[:50]:
+        session.commit_slice(part, ["stream"] * len(part))
+    halt = np.zeros(1, dtype=t.CONTROL_EVENT)
+    halt["kind"], halt["reason"], halt["ts"] = t.EventKind.HALT, t.HaltReason.MANUAL, events["close_ts"][99]
+    session.commit(halt.view(t.BAR_EVENT), "command")
+    session.close()
+    for _ in range(2):
+        session = open_session(tmp_path, "s", plan, CLOCK)
+        assert session.runner.machine.account["halted"] == t.HaltReason.MANUAL
+        session.close()
+
+
+# ---- power loss, and a disk that refuses --------------------------------------------------------------------------
+def wal_edges(wal):
+    """Where each frame of a WAL file ends: a header of 32 bytes, then frames of 24 bytes and a page."""
+    page = int.from_bytes(wal[8:12], "big")
+    return range(32, len(wal) + 1, 24 + page)
+
+
+def test_a_wal_cut_anywhere_recovers_to_a_prefix(tmp_path):
+    """Power fails in the middle of writing: database and WAL end at some frame, or inside one."""
+    source = tmp_path / "source"
+    source.mkdir()
+    journal = Journal(source, create=True)
+    journal._db.execute("PRAGMA wal_autocheckpoint=0")
+    for k in range(12):
+        journal.append(inputs(k % 3 + 1))
+    wal = (source / f"{FILE}-wal").read_bytes()
+    database = (source / FILE).read_bytes()
+    last_seq, counts = journal.seq, []
+    cuts = [cut for edge in wal_edges(wal) for cut in (edge - 11, edge)]
+    for number, cut in enumerate(cut for cut in cuts if cut > 0):
+        folder = tmp_path / str(number)
+        folder.mkdir()
+        (folder / FILE).write_bytes(database)
+        (folder / f"{FILE}-wal").write_bytes(wal[:cut])
+        try:
+            with Journal(folder) as copy:
+                assert copy.first_break() is None
+                counts.append(copy.seq)
+        except StateError:
+            counts.append(0)  # Before the tables were there.
+    journal.close()
+    assert counts == sorted(counts)
+    assert counts[-1] == last_seq
+    assert len(set(counts)) == 13
+
+
+def limited():
+    signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (120_000, 120_000))
+
+
+def test_a_full_disk_is_one_sentence_and_nothing_of_it_acts(tmp_path):
+    """A limit on file sizes stands for the full disk: what could not be written did not act, the rest is there."""
+    code = f"""
+import sys
+from pathlib import Path
+from paperbot.errors import StateError
+from paperbot.store.journal import Input, Journal
+journal = Journal(Path({str(tmp_path)!r}), create=True)
+try:
+    for k in range(10_000):
+        journal.append([Input(bytes(64), k, "test")])
+        done = journal.seq
+except StateError as error:
+    print(done, error)
+"""
+    command = [sys.executable, "-c", code]
+    done = subprocess.run(command, capture_output=True, text=True, check=True, preexec_fn=limited, env=environment())
+    count, _, message = done.stdout.partition(" ")
+    assert "cannot be written" in message
+    assert "nothing of it acts" in message
+    with Journal(tmp_path) as journal:
+        assert journal.first_break() is None
+        assert int(count) <= journal.seq <= int(count) + 1
+
+
+def test_a_bit_that_flips_is_found(tmp_path, market):
+    plan, events, _ = market
+    folder = session_of(tmp_path, plan, events)
+    whole = (folder / FILE).read_bytes()
+    random = np.random.default_rng(5)
+    for _ in range(25):
+        copy = tmp_path / "copy"
+        shutil.rmtree(copy, ignore_errors=True)
+        shutil.copytree(folder, copy)
+        content = bytearray(whole)
+        content[int(random.integers(4096 * 8, len(content)))] ^= 1 << int(random.integers(8))
+        (copy / FILE).write_bytes(bytes(content))
+        try:
+            with Journal(copy) as journal:
+                changed = journal.first_break() is not None
+                same = [row.content for row in journal.rows()]
+        except StateError:
+            continue
+        with Journal(folder) as journal:
+            assert changed or same == [row.content for row in journal.rows()]
