@@ -172,7 +172,7 @@ def test_usd_figures_of_an_account_that_the_stream_prices():
 
 
 def test_what_has_no_value_in_usd_has_no_series():
-    desk = WatchedDesk({"account": {"currency": "EUR", "balances": {"EUR": 10_000}}}, symbols=("BTC/EUR",))
+    desk = WatchedDesk({"account": {"currency": "EUR", "balances": {"EUR": 10_000, "USD": 0}}}, symbols=("BTC/EUR",))
     desk.bar(1000).signal(t.Target.LONG).bar(1000)
     assert desk.value("fees_paid_total", "BTC/EUR") is None
     assert desk.value("account_equity_usd", "crypto") is None
