@@ -29,3 +29,8 @@ def real_data() -> Path:
 def real_data_module() -> Path:
     """The same for fixtures of a module."""
     return _folder_or_skip()
+
+
+def pytest_addoption(parser: pytest.Parser) -> None:
+    """`--slow` runs what takes minutes."""
+    parser.addoption("--slow", action="store_true", help="run the slow tests too")

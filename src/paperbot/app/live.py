@@ -110,9 +110,11 @@ class Live:
         step_ms = self.session.runner.plan.timeframes_ns[0] // MS
         present_ms = await self._patiently(self.feed.ask_time) // step_ms * step_ms
         last_ms = int(account["slice_ts"]) // MS
+        self._stop_if_over(int(account["slice_ts"]))
         if last_ms == 0:
             await self._warm_up(present_ms)
             self.feed.begin(present_ms)
+            self._stop_if_over(present_ms * MS)
             return
         missed_s = (present_ms - last_ms) / 1000
         if missed_s > duration_s(self.configuration.settings.feed.catch_up_max):
@@ -174,6 +176,7 @@ class Live:
                     self._take(arrival)
                     arrival = self.feed.take_now()
                 self._release()
+                self._stop_if_over(self.merger.watermark)
                 await asyncio.sleep(0)
         finally:
             left: list[asyncio.Task[Any]] = [feeding, ticking, stopping]
@@ -181,6 +184,11 @@ class Live:
                 task.cancel()
                 with contextlib.suppress(asyncio.CancelledError, Exception):
                     await task
+
+    def _stop_if_over(self, ts: int) -> None:
+        """Stop when the time up to `--until` is done, whether or not bars came in it."""
+        if self.request.until_ns is not None and ts >= self.request.until_ns:
+            self.stop.set()
 
     def _take(self, arrival: Arrival) -> None:
         if arrival.event is None:
@@ -212,9 +220,8 @@ class Live:
         self.observers.metrics.set("paperbot_journal_inputs", to=self.session.journal.seq)
         if self.slices % self.configuration.settings.run.snapshot_every == 0:
             self.session.save()
-        if self.request.until_ns is not None and ts >= self.request.until_ns:
-            self.stop.set()
-        elif self.desk is not None and self.consulting is None and self.desk.is_due(ts):
+        self._stop_if_over(ts)
+        if self.desk is not None and self.consulting is None and self.desk.is_due(ts):
             self.consulting = asyncio.create_task(self._consult(self.desk, ts))
 
     async def _consult(self, desk: AdviceDesk, ts: int) -> None:

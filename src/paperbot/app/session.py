@@ -36,11 +36,11 @@ ANSWERED = "answered"
 NEVER_CHANGES = {
     "symbols": "symbols",
     "timeframes_ns": "timeframe",
+    "currency": "account.currency",
     "assets": "symbols, balances and oracle",
     "asset_decimals": "account.decimals",
     "price_decimals": "price_decimals",
     "strategies": "strategies (names and order)",
-    "currency": "account.currency",
     "order_capacity": "capacities.open_orders",
     "features": "features (kinds and windows)",
     "sizes": "risk.max_orders_per_minute or a strategy's MEMORY",

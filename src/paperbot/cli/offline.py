@@ -25,6 +25,7 @@ from paperbot.cli.options import (
     say_if_compiling,
 )
 from paperbot.config import load, show
+from paperbot.errors import CommandError
 
 if TYPE_CHECKING:
     from paperbot.app.drill import DrillResult
@@ -36,8 +37,13 @@ DRILL_FOLDER = Path("data/drill")
 @app.command()
 def replay(
     sources: Annotated[
-        list[str], typer.Argument(metavar="SYMBOL=FILE…", help="bars of each symbol; synthetic:SEED:BARS makes some up")
-    ],
+        list[str] | None,
+        typer.Argument(metavar="SYMBOL=FILE…", help="bars of each symbol; synthetic:SEED:BARS makes some up"),
+    ] = None,
+    session: Annotated[
+        str | None, typer.Option("--session", help="run this live session again, from its journal, in place of files")
+    ] = None,
+    sessions: Annotated[Path, typer.Option(help="folder under which the live sessions are")] = Path("data"),
     out: Annotated[Path, typer.Option(help="folder for the artifacts")] = Path("data"),
     config: ConfigOption = None,
     strategy: Annotated[list[str] | None, typer.Option(help="only this strategy (may be given again)")] = None,
@@ -58,6 +64,11 @@ def replay(
     ] = False,
 ) -> None:
     """Run recorded bars through the engine; writes trades, ledger, orders and round_trips as Parquet."""
+    if session is not None:
+        _replay_session(sessions, session, out, bool(sources), as_json=as_json)
+        return
+    if not sources:
+        raise CommandError("expected SYMBOL=FILE, or --session NAME")
     from paperbot.app.replay import replay as run  # noqa: PLC0415
     from paperbot.app.sources import ReplayRequest  # noqa: PLC0415
 
@@ -88,6 +99,15 @@ def replay(
         typer.echo(json.dumps(result.summary))
     else:
         _print_summary(result)
+
+
+def _replay_session(sessions: Path, session: str, out: Path, has_sources: bool, *, as_json: bool) -> None:  # noqa: FBT001
+    from paperbot.app.ops import replay_session  # noqa: PLC0415
+
+    if has_sources:
+        raise CommandError("--session and SYMBOL=FILE do not go together")
+    answer = replay_session(sessions, session, out)
+    typer.echo(json.dumps(answer) if as_json else "\n".join(f"{key}: {value}" for key, value in answer.items()))
 
 
 @app.command()

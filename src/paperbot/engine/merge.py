@@ -44,6 +44,11 @@ class Merger:
         self._spoken_for[symbol] = _FOREVER
 
     @property
+    def watermark(self) -> int:
+        """Every source has spoken for the time up to this one (a closing time, ns UTC); -1 at the start."""
+        return min(self._spoken_for)
+
+    @property
     def hungriest(self) -> int:
         """The symbol that holds the others back."""
         return self._spoken_for.index(min(self._spoken_for))
@@ -55,7 +60,7 @@ class Merger:
 
     def release(self) -> Records:
         """All complete slices, in order and flagged."""
-        watermark = min(self._spoken_for)
+        watermark = self.watermark
         ready = []
         for symbol, waiting in enumerate(self._waiting):
             count = int(np.searchsorted(waiting["close_ts"], watermark, side="right"))

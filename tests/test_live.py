@@ -1,0 +1,315 @@
+"""Live sessions against the venue: the theorem, kills, catching up, commands, and what may not change."""
+
+import json
+import re
+import shutil
+import signal
+import sqlite3
+import time
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+
+from livelab import BUSD_DAY, Bot, VenueProcess, kill
+from paperbot.core import types as t
+from recorded import FIVE_BITTREX
+from shell import ROOT, environment, run
+
+
+def write_bars(path, bars, start_ms=1_700_006_400_000, step_ms=60_000, missing=(), seed=1):
+    """A made-up market as a file that both venue and replay read."""
+    random = np.random.default_rng(seed)
+    close = np.round(1000 * np.exp(np.cumsum(random.normal(0, 0.002, bars))), 2)
+    opening = np.round(np.concatenate(([1000.0], close[:-1])), 2)
+    high = np.round(np.maximum(opening, close) * 1.0007, 2)
+    low = np.round(np.minimum(opening, close) * 0.9993, 2)
+    volume = np.round(random.exponential(40, bars), 3)
+    keep = [k for k in range(bars) if k not in missing]
+    columns = {"ts": start_ms + step_ms * np.arange(bars), "open": opening, "high": high, "low": low, "close": close}
+    table = pa.table({**columns, "volume": volume}).take(keep)
+    pq.write_table(table, path)
+    return path
+
+
+def until(path, bars=None):
+    """The closing time of the last bar (or the given number of bars), as `--until` takes it."""
+    ts = pq.read_table(path)["ts"].to_numpy()
+    last = int(ts[-1] if bars is None else ts[0] + 60_000 * (bars - 1)) + 60_000
+    return str(np.datetime64(last, "ms"))
+
+
+@pytest.fixture
+def market(tmp_path):
+    """(folder, files, sources): two symbols of 400 minutes, one of which lacks ten."""
+    files = {
+        "BTC/USDT": write_bars(tmp_path / "btc.parquet", 400, missing=range(100, 110)),
+        "ETH/USDT": write_bars(tmp_path / "eth.parquet", 400, seed=2),
+    }
+    return tmp_path, files, [f"{symbol}={path}" for symbol, path in files.items()]
+
+
+# ---- the theorem --------------------------------------------------------------------------------------------------
+def test_a_recorded_day_live_has_the_digest_of_replay(real_data, tmp_path):
+    source = f"BTC/BUSD={real_data / BUSD_DAY}"
+    with VenueProcess(tmp_path, source) as venue:
+        bot = Bot(tmp_path, {**venue.settings(), "symbols": "[BTC/BUSD]"})
+        bot.run("--until", "2022-12-14T00:00:00")
+    digest = bot.ask("verify")["digest"]
+    assert digest == bot.replay(source)
+    assert digest == bot.ask("replay", "--session", bot.ask("status")["session"], "--out", "again")["digest"]
+    for name in ("trades", "orders", "round_trips", "ledger"):
+        live = pq.read_table(tmp_path / f"data/{name}.parquet")
+        replayed = pq.read_table(tmp_path / f"replayed/{name}.parquet")
+        keep = [column for column in live.column_names if column != "source"]
+        assert live.select(keep).equals(replayed.select(keep)), name
+
+
+@pytest.mark.skipif("not config.getoption('--slow')", reason="slow: `make slow`")
+def test_five_symbols_live_have_the_digest_of_replay(real_data, tmp_path):
+    sources = [f"{symbol}={real_data / name}" for symbol, name in FIVE_BITTREX.items()]
+    with VenueProcess(tmp_path, *sources) as venue:
+        bot = Bot(tmp_path, {**venue.settings(), "symbols": f"[{', '.join(FIVE_BITTREX)}]", "timeframe": "5m"})
+        bot.run("--until", "2018-01-30T04:55:00")
+    assert bot.ask("verify")["digest"] == bot.replay(*sources)
+
+
+# ---- lines, signals, stopping -------------------------------------------------------------------------------------
+def test_online_logs_the_same_lines_and_every_bar(market):
+    folder, files, sources = market
+    with VenueProcess(folder, *sources) as venue:
+        bot = Bot(folder, venue.settings())
+        log = bot.run("--until", until(files["ETH/USDT"]), LOG_LEVEL="INFO")
+    assert len(re.findall(r"^candle: \{.*\}$", log, re.MULTILINE)) == 790
+    fills = pq.read_table(folder / "data/trades.parquet").num_rows
+    assert len(re.findall(r"^fill: \{.*\}$", log, re.MULTILINE)) == fills > 0
+    assert re.search(r"^strategy signal: \{.*\}$", log, re.MULTILINE)
+    assert bot.ask("verify")["digest"] == bot.replay(*sources)
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
+def test_a_signal_finishes_the_slice_saves_and_ends_in_order(market, number):
+    folder, files, sources = market
+    with VenueProcess(folder, *sources, options=("--speed", "3000")) as venue:
+        bot = Bot(folder, venue.settings())
+        process = bot.start()
+        bot.wait_for_inputs(100, process)
+        began = time.monotonic()
+        process.send_signal(number)
+        assert process.wait(20) == 0
+        assert time.monotonic() - began < 5
+        assert (folder / "data/trades.parquet").exists()
+        bot.run("--until", until(files["ETH/USDT"]))
+    assert bot.ask("verify")["digest"] == bot.replay(*sources)
+
+
+def test_for_ends_a_session_and_the_port_is_held_after_it(market):
+    folder, _, sources = market
+    with VenueProcess(folder, *sources, options=("--speed", "60")) as venue:
+        bot = Bot(folder, venue.settings())
+        log = bot.run("--for", "2s", "--hold", "1", LOG_LEVEL="INFO")
+    assert "session_stopped" in log
+
+
+# ---- nothing lost -------------------------------------------------------------------------------------------------
+FAIL_POINTS = [
+    "journal.before_commit:150",
+    "journal.after_commit:151",
+    "durable.before_rename:3",
+    "durable.after_rename:3",
+    "parquet.before_rename:2",
+]
+
+
+@pytest.mark.parametrize("point", FAIL_POINTS)
+def test_a_death_at_a_named_place_loses_nothing(market, point):
+    folder, files, sources = market
+    settings = {"run.snapshot_every": "40", "run.artifacts_every_s": "0.3"}
+    with VenueProcess(folder, *sources, options=("--speed", "6000")) as venue:
+        bot = Bot(folder, {**venue.settings(), **settings})
+        process = bot.start("--until", until(files["ETH/USDT"]), PAPERBOT_FAIL_POINT=point)
+        assert process.wait(60) == -signal.SIGKILL, (folder / "run.log").read_text()[-2000:]
+        bot.run("--until", until(files["ETH/USDT"]))
+    assert bot.ask("verify")["digest"] == bot.replay(*sources)
+    trades = pq.read_table(folder / "data/trades.parquet").to_pylist()
+    replayed = pq.read_table(folder / "replayed/trades.parquet").to_pylist()
+    assert [{**one, "source": ""} for one in trades] == [{**one, "source": ""} for one in replayed]
+
+
+def test_kill_9_at_any_moment_loses_nothing(market):
+    """A short version of `make crash-sweep`."""
+    folder, files, sources = market
+    random = np.random.default_rng(3)
+    with VenueProcess(folder, *sources, options=("--speed", "6000")) as venue:
+        bot = Bot(folder, {**venue.settings(), "run.snapshot_every": "37"})
+        for _ in range(3):
+            process = bot.start("--until", until(files["ETH/USDT"]))
+            bot.wait_for_inputs(min(bot.inputs() + 60, 780), process)
+            time.sleep(random.random() * 0.3)
+            kill(process)
+        bot.run("--until", until(files["ETH/USDT"]))
+    assert bot.ask("verify")["digest"] == bot.replay(*sources)
+    sources_seen = set(pq.read_table(folder / "data/trades.parquet")["source"].to_pylist())
+    assert sources_seen <= {"stream", "backfill", "catch_up"}
+
+
+def test_a_tripped_kill_switch_is_still_tripped_after_kill_9(market):
+    folder, files, sources = market
+    with VenueProcess(folder, *sources, options=("--speed", "1500")) as venue:
+        bot = Bot(folder, venue.settings())
+        process = bot.start()
+        bot.wait_for_inputs(80, process)
+        assert bot.ask("halt")["halted"] == "manual"
+        kill(process)
+        process = bot.start()
+        bot.wait_for_inputs(bot.inputs() + 20, process)
+        assert bot.ask("status")["halted"] == "manual"
+        assert bot.ask("resume")["halted"] == "none"
+        kill(process)
+        assert bot.ask("status")["halted"] == "none"
+        assert files
+
+
+def test_a_second_process_is_refused(market):
+    folder, _, sources = market
+    with VenueProcess(folder, *sources, options=("--speed", "60")) as venue:
+        bot = Bot(folder, venue.settings())
+        process = bot.start()
+        bot.wait_for_inputs(2, process)
+        log = bot.run(expect=2)
+        assert "another process runs this session" in " ".join(log.split())
+        process.send_signal(signal.SIGTERM)
+        assert process.wait(20) == 0
+
+
+# ---- catching up --------------------------------------------------------------------------------------------------
+def test_manage_only_makes_no_entries_in_slices_that_were_missed(market):
+    folder, files, sources = market
+    with VenueProcess(folder, *sources, options=("--speed", "6000")) as venue:
+        bot = Bot(folder, {**venue.settings(), "feed.catch_up": "manage_only"})
+        process = bot.start()
+        bot.wait_for_inputs(130, process)
+        kill(process)
+        time.sleep(1.5)  # 150 minutes at the venue.
+        bot.run("--until", until(files["ETH/USDT"]))
+    status = bot.ask("status")
+    assert bot.ask("verify")
+    outputs = np.fromfile(folder / "data/sessions" / status["session"] / "outputs.bin", dtype=t.OUT_HEAD)
+    blocked = outputs[(outputs["kind"] == t.OutputKind.BLOCKED) & (outputs["code"] == t.Code.CATCHING_UP)]
+    signals = outputs[outputs["kind"] == t.OutputKind.SIGNAL]
+    assert len(blocked) > 0 or len(signals) == 0
+
+
+def test_down_for_too_long_halts_and_goes_on_at_the_present(market):
+    folder, files, sources = market
+    with VenueProcess(folder, *sources, options=("--speed", "6000")) as venue:
+        bot = Bot(folder, {**venue.settings(), "feed.catch_up_max": "30m"})
+        process = bot.start()
+        bot.wait_for_inputs(100, process)
+        kill(process)
+        time.sleep(1.0)
+        log = bot.run("--until", until(files["ETH/USDT"]), LOG_LEVEL="INFO")
+    assert "down_too_long" in log
+    assert bot.ask("status")["halted"] == "feed"
+    assert bot.ask("verify")
+
+
+# ---- parameters ---------------------------------------------------------------------------------------------------
+def test_edited_parameters_are_an_input_and_replay_too(market):
+    folder, files, sources = market
+    with VenueProcess(folder, *sources) as venue:
+        bot = Bot(folder, venue.settings())
+        bot.run("--until", until(files["ETH/USDT"], 150))
+        bot.settings["risk.max_position_value_per_symbol"] = "0.05"
+        bot.run("--until", until(files["ETH/USDT"]))
+    name = bot.ask("status")["session"]
+    assert bot.ask("verify")["digest"] == bot.ask("replay", "--session", name, "--out", "again")["digest"]
+    assert bot.ask("verify")["digest"] != bot.replay(*sources)
+
+
+@pytest.mark.parametrize(
+    ("key", "value", "words"),
+    [
+        ("symbols", "[BTC/USDT]", "symbols cannot change inside a session"),
+        ("account.currency", "USDT", "account.currency cannot change inside a session"),
+        ("features.rsi", "21", "features (kinds and windows) cannot change inside a session"),
+        ("capacities.open_orders", "99", "capacities.open_orders cannot change inside a session"),
+    ],
+)
+def test_what_may_not_change_is_one_sentence(market, key, value, words):
+    folder, files, sources = market
+    with VenueProcess(folder, *sources) as venue:
+        bot = Bot(folder, venue.settings())
+        bot.run("--until", until(files["ETH/USDT"], 20))
+        before = bot.inputs()
+        bot.settings[key] = value
+        log = bot.run(expect=2)
+        assert words in " ".join(log.split())
+        assert "paperbot run --new starts another one" in " ".join(log.split())
+        assert bot.inputs() == before
+        bot.run("--new", "--session", "second", "--until", until(files["ETH/USDT"]))
+    sessions = {one["session"]: one["current"] for one in bot.ask("sessions")}
+    assert len(sessions) == 2
+    assert sessions["second"]
+
+
+# ---- a session of another core ------------------------------------------------------------------------------------
+def test_another_core_carries_the_session_on(market):
+    folder, files, sources = market
+    with VenueProcess(folder, *sources) as venue:
+        bot = Bot(folder, {**venue.settings(), "run.snapshot_every": "30"})
+        bot.run("--until", until(files["ETH/USDT"], 200))
+        before = bot.ask("status")
+        with sqlite3.connect(folder / "data/sessions" / before["session"] / "journal.sqlite") as db:
+            db.execute("UPDATE meta SET value = 'another' WHERE key = 'core'")
+        bot.run("--until", until(files["ETH/USDT"], 201))
+        after = bot.ask("status")
+        assert after["session"] == f"{before['session']}-carried"
+        assert after["positions"] == before["positions"] or after["last_slice"] > before["last_slice"]
+        bot.run("--until", until(files["ETH/USDT"]))
+    assert bot.ask("verify")
+    assert {one["closed_by"] for one in bot.ask("sessions")} == {after["session"], None}
+
+
+# ---- secrets ------------------------------------------------------------------------------------------------------
+def test_no_secret_is_in_anything_that_a_session_leaves(market):
+    folder, files, sources = market
+    canary = "canary-4711-secret-value"
+    with VenueProcess(folder, *sources) as venue:
+        settings = {**venue.settings(), "feed.market_data": "testnet"}
+        bot = Bot(folder, settings)
+        keys = {"BINANCE_SPOT_TESTNET_API_KEY": canary, "BINANCE_SPOT_TESTNET_API_SECRET": canary}
+        bot.run("--until", until(files["ETH/USDT"]), LOG_LEVEL="DEBUG", **keys)
+    seen = [path for path in folder.rglob("*") if path.is_file()]
+    assert any(path.name == "journal.sqlite" for path in seen)
+    for path in seen:
+        assert canary.encode() not in path.read_bytes(), path
+
+
+def test_testnet_needs_its_keys(tmp_path):
+    code, _, err = run(["run"], tmp_path)
+    assert code == 2
+    assert "BINANCE_SPOT_TESTNET_API_KEY is missing" in " ".join(err.split())
+
+
+# ---- health -------------------------------------------------------------------------------------------------------
+def test_doctor_and_healthcheck(market):
+    folder, _, sources = market
+    shutil.copytree(ROOT / "config", folder / "config")
+    with VenueProcess(folder, *sources, options=("--speed", "60")) as venue:
+        feed = {"market_data": "mainnet", "rest_url": venue.url, "ws_url": venue.ws_url}
+        config = folder / "config/config.yaml"
+        config.write_text(config.read_text() + f"\nfeed: {json.dumps(feed)}\n")
+        code, out, _ = run(["doctor"], folder, PROMETHEUS_PORT="0")
+        assert code == 0, out
+        assert {line.split()[1].rstrip(":") for line in out.splitlines()} == {
+            *("clock", "disk", "port", "configuration", "credentials", "journal", "venue"),
+        }
+    code, out, _ = run(["doctor"], folder, PROMETHEUS_PORT="0")
+    assert code == 1
+    assert "NOT WELL venue" in out
+    code, _, err = run(["healthcheck", "--timeout", "0.5"], folder, PROMETHEUS_PORT="9")
+    assert code == 2
+    assert "does not answer" in " ".join(err.split())
+    assert environment
