@@ -15,10 +15,10 @@ CANDIDATES := $(if $(PYTHON),'$(PYTHON)',python3 python3.11 python3.12 python3.1
 PROBE := import sys, venv, ensurepip; \
 	print(getattr(sys, "_base_executable", sys.executable)) if (3, 11) <= sys.version_info < (3, 14) else sys.exit(1)
 
-.PHONY: help venv demo test bench-core docs golden lint lock clean
+.PHONY: help venv demo test bench-core crash-sweep soak bench-live slow docs golden lint lock clean
 
 help: ## this list
-	@grep -hE '^[a-z]+:.*## ' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 8
+	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 8
 
 venv: $(STAMP) ## make .venv with what the lock says
 
@@ -43,6 +43,18 @@ test: $(STAMP) ## run the tests
 
 bench-core: $(STAMP) ## what a bar costs on this machine (some minutes)
 	@'$(BIN)/python' bench/core.py
+
+crash-sweep: $(STAMP) ## kill a live session 200 times (ten minutes); KILLS=n
+	@'$(BIN)/python' bench/crash_sweep.py --kills $(or $(KILLS),200)
+
+soak: $(STAMP) ## a live session against a venue that does everything wrong; MINUTES=n
+	@'$(BIN)/python' bench/soak.py --minutes $(or $(MINUTES),5)
+
+bench-live: $(STAMP) ## what being durable and being idle costs
+	@'$(BIN)/python' bench/live.py
+
+slow: $(STAMP) ## the tests that take minutes, too
+	@'$(BIN)/python' -m pytest -q -n 2 --slow
 
 docs: $(STAMP) ## write the pages that are made from code anew
 	@'$(BIN)/python' scripts/make_docs.py

@@ -65,7 +65,7 @@ def replay(
 ) -> None:
     """Run recorded bars through the engine; writes trades, ledger, orders and round_trips as Parquet."""
     if session is not None:
-        _replay_session(sessions, session, out, bool(sources), as_json=as_json)
+        _replay_session(sessions, session, out, has_sources=bool(sources), as_json=as_json)
         return
     if not sources:
         raise CommandError("expected SYMBOL=FILE, or --session NAME")
@@ -101,7 +101,7 @@ def replay(
         _print_summary(result)
 
 
-def _replay_session(sessions: Path, session: str, out: Path, has_sources: bool, *, as_json: bool) -> None:  # noqa: FBT001
+def _replay_session(sessions: Path, session: str, out: Path, *, has_sources: bool, as_json: bool) -> None:
     from paperbot.app.ops import replay_session  # noqa: PLC0415
 
     if has_sources:

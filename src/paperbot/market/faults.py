@@ -12,6 +12,7 @@ VENUE_FAULTS = ("skew", "gap")
 
 SILENCE_MESSAGES = 40
 DELAY_MESSAGES = 7
+MAX_SKEW_S = 3600
 
 
 @dataclass
@@ -48,7 +49,7 @@ def parse_faults(seed: int, texts: list[str]) -> Faults:
             value = float(share) if equals else 0.01
         except ValueError:
             value = -1.0
-        if not (0 <= value <= 1 or name == "skew"):
-            raise CommandError(f"--fault {text}: expected {name}=SHARE with a share of 0 to 1")
+        if not 0 <= value <= (MAX_SKEW_S if name == "skew" else 1):
+            raise CommandError(f"--fault {text}: expected {name}=SHARE with a share of 0 to 1 (skew: seconds)")
         shares[name] = value
     return Faults(seed, shares)
