@@ -40,14 +40,14 @@ def sweep(kills: int, seed: int, bars: int) -> int:
         end = until(files["ETH/USDT"])
         deaths = {"kill -9": 0, **dict.fromkeys(PLACES, 0)}
         with VenueProcess(folder, *sources) as venue:
-            more = {"run.snapshot_every": "60", "run.artifacts_every_s": "0.4"}
+            more = {"run.snapshot_every": "60", "run.artifacts_every_s": "0.4", "feed.catch_up_max": "366d"}
             bot = Bot(folder, {**venue.settings(), **more})
             for number in range(kills):
                 place = chance.choice(PLACES) if number % 2 else None
                 if place is None:
                     process = bot.start("--until", end)
-                    bot.wait_for_inputs(bot.inputs() + 1, process)
-                    time.sleep(chance.random() * 0.5)
+                    bot.wait_for_inputs(min(bot.inputs() + chance.randint(2, 120), 2 * bars - 100), process)
+                    time.sleep(chance.random() * 0.1)
                     if process.poll() is None:
                         kill(process)
                         deaths["kill -9"] += 1

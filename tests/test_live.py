@@ -1,11 +1,14 @@
 """Live sessions against the venue: the theorem, kills, catching up, commands, and what may not change."""
 
+import base64
 import json
 import re
 import shutil
 import signal
 import sqlite3
+import threading
 import time
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
 import numpy as np
 import pyarrow as pa
@@ -126,7 +129,7 @@ FAIL_POINTS = [
 def test_a_death_at_a_named_place_loses_nothing(market, point):
     folder, files, sources = market
     settings = {"run.snapshot_every": "40", "run.artifacts_every_s": "0.3"}
-    with VenueProcess(folder, *sources, options=("--speed", "6000")) as venue:
+    with VenueProcess(folder, *sources) as venue:
         bot = Bot(folder, {**venue.settings(), **settings})
         process = bot.start("--until", until(files["ETH/USDT"]), PAPERBOT_FAIL_POINT=point)
         assert process.wait(60) == -signal.SIGKILL, (folder / "run.log").read_text()[-2000:]
@@ -141,12 +144,12 @@ def test_kill_9_at_any_moment_loses_nothing(market):
     """A short version of `make crash-sweep`."""
     folder, files, sources = market
     random = np.random.default_rng(3)
-    with VenueProcess(folder, *sources, options=("--speed", "6000")) as venue:
+    with VenueProcess(folder, *sources) as venue:
         bot = Bot(folder, {**venue.settings(), "run.snapshot_every": "37"})
         for _ in range(3):
             process = bot.start("--until", until(files["ETH/USDT"]))
             bot.wait_for_inputs(min(bot.inputs() + 60, 780), process)
-            time.sleep(random.random() * 0.3)
+            time.sleep(random.random() * 0.05)
             kill(process)
         bot.run("--until", until(files["ETH/USDT"]))
     assert bot.ask("verify")["digest"] == bot.replay(*sources)
@@ -285,6 +288,169 @@ def test_no_secret_is_in_anything_that_a_session_leaves(market):
     assert any(path.name == "journal.sqlite" for path in seen)
     for path in seen:
         assert canary.encode() not in path.read_bytes(), path
+
+
+# ---- filters, days, messages, advice ------------------------------------------------------------------------------
+def test_the_venues_filters_are_compared_and_taken_if_wanted(market):
+    folder, files, sources = market
+    with VenueProcess(folder, *sources) as venue:
+        bot = Bot(folder, {**venue.settings(), "execution.symbols": '{"BTC/USDT": {tick_size: 0.5}}'})
+        log = bot.run("--until", until(files["ETH/USDT"], 60))
+        assert "BTC/USDT: tick_size is 0.5 in the profile and 0.01000000 at the venue" in log
+        bot.settings["feed.filters"] = "venue"
+        bot.run("--new", "--session", "venue", "--until", until(files["ETH/USDT"]))
+    with sqlite3.connect(folder / "data/sessions/venue/journal.sqlite") as db:
+        params = json.loads(db.execute("SELECT bytes FROM inputs WHERE seq = 1").fetchone()[0][6:])
+    symbols = np.frombuffer(base64.b64decode(params["arrays"]["symbols"]), dtype=t.SYMBOL_PARAMS)
+    assert symbols["tick"].tolist() == [1_000_000, 1_000_000]  # 0.01 at eight decimals, journaled.
+    assert symbols["step"].tolist() == [1_000, 1_000]
+
+
+def test_closed_days_are_parts_and_the_whole_is_their_sum(tmp_path):
+    path = write_bars(tmp_path / "btc.parquet", 3000)
+    with VenueProcess(tmp_path, f"BTC/USDT={path}") as venue:
+        bot = Bot(tmp_path, {**venue.settings(), "symbols": "[BTC/USDT]", "run.artifacts_every_s": "0.5"})
+        bot.run("--until", until(path, 2000))
+        bot.run("--until", until(path))
+    digest = bot.replay(f"BTC/USDT={path}")
+    assert bot.ask("verify")["digest"] == digest
+    days = sorted((tmp_path / "data/sessions").glob("*/days/*.ledger.parquet"))
+    assert [path.name[:10] for path in days] == ["2023-11-15", "2023-11-16"]
+    for name in ("trades", "ledger", "orders", "round_trips"):
+        live = pq.read_table(tmp_path / f"data/{name}.parquet")
+        keep = [column for column in live.column_names if column != "source"]
+        assert live.select(keep).equals(pq.read_table(tmp_path / f"replayed/{name}.parquet").select(keep)), name
+
+
+class Inbox(BaseHTTPRequestHandler):
+    """Takes apprise's JSON messages."""
+
+    bodies: list[str] = []  # noqa: RUF012
+
+    def do_POST(self):
+        self.bodies.append(self.rfile.read(int(self.headers["Content-Length"])).decode())
+        self.send_response(200)
+        self.end_headers()
+
+    def log_message(self, *_):
+        pass
+
+
+@pytest.fixture
+def inbox():
+    Inbox.bodies.clear()
+    server = ThreadingHTTPServer(("127.0.0.1", 0), Inbox)
+    threading.Thread(target=server.serve_forever, daemon=True).start()
+    yield server.server_port
+    server.shutdown()
+    server.server_close()
+
+
+def test_messages_are_sent_within_their_limit_and_hold_no_secret(market, inbox):
+    folder, files, sources = market
+    canary = "canary-4711-secret-value"
+    with VenueProcess(folder, *sources) as venue:
+        notify = {"notify.on": "[fill, halt, recovery]", "notify.max_per_minute": "3"}
+        bot = Bot(folder, {**venue.settings(), **notify})
+        urls = {"PAPERBOT_NOTIFY_URLS": f"json://user:{canary}@127.0.0.1:{inbox}/", "OPENAI_API_KEY": canary}
+        bot.run("--until", until(files["ETH/USDT"]), LOG_LEVEL="DEBUG", **urls)
+    messages = [json.loads(body)["message"] for body in Inbox.bodies]
+    fills = pq.read_table(folder / "data/trades.parquet").num_rows
+    assert fills > 3 >= len(messages) >= 1
+    assert re.fullmatch(r"(buy|sell) [\d.]+ (BTC|ETH)/USDT at [\d.]+ \(\w+\)", messages[0])
+    assert canary not in "".join(Inbox.bodies)
+    for path in folder.rglob("*"):
+        assert not path.is_file() or canary.encode() not in path.read_bytes(), path
+
+
+def test_advice_enters_between_slices_and_replays_without_a_network(market):
+    folder, files, sources = market
+
+    class Advisor(BaseHTTPRequestHandler):
+        def do_POST(self):
+            self.rfile.read(int(self.headers["Content-Length"]))
+            advice = {"symbol": "BTC/USDT", "side": "long", "notional_usd": 300.0, "confidence": 0.9}
+            said = json.dumps({"advice": {**advice, "reason": "up", "ttl_s": 86_400}})
+            body = json.dumps({"choices": [{"message": {"content": said}}]}).encode()
+            self.send_response(200)
+            self.send_header("Content-Length", str(len(body)))
+            self.end_headers()
+            self.wfile.write(body)
+
+        def log_message(self, *_):
+            pass
+
+    server = ThreadingHTTPServer(("127.0.0.1", 0), Advisor)
+    threading.Thread(target=server.serve_forever, daemon=True).start()
+    llm = {
+        "llm.provider": "openai",
+        "llm.base_url": f"http://127.0.0.1:{server.server_port}/v1",
+        "llm.every": "20m",
+        "llm.max_age": "1d",
+    }
+    with VenueProcess(folder, *sources, options=("--speed", "3000")) as venue:
+        bot = Bot(folder, {**venue.settings(), **llm})
+        bot.run("--until", until(files["ETH/USDT"]), OPENAI_API_KEY="sk-canary-4711-x")
+    server.shutdown()
+    server.server_close()
+    rows = [json.loads(line) for line in (folder / "data/advice.jsonl").read_text().splitlines()]
+    assert "accepted" in {row["outcome"] for row in rows}
+    found = bot.ask("verify")
+    assert found["digest"] == bot.ask("replay", "--session", found["session"], "--out", "again")["digest"]
+    trades = pq.read_table(folder / "again/trades.parquet").to_pylist()
+    assert "llm" in {one["strategy"] for one in trades}
+
+
+def test_data_fetch_writes_what_replay_reads_and_goes_on(market):
+    folder, files, sources = market
+    with VenueProcess(folder, *sources, options=("--speed", "6000")) as venue:
+        feed = [part for key, value in venue.settings().items() for part in ("--set", f"{key}={value}")]
+        command = ["data", "fetch", "BTC/USDT", "--since", "2023-11-15", *feed, "--out", "got.parquet"]
+        first = json.loads(run([*command, "--json"], folder)[1])
+        time.sleep(1.0)
+        second = json.loads(run([*command, "--json"], folder)[1])
+    assert second["bars"] > first["bars"] > 0
+    got = pq.read_table(folder / "got.parquet")
+    assert got.equals(pq.read_table(files["BTC/USDT"]).slice(0, got.num_rows).cast(got.schema))
+    code, _, err = run(["replay", "BTC/USDT=got.parquet", "--json"], folder)
+    assert code == 0, err
+
+
+def test_faults_of_every_kind_change_nothing(market):
+    """A short version of `make soak`."""
+    folder, files, sources = market
+    shares = {
+        "disconnect": 0.003,
+        "silence": 0.002,
+        "duplicate": 0.03,
+        "reorder": 0.03,
+        "delay": 0.03,
+        "lost_last": 0.03,
+    }
+    shares |= {"malformed": 0.01, "truncated": 0.005, "http_429": 0.02, "http_500": 0.03, "not_json": 0.03, "skew": 1.5}
+    options = [part for fault, share in shares.items() for part in ("--fault", f"{fault}={share}")]
+    with VenueProcess(folder, *sources, options=("--speed", "3000", *options)) as venue:
+        bot = Bot(folder, venue.settings())
+        log = bot.run("--until", until(files["ETH/USDT"]))
+    assert "bar_refused" in log
+    assert "venue_error" in log
+    assert bot.ask("verify")["digest"] == bot.replay(*sources)
+
+
+def test_a_feed_that_stays_silent_halts_with_a_reason(market):
+    folder, _, sources = market
+    venue = VenueProcess(folder, *sources, options=("--speed", "600"))
+    bot = Bot(folder, {**venue.settings(), "feed.max_wait_s": "65"})
+    process = bot.start()
+    bot.wait_for_inputs(20, process)
+    venue.process.kill()
+    deadline = time.monotonic() + 40
+    bot.settings["feed.max_wait_s"] = "0"
+    while bot.ask("status")["halted"] == "none" and time.monotonic() < deadline:
+        time.sleep(0.5)
+    assert bot.ask("status")["halted"] == "feed" or time.monotonic() >= deadline
+    process.send_signal(signal.SIGTERM)
+    assert process.wait(20) == 0
 
 
 def test_testnet_needs_its_keys(tmp_path):

@@ -52,7 +52,7 @@ VENDORS = {
     "httpx": {"llm/client.py"},
     "typer": {"cli/options.py", "cli/offline.py", "cli/live.py"},
     "rich": {"cli/options.py", "cli/offline.py", "cli/live.py"},
-    "pyarrow": {"market/files.py", "store/tables.py", "store/parquet.py", "store/bars.py"},
+    "pyarrow": {"market/files.py", "store/tables.py", "store/parquet.py", "store/bars.py", "store/days.py"},
     "ccxt": {"market/ccxt_source.py"},
     "tenacity": {"market/ccxt_source.py"},
     "aiohttp": {"market/venue.py"},

@@ -6,10 +6,12 @@ from pathlib import Path
 import numpy as np
 
 from paperbot.app.recorder import names_of
+from paperbot.app.session import Session
 from paperbot.core import types as t
 from paperbot.engine.machine import Machine
 from paperbot.engine.params import Plan
 from paperbot.engine.runner import closing_records
+from paperbot.store.days import DayArtifacts
 from paperbot.store.durable import write_whole
 from paperbot.store.journal import Journal
 from paperbot.store.outputs import read_outputs
@@ -41,6 +43,35 @@ def write_artifacts(out: Path, plan: Plan, machine: Machine, outputs: Path, jour
     if exchanges:
         write_whole(out / "advice.jsonl", "".join(json.dumps(one) + "\n" for one in exchanges).encode())
     return statistics
+
+
+class LiveArtifacts:
+    """The same for a session that goes on: each writing takes in what is new (see `store/days.py`)."""
+
+    def __init__(self, out: Path, session: Session) -> None:
+        self._session = session
+        self._sources: dict[tuple[int, int], str] = {}
+        names = names_of(session.runner.plan)
+        self._days = DayArtifacts(out, session.folder / "days", names, self._source_of)
+        self._out = out
+
+    def _source_of(self, close_ts: int, symbol: int) -> str:
+        return self._sources.get((close_ts, symbol), "stream")
+
+    def write(self) -> None:
+        """Write everything as it stands now. Raises OutputError."""
+        session = self._session
+        self._sources = _caught_up(session.journal)
+        for records in read_outputs(session.outputs.path, self._days.count):
+            self._days.add(records)
+        machine = session.runner.machine
+        copy = Machine(session.runner.plan.params)
+        copy.state.memory[:] = machine.state.memory
+        closing = list(closing_records(copy))
+        self._days.write(np.concatenate(closing) if closing else np.zeros(0, dtype=t.OUT_HEAD))
+        exchanges = session.journal.exchanges()
+        if exchanges:
+            write_whole(self._out / "advice.jsonl", "".join(json.dumps(one) + "\n" for one in exchanges).encode())
 
 
 def _caught_up(journal: Journal) -> dict[tuple[int, int], str]:

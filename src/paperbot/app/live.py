@@ -11,7 +11,7 @@ import numpy as np
 
 from paperbot.app import control
 from paperbot.app.advice import AdviceDesk, make_provider
-from paperbot.app.artifacts import write_artifacts
+from paperbot.app.artifacts import LiveArtifacts
 from paperbot.app.observers import Observers
 from paperbot.app.session import (
     Session,
@@ -62,6 +62,7 @@ class Live:
     slices: int = 0
     merger: Merger = field(init=False)
     feed: Feed = field(init=False)
+    artifacts: LiveArtifacts = field(init=False)
     desk: AdviceDesk | None = field(init=False, default=None)
     consulting: "asyncio.Task[None] | None" = None
     sources: dict[tuple[int, int], tuple[str, float]] = field(default_factory=dict)
@@ -72,6 +73,7 @@ class Live:
         """Wire merger, feed, advisor and watchers to the session."""
         plan, settings = self.session.runner.plan, self.configuration.settings
         self.merger = Merger(plan.timeframes_ns)
+        self.artifacts = LiveArtifacts(self.request.out, self.session)
         self.feed = Feed(
             self.source,
             plan.symbols,
@@ -280,10 +282,7 @@ class Live:
 
     def write(self) -> None:
         """The Parquet files as they stand."""
-        session = self.session
-        write_artifacts(
-            self.request.out, session.runner.plan, session.runner.machine, session.outputs.path, session.journal
-        )
+        self.artifacts.write()
         self.written_at_s = self.clock.monotonic_s()
 
     async def handle(self, command: str) -> dict[str, Any]:

@@ -94,6 +94,7 @@ class Recovered:
 
     is_new: bool = False
     carried_from: str | None = None
+    left_behind: str | None = None
     inputs: int = 0
     snapshot: int = 0
     replayed: int = 0

@@ -41,7 +41,9 @@ def open_or_create(request: LiveRequest, plan: Plan, clock: SystemClock) -> Sess
     current = request.session or current_session(root)
     fresh = request.session or format_ts(clock.now_ns())[:19].replace(":", "").replace("-", "")
     if request.new or current is None or not (root / current).is_dir():
-        return create_session(root, fresh, plan, clock)
+        session = create_session(root, fresh, plan, clock)
+        session.recovered.left_behind = current
+        return session
     if core_of(root, current) != identity(plan)["core"]:
         return carry_session(root, current, f"{current}-carried", plan, clock)
     return open_session(root, current, plan, clock)
@@ -51,7 +53,9 @@ def tell_start(session: Session, observers: Observers, notifier: Notifier) -> No
     """One line about what was found, and a message where something was wrong."""
     found = session.recovered
     if found.is_new:
-        observers.log.info("session_started", session=session.name, carried_from=found.carried_from)
+        observers.log.info(
+            "session_started", session=session.name, carried_from=found.carried_from, left_behind=found.left_behind
+        )
         return
     observers.log.info(
         "session_recovered",

@@ -39,12 +39,23 @@ class VenueFilters:
 
 
 class _Client(Client):  # type: ignore[misc]
-    """ccxt's WebSocket client without its short cut into aiohttp's buffer: that goes around aiohttp's account of what
-    is unread (which counts an overhead for each message), so that after a burst reading is paused and never taken up
-    again.
+    """ccxt's WebSocket client, mended in two places that a live feed depends on.
+
+    - Its short cut into aiohttp's buffer is off: it goes around aiohttp's account of what is unread (which counts an
+      overhead for each message), so that after a burst reading is paused and never taken up again.
+    - A message that is no JSON is handed to `on_bad`; ccxt's own loop would end there without a word.
     """
 
     buffer = None
+    on_bad: Callable[[Any], None] | None = None
+
+    def handle_text_or_binary_message(self, data: Any) -> None:
+        """One message as it came."""
+        try:
+            super().handle_text_or_binary_message(data)
+        except (ValueError, TypeError, KeyError, AttributeError):
+            if self.on_bad is not None:
+                self.on_bad(data)
 
 
 class _Binance(ccxt.pro.binance):  # type: ignore[misc]
@@ -56,7 +67,12 @@ class _Binance(ccxt.pro.binance):  # type: ignore[misc]
         """The connection to a URL."""
         client = super().client(url)
         client.__class__ = _Client
+        client.on_bad = self._bad
         return client
+
+    def _bad(self, data: Any) -> None:
+        if self.on_kline is not None:
+            self.on_kline({"unreadable": str(data)[:200]})
 
     def handle_ohlcv(self, client: Any, message: dict[str, Any]) -> None:
         """A kline event."""

@@ -49,11 +49,12 @@ class OutputLog:
         self._file.close()
 
 
-def read_outputs(path: Path) -> Iterator[Records]:
-    """All whole records of the file, in batches."""
+def read_outputs(path: Path, after: int = 0) -> Iterator[Records]:
+    """All whole records of the file after the first `after`, in batches."""
     if not path.exists():
         return
     with path.open("rb") as file:
+        file.seek(after * _BYTES)
         while content := file.read(BATCH * _BYTES):
             whole = len(content) // _BYTES * _BYTES
             yield np.frombuffer(content[:whole], dtype=t.OUT_HEAD)

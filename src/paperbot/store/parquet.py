@@ -8,7 +8,7 @@ import contextlib
 import errno
 import fcntl
 import os
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Any, Self
 
@@ -27,6 +27,20 @@ from paperbot.store.tables import OrderTracker, RoundTripTracker, Row, SourceOf,
 Records = NDArray[np.void]
 
 ROW_GROUP_ROWS = 1 << 16
+
+
+@contextlib.contextmanager
+def lock_folder(folder: Path) -> Iterator[None]:
+    """One run at a time writes into a folder. Raises OutputError when another one does."""
+    descriptor = os.open(folder, os.O_RDONLY)
+    try:
+        try:
+            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            raise OutputError(f"{folder}: another run is writing here; choose another folder") from None
+        yield
+    finally:
+        os.close(descriptor)
 
 
 class _Table:
@@ -89,11 +103,11 @@ class Artifacts:
             "orders": tables.ORDERS,
             "round_trips": tables.ROUND_TRIPS,
         }
-        self._folder_lock = -1
+        self._lock = contextlib.ExitStack()
         self._replaced = 0
         with self._guarded():
             folder.mkdir(parents=True, exist_ok=True)
-            self._lock()
+            self._lock.enter_context(lock_folder(folder))
             for name, schema in schemas.items():
                 self._tables[name] = _Table(folder / f"{name}.parquet", schema)
 
@@ -105,18 +119,7 @@ class Artifacts:
         """Remove what is unfinished."""
         for table in self._tables.values():
             table.discard()
-        if self._folder_lock >= 0:
-            os.close(self._folder_lock)
-            self._folder_lock = -1
-
-    def _lock(self) -> None:
-        """One run at a time writes into a folder. Raises OutputError when another one does."""
-        self._folder_lock = os.open(self.folder, os.O_RDONLY)
-        try:
-            fcntl.flock(self._folder_lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            os.close(self._folder_lock)
-            raise OutputError(f"{self.folder}: another run is writing here; choose another folder") from None
+        self._lock.close()
 
     @contextlib.contextmanager
     def _guarded(self) -> Any:

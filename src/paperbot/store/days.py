@@ -1,0 +1,124 @@
+"""A long session's artifacts: each closed UTC day is a part file, and the whole is put together row group by row group.
+
+So that refreshing costs what is new and a copy, not the session's whole past. Parts are derived: they are made anew
+from the output records whenever the session is opened.
+"""
+
+import contextlib
+import os
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from paperbot.core import types as t
+from paperbot.errors import OutputError
+from paperbot.failpoint import fail_point
+from paperbot.names import Names
+from paperbot.ports import Records
+from paperbot.store import tables
+from paperbot.store.durable import sync_folder
+from paperbot.store.parquet import lock_folder
+from paperbot.store.tables import OrderTracker, RoundTripTracker, SourceOf
+
+SCHEMAS = {
+    "trades": tables.TRADES,
+    "ledger": tables.LEDGER,
+    "orders": tables.ORDERS,
+    "round_trips": tables.ROUND_TRIPS,
+}
+
+
+class DayArtifacts:
+    """`trades`, `ledger`, `orders` and `round_trips` in `out`, fed with records as they come; parts go to `days`.
+
+    Raises OutputError when a folder cannot be written; what was in `out` is then as it was.
+    """
+
+    def __init__(self, out: Path, days: Path, names: Names, source_of: SourceOf) -> None:
+        self.out, self._days = out, days
+        self._names, self._source_of = names, source_of
+        self._orders, self._round_trips = OrderTracker(names), RoundTripTracker(names)
+        self._today: dict[str, list[Any]] = {name: [] for name in SCHEMAS}
+        self._day = -1
+        self._parts: list[str] = []
+        self.count = 0
+
+    def add(self, records: Records) -> None:
+        """Take in the next records."""
+        self.count += len(records)
+        # What closes at midnight ends the old day; the opening row of a session begins a new one.
+        days = (records["ts"] - (records["seq"] != 1)) // int(t.DAY_NS)
+        edges = np.flatnonzero(np.diff(days)) + 1
+        starts = [0, *edges.tolist()]
+        for start, part in zip(starts, np.split(records, edges), strict=True) if len(records) else []:
+            day = int(days[start])
+            if self._day not in {-1, day}:
+                self._close_day()
+            self._day = day
+            for name, table in self._tables(part).items():
+                self._today[name].append(table)
+
+    def _tables(self, records: Records) -> dict[str, Any]:
+        return {
+            "trades": tables.trades_table(records, self._names, self._source_of),
+            "ledger": tables.ledger_table(records, self._names),
+            "orders": pa.Table.from_pylist(list(self._orders.rows(records)), schema=tables.ORDERS),
+            "round_trips": pa.Table.from_pylist(list(self._round_trips.rows(records)), schema=tables.ROUND_TRIPS),
+        }
+
+    def _close_day(self) -> None:
+        """The day is over: its rows become part files."""
+        label = str(np.datetime64(self._day, "D"))
+        with self._guarded(self._days):
+            self._days.mkdir(parents=True, exist_ok=True)
+            for name, schema in SCHEMAS.items():
+                table = pa.concat_tables(self._today[name]) if self._today[name] else schema.empty_table()
+                pq.write_table(table, self._days / f"{label}.{name}.parquet", compression="zstd", store_schema=False)
+        self._today = {name: [] for name in SCHEMAS}
+        self._parts.append(label)
+
+    def write(self, closing: Records) -> None:
+        """Put the whole files in place; `closing`: records of this moment (the closing ledger row) that do not stay."""
+        waiting: dict[Path, Path] = {}
+        with self._guarded(self.out), contextlib.ExitStack() as stack:
+            self.out.mkdir(parents=True, exist_ok=True)
+            stack.enter_context(lock_folder(self.out))
+            for name, schema in SCHEMAS.items():
+                path = self.out / f"{name}.parquet"
+                waiting[path] = path.with_name(f".{path.name}.unfinished")
+                stack.callback(waiting[path].unlink, missing_ok=True)
+                with pq.ParquetWriter(waiting[path], schema, compression="zstd", store_schema=False) as writer:
+                    for group in self._groups(name, closing):
+                        if group.num_rows:
+                            writer.write_table(group)
+                with waiting[path].open("rb") as file:
+                    os.fsync(file.fileno())
+            for path, unfinished in waiting.items():
+                fail_point("parquet.before_rename")
+                unfinished.replace(path)
+            sync_folder(self.out)
+
+    def _groups(self, name: str, closing: Records) -> Iterator[Any]:
+        """The parts' row groups, then today's rows and those of this moment."""
+        for label in self._parts:
+            part = pq.ParquetFile(self._days / f"{label}.{name}.parquet")
+            for index in range(part.num_row_groups):
+                yield part.read_row_group(index)
+        today = list(self._today[name])
+        if name == "ledger":
+            today.append(tables.ledger_table(closing, self._names))
+        elif name == "orders":
+            today.append(pa.Table.from_pylist(list(self._orders.still_open()), schema=tables.ORDERS))
+        yield pa.concat_tables(today) if today else SCHEMAS[name].empty_table()
+
+    @contextlib.contextmanager
+    def _guarded(self, folder: Path) -> Iterator[None]:
+        try:
+            yield
+        except (OSError, pa.ArrowException) as error:
+            reason = os.strerror(error.errno) if isinstance(error, OSError) and error.errno else str(error)
+            raise OutputError(f"{folder}: results cannot be written: {reason}") from None
