@@ -1,5 +1,6 @@
 """The journal: durable before it acts, one chain, one writer; what is damaged is found, kept and reported."""
 
+import hashlib
 import os
 import resource
 import shutil
@@ -56,10 +57,14 @@ def test_each_row_is_linked_to_all_before_it(tmp_path):
     with Journal(tmp_path, create=True) as journal:
         journal.append(inputs(3))
         h = GENESIS
-        for row in journal.rows():
-            h = link(h, row.seq, row.content)
-            assert row.h == h
+        for number, row in enumerate(journal.rows(), 1):
+            h = hashlib.sha256(h + number.to_bytes(8, "little") + bytes([number - 1]) * 64).digest()
+            assert row.h == h == link(_before(journal, number), number, row.content)
         assert (journal.seq, journal.h, journal.first_break()) == (3, h, None)
+
+
+def _before(journal, number):
+    return GENESIS if number == 1 else journal.link_at(number - 1)
 
 
 @pytest.mark.parametrize(
@@ -156,6 +161,21 @@ def test_recovery_takes_the_last_good_snapshot_and_at_worst_all_of_the_journal(t
     assert (session.recovered.snapshot, session.digest()) == (0, whole.digest)
     session.close()
     assert b"".join(one.tobytes() for one in read_outputs(folder / "outputs.bin")) == whole.outputs.tobytes()
+
+
+def test_a_snapshot_of_another_journal_is_not_taken(tmp_path, market):
+    """It is whole and has the right number, but its link is not in this chain."""
+    plan, events, whole = market
+    other = events.copy()
+    other["close"] += 100_000_000
+    other["high"] += 100_000_000
+    theirs = session_of(tmp_path, plan, other, "other", save_at=(100,))
+    ours = session_of(tmp_path, plan, events)
+    (snapshot,) = theirs.glob("*.state")
+    shutil.copy(snapshot, ours / snapshot.name)
+    session = open_session(tmp_path, "s", None, CLOCK)
+    assert (session.recovered.snapshot, session.digest()) == (0, whole.digest)
+    session.close()
 
 
 def test_a_changed_tail_is_quarantined_reported_and_halts(tmp_path, market):
