@@ -94,10 +94,10 @@ _SECRET_NAME = re.compile(r"(SECRET|TOKEN|PASSWORD|PASSWD|API_?KEY|SECRET_KEY|PR
 
 
 def known_secrets(names: Iterable[str] = ()) -> list[str]:
-    """Values to be masked: those of the named variables, and of all whose names end as a secret's and whose values are
-    long enough to be none of our words.
+    """Values to be masked: those of the named variables and of every API key and secret, and of others whose names end
+    as a secret's, if they are long enough to be none of our words.
     """
-    named = set(names)
+    named = {*names, *(name for name in _variables() if name.upper().endswith(("_API_KEY", "_API_SECRET")))}
     return [
         value.strip()
         for name, value in _variables().items()
