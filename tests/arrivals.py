@@ -51,7 +51,7 @@ class HandSource:
 
 def kline(symbol, open_ms, values, *, final=True, at_ms=None, step_ms=STEP_MS):
     o, h, low, c, v = (repr(float(one)) for one in values)
-    k = {"t": open_ms, "o": o, "h": h, "l": low, "c": c, "v": v, "x": final}
+    k = {"t": open_ms, "o": o, "h": h, "l": low, "c": c, "v": v, "x": final, "i": "5m"}
     return {"e": "kline", "E": at_ms or open_ms + step_ms, "symbol": symbol, "k": k}
 
 
@@ -68,6 +68,7 @@ class Hand:
             self.source,
             symbols,
             [decimals] * len(symbols),
+            "5m",
             step_ms,
             GRACE_MS,
             self.clock,

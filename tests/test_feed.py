@@ -83,12 +83,54 @@ def test_a_bar_is_absent_when_a_later_rest_answer_has_no_row():
 def test_no_row_before_the_grace_is_over_proves_nothing():
     async def story():
         feed = hand()
-        feed.say(BTC, at(1))  # Beyond the expected one: REST is asked.
         feed.source.bars[BTC].pop(at(0))
+        (lane,) = feed.feed._lanes.values()
         feed.source.now_ms = T0 + STEP_MS + GRACE_MS - 1
-        assert await feed.prove() == []
-        later(feed, STEP_MS + GRACE_MS)
-        assert opens(await feed.prove()) == [(at(0), "backfill", False), (at(1), "stream", True)]
+        await feed.feed._ask(lane)
+        assert feed.collect() == []
+        feed.source.now_ms += 1
+        await feed.feed._ask(lane)
+        assert opens(feed.collect()) == [(at(0), "backfill", False)]
+
+    asyncio.run(story())
+
+
+def test_a_page_that_was_cut_off_proves_nothing_beyond_it():
+    """A venue that sends fewer rows than asked for: what lies after its last row is asked for, not taken for absent."""
+
+    async def story():
+        feed = hand(count=50)
+        whole = feed.source.candles
+
+        async def seven(symbol, since_ms):
+            return (await whole(symbol, since_ms))[:7]
+
+        feed.source.candles = seven
+        later(feed, 50 * STEP_MS + GRACE_MS)
+        assert len(await feed.prove(rounds=4)) == 50
+        assert {one[2] for one in opens(feed.arrivals)} == {True}
+
+    asyncio.run(story())
+
+
+def test_a_time_that_was_told_wrongly_is_mended_by_the_next_answer():
+    async def story():
+        feed = hand()
+        feed.say(BTC, at(0), final=False, at_ms=T0 + 365 * 86_400_000)
+        assert feed.feed.age_s > 86_400
+        await feed.prove()
+        assert feed.feed.age_s == 0
+
+    asyncio.run(story())
+
+
+def test_a_bar_that_cannot_have_ended_yet_is_refused():
+    async def story():
+        feed = hand(count=200)
+        feed.say(BTC, at(150), at_ms=T0 + 1000)
+        await feed.prove()
+        assert feed.refusals == [("unfinished", BTC)]
+        assert not feed.feed._lanes[BTC].waiting
 
     asyncio.run(story())
 
@@ -165,6 +207,7 @@ def changed(values=(10.0, 12.0, 9.0, 11.5, 5.0), open_ms=T0, **how):
         ([], changed((float("nan"), 12.0, 9.0, 11.0, 5.0)), "malformed"),
         ([], {**changed(BAR), "k": None}, "malformed"),
         ([], {**changed(BAR), "symbol": "DOGE/USDT"}, "malformed"),
+        ([], {**changed(BAR), "k": {**changed(BAR)["k"], "i": "1h"}}, "malformed"),
         ([], {**changed(BAR), "E": "soon"}, "malformed"),
         ([at(2)], changed((1.0, 2.0, 1.0, 1.0, 1.0), open_ms=at(2)), "bar_changed"),
     ],
@@ -216,13 +259,14 @@ def test_age_grows_while_something_is_overdue():
 def five(request):
     folder = request.getfixturevalue("real_data_module")
     plan, events = read([f"{symbol}={folder / name}" for symbol, name in FIVE_BITTREX.items()])
-    events = events[: np.searchsorted(events["close_ts"], events["close_ts"][0] + 3 * 86_400 * 10**9)]
+    if not request.config.getoption("--slow"):
+        events = events[: np.searchsorted(events["close_ts"], events["close_ts"][0] + 3 * 86_400 * 10**9)]
     return plan, events, run_events(plan, events).digest
 
 
 @pytest.mark.parametrize("seed", range(20))
 def test_live_in_any_order_of_arrival_has_the_digest_of_replay(five, tmp_path, seed):
-    """Klines of three days shuffled over eight bars, one in twenty lost and one in twenty told twice."""
+    """Klines of three days (with --slow of all twenty) shuffled over eight bars, one in twenty lost, one told twice."""
     plan, events, whole = five
     bars = bars_of(events, plan.symbols, plan.price_decimals)
     random = np.random.default_rng(seed)

@@ -8,15 +8,19 @@ import signal
 import sqlite3
 import subprocess
 import sys
+import threading
+from pathlib import Path
 
 import numpy as np
+import pyarrow.parquet as pq
 import pytest
 
+from paperbot.app.artifacts import LiveArtifacts, write_artifacts
 from paperbot.app.ops import rerun, unbalanced
-from paperbot.app.session import create_session, open_session
+from paperbot.app.session import carry_session, control_event, create_session, open_session
 from paperbot.clock import SystemClock
 from paperbot.core import types as t
-from paperbot.errors import StateError
+from paperbot.errors import CommandError, StateError
 from paperbot.store.journal import FILE, GENESIS, Input, Journal, Lock, is_locked, link
 from paperbot.store.outputs import read_outputs
 from recorded import read, run_events
@@ -119,6 +123,12 @@ def test_a_file_that_is_no_journal_is_refused_and_kept(tmp_path, content):
     assert (tmp_path / FILE).read_bytes()[: len(content)] == content
 
 
+def test_a_folder_that_cannot_be_written_is_one_sentence(tmp_path):
+    (tmp_path / "file").write_text("")
+    with pytest.raises(StateError, match="cannot be written: Not a directory"):
+        Lock(tmp_path / "file" / "session")
+
+
 def test_one_writer_at_a_time_and_the_lock_dies_with_it(tmp_path):
     code = f"from pathlib import Path; from paperbot.store.journal import Lock; Lock(Path({str(tmp_path)!r}));"
     code += "print('locked', flush=True); import time; time.sleep(60)"
@@ -194,6 +204,121 @@ def test_a_changed_tail_is_quarantined_reported_and_halts(tmp_path, market):
         assert db.execute("SELECT count(*) FROM inputs").fetchone()[0] == count
 
 
+def test_a_death_after_a_quarantine_still_halts(tmp_path, market):
+    """The tail is out of the journal, and the process dies before the halt is in it: the next start halts."""
+    plan, events, _ = market
+    folder = session_of(tmp_path, plan, events, save_at=(100, 390))
+    with sqlite3.connect(folder / FILE) as db:
+        db.execute("UPDATE inputs SET bytes = zeroblob(64) WHERE seq = 795")
+    code = f"""
+from pathlib import Path
+from paperbot.app.session import open_session
+from paperbot.clock import SystemClock
+open_session(Path({str(tmp_path)!r}), "s", None, SystemClock())
+"""
+    env = environment(PAPERBOT_FAIL_POINT="session.after_quarantine")
+    assert subprocess.run([sys.executable, "-c", code], env=env, check=False).returncode == -signal.SIGKILL
+    session = open_session(tmp_path, "s", None, CLOCK)
+    assert session.recovered.quarantined > 0
+    assert session.runner.machine.account["halted"] == t.HaltReason.JOURNAL
+    saved = session.save()
+    assert saved.exists()
+    session.close()
+    session = open_session(tmp_path, "s", None, CLOCK)
+    assert session.recovered.quarantined is None
+    session.close()
+
+
+def test_a_full_replay_checks_what_it_replays(tmp_path, market):
+    """The snapshot cannot be used, so everything is run again: then everything is checked."""
+    plan, events, _ = market
+    folder = session_of(tmp_path, plan, events, save_at=(300,))
+    with sqlite3.connect(folder / FILE) as db:
+        db.execute("UPDATE inputs SET bytes = zeroblob(64) WHERE seq = 201")
+    (folder / "outputs.bin").write_bytes(b"")
+    session = open_session(tmp_path, "s", None, CLOCK)
+    assert session.recovered.quarantined == 801 - 200
+    assert session.runner.machine.account["halted"] == t.HaltReason.JOURNAL
+    session.close()
+
+
+@pytest.mark.parametrize("save_at", [(), (100,)])
+def test_carrying_on_loses_nothing_whenever_it_dies(tmp_path, market, save_at):
+    """To another core, twice, with and without a snapshot: the money and the last slice come along each time."""
+    plan, events, whole = market
+    session_of(tmp_path, plan, events, save_at=save_at)
+    code = f"""
+import sys
+sys.path.insert(0, {str(Path(__file__).parent)!r})
+from pathlib import Path
+from paperbot.app.session import carry_session
+from paperbot.clock import SystemClock
+from recorded import read
+plan, _ = read({MARKETS!r})
+carry_session(Path({str(tmp_path)!r}), "s", "second", plan, SystemClock())
+"""
+    for point in ("journal.before_commit", "session.before_current"):
+        env = environment(PAPERBOT_FAIL_POINT=point)
+        done = subprocess.run([sys.executable, "-c", code], env=env, check=False)
+        assert done.returncode == -signal.SIGKILL
+        assert (tmp_path / "current").read_text() == "s\n"
+        if point == "session.before_current":
+            shutil.rmtree(tmp_path / "second")  # It is whole, but nobody was told: `run` names it again.
+    second = carry_session(tmp_path, "s", "second", plan, CLOCK)
+    second.close()
+    third = carry_session(tmp_path, "second", "third", plan, CLOCK)
+    for name in ("free", "locked", "opening", "venue", "fees", "held"):
+        assert third.runner.machine.state.assets[name].tolist() == whole.machine.state.assets[name].tolist()
+    assert third.runner.machine.account["slice_ts"] == whole.machine.account["slice_ts"]
+    assert third.runner.machine.account["equity"] == whole.machine.account["equity"]
+    third.close()
+
+
+@pytest.mark.parametrize("name", ["../out", "/abs/x", "a/b", "", ".hidden", "current", "a\nb", "x" * 101])
+def test_a_session_name_is_a_plain_name(tmp_path, market, name):
+    with pytest.raises(CommandError, match="--session"):
+        create_session(tmp_path / "root", name, market[0], CLOCK)
+    assert not list(tmp_path.rglob("journal.sqlite"))
+
+
+def test_looking_whether_a_session_runs_does_not_keep_it_from_starting(tmp_path):
+    stop = threading.Event()
+
+    def look():
+        while not stop.is_set():
+            is_locked(tmp_path)
+
+    Lock(tmp_path).free()
+    looker = threading.Thread(target=look)
+    looker.start()
+    for _ in range(200):
+        Lock(tmp_path).free()
+    stop.set()
+    looker.join()
+
+
+def test_a_command_before_the_midnight_slice_does_not_undo_a_day(tmp_path, market):
+    """A command carries our own time: it may stand, with a later day, before the slice that ends the old day."""
+    plan, events = read(["BTC/USDT=synthetic:7:3000"])
+    parts = slices(events)
+    session = create_session(tmp_path / "sessions", "s", plan, CLOCK)
+    for part in parts:
+        if part["close_ts"][-1] % (86_400 * 10**9) == 0:
+            session.commit(
+                control_event(t.EventKind.HALT, session.runner, 3, int(part["close_ts"][-1]) + 10**9 // 2), "x"
+            )
+        session.commit_slice(part, ["stream"] * len(part))
+    LiveArtifacts(tmp_path / "live", session).write()
+    runner = session.runner
+    write_artifacts(tmp_path / "whole", plan, runner.machine, session.outputs.path, session.journal)
+    session.close()
+    for name in ("trades", "ledger", "orders", "round_trips"):
+        live = pq.read_table(tmp_path / f"live/{name}.parquet")
+        assert live.equals(pq.read_table(tmp_path / f"whole/{name}.parquet")), name
+    assert live.num_rows > 0
+    assert market
+
+
 def test_a_tripped_kill_switch_is_still_tripped(tmp_path, market):
     plan, events, _ = market
     session = create_session(tmp_path, "s", plan, CLOCK)
@@ -255,7 +380,7 @@ def test_a_full_disk_is_one_sentence_and_nothing_of_it_acts(tmp_path):
     code = f"""
 import sys
 from pathlib import Path
-from paperbot.errors import StateError
+from paperbot.errors import CommandError, StateError
 from paperbot.store.journal import Input, Journal
 journal = Journal(Path({str(tmp_path)!r}), create=True)
 try:

@@ -18,7 +18,7 @@ import pytest
 from livelab import BUSD_DAY, Bot, VenueProcess, kill
 from paperbot.core import types as t
 from recorded import FIVE_BITTREX
-from shell import ROOT, environment, run
+from shell import ROOT, environment, run, scrape, url_of
 
 
 def write_bars(path, bars, start_ms=1_700_006_400_000, step_ms=60_000, missing=(), seed=1):
@@ -146,9 +146,9 @@ def test_kill_9_at_any_moment_loses_nothing(market):
     random = np.random.default_rng(3)
     with VenueProcess(folder, *sources) as venue:
         bot = Bot(folder, {**venue.settings(), "run.snapshot_every": "37"})
-        for _ in range(3):
+        for _ in range(10):
             process = bot.start("--until", until(files["ETH/USDT"]))
-            bot.wait_for_inputs(min(bot.inputs() + 60, 780), process)
+            bot.wait_for_inputs(min(bot.inputs() + 25, 780), process)
             time.sleep(random.random() * 0.05)
             kill(process)
         bot.run("--until", until(files["ETH/USDT"]))
@@ -283,7 +283,14 @@ def test_no_secret_is_in_anything_that_a_session_leaves(market):
         settings = {**venue.settings(), "feed.market_data": "testnet"}
         bot = Bot(folder, settings)
         keys = {"BINANCE_SPOT_TESTNET_API_KEY": canary, "BINANCE_SPOT_TESTNET_API_SECRET": canary}
-        bot.run("--until", until(files["ETH/USDT"]), LOG_LEVEL="DEBUG", **keys)
+        process = bot.start("--until", until(files["ETH/USDT"]), "--hold", "30", LOG_LEVEL="DEBUG", **keys)
+        bot.wait_for_inputs(700, process)
+        text = scrape(url_of((folder / "run.log").read_text()))
+        process.send_signal(signal.SIGTERM)
+        assert process.wait(20) == 0
+    assert "paperbot_feed_age_seconds" in text
+    assert "paperbot_journal_lag_seconds_bucket" in text
+    assert canary not in text
     seen = [path for path in folder.rglob("*") if path.is_file()]
     assert any(path.name == "journal.sqlite" for path in seen)
     for path in seen:

@@ -12,6 +12,7 @@ import numpy as np
 from paperbot.app import control
 from paperbot.app.advice import AdviceDesk, make_provider
 from paperbot.app.artifacts import LiveArtifacts
+from paperbot.app.beside import in_thread
 from paperbot.app.observers import Observers
 from paperbot.app.session import (
     Session,
@@ -33,7 +34,7 @@ from paperbot.clock import SystemClock, format_ts
 from paperbot.config import Configuration
 from paperbot.core import types as t
 from paperbot.engine.merge import Merger, merge
-from paperbot.errors import StateError
+from paperbot.errors import PaperbotError, StateError
 from paperbot.knobs import duration_s
 from paperbot.llm.advisor import Provider
 from paperbot.market.ccxt_source import BinanceSource
@@ -66,7 +67,9 @@ class Live:
     desk: AdviceDesk | None = field(init=False, default=None)
     consulting: "asyncio.Task[None] | None" = None
     sources: dict[tuple[int, int], tuple[str, float]] = field(default_factory=dict)
+    failure: PaperbotError | None = None
     written_at_s: float = 0.0
+    day: int = -1
     stale_told: bool = False
 
     def __post_init__(self) -> None:
@@ -78,6 +81,7 @@ class Live:
             self.source,
             plan.symbols,
             plan.price_decimals,
+            settings.timeframe,
             plan.timeframes_ns[0] // MS,
             settings.feed.bar_grace_ms,
             self.clock,
@@ -110,7 +114,8 @@ class Live:
         """Find out where the venue is, warm up or catch up, and expect the next bar."""
         account = self.session.runner.machine.account
         step_ms = self.session.runner.plan.timeframes_ns[0] // MS
-        present_ms = await self._patiently(self.feed.ask_time) // step_ms * step_ms
+        grace_ms = self.configuration.settings.feed.bar_grace_ms
+        present_ms = (await self._patiently(self.feed.ask_time) - grace_ms) // step_ms * step_ms
         last_ms = int(account["slice_ts"]) // MS
         self._stop_if_over(int(account["slice_ts"]))
         if last_ms == 0:
@@ -207,6 +212,9 @@ class Live:
         ends = np.flatnonzero(events["flags"] & END_OF_SLICE)
         start = 0
         for end in ends.tolist():
+            if self.request.until_ns is not None and int(events["close_ts"][end]) > self.request.until_ns:
+                self.stop.set()
+                return
             self._slice(events[start : end + 1])
             start = end + 1
             if self.stop.is_set():
@@ -222,6 +230,9 @@ class Live:
         self.observers.metrics.set("paperbot_journal_inputs", to=self.session.journal.seq)
         if self.slices % self.configuration.settings.run.snapshot_every == 0:
             self.session.save()
+        day = (ts - 1) // int(t.DAY_NS)
+        if day != self.day:  # A day is over: its rows are written at the next tick, whatever the interval.
+            self.day, self.written_at_s = day, float("-inf")
         self._stop_if_over(ts)
         if self.desk is not None and self.consulting is None and self.desk.is_due(ts):
             self.consulting = asyncio.create_task(self._consult(self.desk, ts))
@@ -231,11 +242,20 @@ class Live:
         before = len(desk.exchanges)
         wait = desk.begin(ts)
         events = np.zeros(0, dtype=t.BAR_EVENT)
-        if wait is not None:
-            settle = await asyncio.to_thread(wait)
-            events = settle(self._now_ts())
-        self.session.commit(events, "llm", [one.stored() for one in desk.exchanges[before:]])
-        self.consulting = None
+        try:
+            if wait is not None:
+                settle = await in_thread(wait)
+                events = settle(self._now_ts())
+            self.session.commit(events, "llm", [one.stored() for one in desk.exchanges[before:]])
+        except PaperbotError as error:
+            self._give_up(error)
+        finally:
+            self.consulting = None
+
+    def _give_up(self, error: PaperbotError) -> None:
+        """What could not be made durable ends the session, in order, and says why."""
+        self.failure = error
+        self.stop.set()
 
     def _now_ts(self) -> int:
         """The time of an input that is no bar: the clock port's, never before the last slice."""
@@ -290,7 +310,11 @@ class Live:
         if command in {"halt", "resume"}:
             kind = t.EventKind.HALT if command == "halt" else t.EventKind.RESUME
             reason = t.HaltReason.MANUAL if command == "halt" else t.HaltReason.NONE
-            self.session.commit(self._control(kind, reason), "command")
+            try:
+                self.session.commit(self._control(kind, reason), "command")
+            except PaperbotError as error:
+                self._give_up(error)
+                return {"error": str(error)}
         elif command == "stop":
             self.stop.set()
         elif command != "status":
@@ -352,6 +376,8 @@ async def _run_session(
             async with control.serve(session.folder, live.handle):
                 await live.begin()
                 await live.go()
+            if live.failure is not None:
+                raise live.failure
             session.save()
             live.write()
             observers.log.info(

@@ -16,35 +16,25 @@ from typing import Any
 
 import numpy as np
 
+from paperbot.app.fixed import CURRENT, check_fixed_part, check_name
 from paperbot.core import types as t
 from paperbot.engine.params import Plan
 from paperbot.engine.planrecord import decode_plan, encode_plan
 from paperbot.engine.runner import Runner
 from paperbot.engine.snapshot import Snapshot, carry_over, decode, encode, identity, restore
 from paperbot.engine.userland import PythonDesk
-from paperbot.errors import CommandError, PaperbotError, StateError
+from paperbot.errors import PaperbotError, StateError
+from paperbot.failpoint import fail_point
 from paperbot.ports import Clock, Records, Watcher
 from paperbot.store.durable import write_whole
-from paperbot.store.journal import PARAMS, Input, Journal, Lock, Row
+from paperbot.store.journal import FILE, PARAMS, Input, Journal, Lock, Row
 from paperbot.store.outputs import OutputLog
 
 KEPT_SNAPSHOTS = 3
-CURRENT = "current"
 OPENING = "opening.state"
 OUTPUTS = "outputs.bin"
 ANSWERED = "answered"
-NEVER_CHANGES = {
-    "symbols": "symbols",
-    "timeframes_ns": "timeframe",
-    "currency": "account.currency",
-    "assets": "symbols, balances and oracle",
-    "asset_decimals": "account.decimals",
-    "price_decimals": "price_decimals",
-    "strategies": "strategies (names and order)",
-    "order_capacity": "capacities.open_orders",
-    "features": "features (kinds and windows)",
-    "sizes": "risk.max_orders_per_minute or a strategy's MEMORY",
-}
+QUARANTINED = "quarantined"
 
 
 def current_session(root: Path) -> str | None:
@@ -53,25 +43,6 @@ def current_session(root: Path) -> str | None:
         return (root / CURRENT).read_text(encoding="utf-8").strip() or None
     except FileNotFoundError:
         return None
-
-
-def fixed_part(plan: Plan) -> dict[str, Any]:
-    """What may not change inside a session, as JSON would give it back."""
-    risk = plan.params.risk[0]
-    sizes = [int(risk["rate_orders"]), plan.params.strategies["scratch"].tolist()]
-    known = {key: value for key, value in identity(plan).items() if key != "core"}
-    return json.loads(json.dumps({**known, "sizes": sizes}))  # type: ignore[no-any-return]
-
-
-def check_fixed_part(before: Plan, now: Plan, name: str) -> None:
-    """Raises CommandError when a configuration asks for what cannot change inside a session."""
-    old, new = fixed_part(before), fixed_part(now)
-    for key, label in NEVER_CHANGES.items():
-        if old[key] != new[key]:
-            raise CommandError(
-                f"session {name}: {label} cannot change inside a session (was {old[key]}, now {new[key]});"
-                " paperbot run --new starts another one"
-            )
 
 
 class _Writer:
@@ -154,7 +125,8 @@ class Session:
         extra = {"seq": self.journal.seq, "h": self.journal.h.hex(), "outputs": self.outputs.count}
         path = self.folder / f"{self.journal.seq}.state"
         write_whole(path, encode(self.runner, extra))
-        for old in _snapshots(self.folder)[:-KEPT_SNAPSHOTS]:
+        others = [one for one in _snapshots(self.folder) if one != path]
+        for old in others[: 1 - KEPT_SNAPSHOTS]:
             old.unlink()
         return path
 
@@ -197,24 +169,46 @@ def opening_runner(folder: Path, plan: Plan, watchers: Sequence[Watcher], chunk:
     return runner
 
 
-def create_session(root: Path, name: str, plan: Plan, clock: Clock, carried: Snapshot | None = None) -> Session:
-    """A new session; `carried`: the state that it goes on from. Raises StateError when the name is taken."""
+def _is_begun(folder: Path) -> bool:
+    """Whether there is a session in the folder: its first input is durable. What died before that never was."""
+    try:
+        with Journal(folder) as journal:
+            return journal.seq > 0
+    except StateError:
+        return (folder / FILE).is_file() and (folder / FILE).stat().st_size > 0
+
+
+def create_session(
+    root: Path, name: str, plan: Plan, clock: Clock, carried: Snapshot | None = None, inputs: Sequence[Input] = ()
+) -> Session:
+    """A new session; `carried`: the state that it goes on from, `inputs`: what came after that state.
+
+    It begins with one transaction, and is the current one only when that is durable. Raises StateError when the name is
+    taken.
+    """
+    check_name(name)
     folder = root / name
-    if folder.exists():
+    if _is_begun(folder):
         raise StateError(f"{folder}: there is such a session already; choose another --session")
     lock = Lock(folder)
+    for left in folder.glob("*"):
+        if left.is_file() and left.name != "lock":
+            left.unlink()  # Of a beginning that was never durable.
     if carried is not None:
         first = Runner(plan, [], chunk=1)
         carry_over(carried, first)
-        write_whole(folder / OPENING, encode(first, {"seq": 0}))
+        write_whole(folder / OPENING, encode(first, {"seq": 0, "h": "", "outputs": 0}))
     journal = Journal(folder, create=True)
-    journal.append([params_input(plan, clock.now_ns())], meta={"core": identity(plan)["core"]})
+    journal.append([params_input(plan, clock.now_ns()), *inputs], meta={"core": identity(plan)["core"]})
+    fail_point("session.before_current")
     write_whole(root / CURRENT, f"{name}\n".encode())
     outputs = OutputLog(folder / OUTPUTS)
     runner = opening_runner(folder, plan, [_Writer(outputs)])
     session = Session(name, folder, lock, journal, outputs, runner, clock, recovered=Recovered(is_new=True))
     if plan.python_strategies:
         session.python = PythonDesk(plan.python_strategies, plan, runner.machine)
+    if inputs:
+        runner.feed(np.frombuffer(b"".join(one.content for one in inputs), dtype=t.BAR_EVENT))
     return session
 
 
@@ -224,8 +218,9 @@ def open_session(root: Path, name: str, plan: Plan | None, clock: Clock) -> Sess
     `plan`: what the configuration asks for now, journaled as this start's parameters; None to go on as it was. Raises
     StateError for what cannot be read, CommandError for a plan that does not fit.
     """
+    check_name(name)
     folder = root / name
-    if not (folder.is_dir()):
+    if not folder.is_dir():
         raise StateError(f"{folder}: there is no such session")
     lock = Lock(folder)
     journal = None
@@ -242,28 +237,24 @@ def open_session(root: Path, name: str, plan: Plan | None, clock: Clock) -> Sess
     return session
 
 
-def _recover(  # noqa: C901
-    name: str, folder: Path, lock: Lock, journal: Journal, plan: Plan | None, clock: Clock
-) -> Session:
+def _recover(name: str, folder: Path, lock: Lock, journal: Journal, plan: Plan | None, clock: Clock) -> Session:
     where = str(journal.path)
     found = Recovered(inputs=journal.seq)
     snapshot, seq = _last_good(folder, journal)
-    broken = journal.first_break(seq if snapshot else 0)
+    outputs = OutputLog(folder / OUTPUTS)
+    # A Python strategy's memory is its own: it sees every slice again.
+    needs_all = plan is not None and bool(plan.python_strategies)
+    if snapshot is None or needs_all or not outputs.cut(int(snapshot.header["extra"]["outputs"])):
+        snapshot, seq = None, 0
+        outputs.cut(0)
+    broken = journal.first_break(seq)
     if broken is not None:
-        found.quarantined = journal.seq - broken + 1
-        journal.quarantine(broken, folder / "quarantine" / str(clock.now_ns()))
+        _quarantine(folder, journal, broken, clock)
+    found.quarantined = int(journal.meta(QUARANTINED) or 0) or None
     first = _plan_at(journal, 1, where)
     in_force = _plan_at(journal, seq, where) if snapshot else first
     if plan is not None:
         check_fixed_part(first, plan, name)
-    needs_all = plan is not None and bool(plan.python_strategies)
-    if needs_all:  # A Python strategy's memory is its own: it sees every slice again.
-        snapshot, seq, in_force = None, 0, first
-    outputs = OutputLog(folder / OUTPUTS)
-    if snapshot is not None and not outputs.cut(int(snapshot.header["extra"]["outputs"])):
-        snapshot, seq, in_force = None, 0, first
-    if snapshot is None:
-        outputs.cut(0)
     runner = opening_runner(folder, in_force, [_Writer(outputs)])
     if snapshot is not None:
         restore(snapshot, runner, where)
@@ -277,9 +268,24 @@ def _recover(  # noqa: C901
         runner.go_on_with(plan)
     if unanswered is not None and session.python is not None:
         session.answer(unanswered)
-    if broken is not None:
-        session.commit(control_event(t.EventKind.HALT, runner, t.HaltReason.JOURNAL), "recovery")
+    if found.quarantined is not None:
+        halt = control_event(t.EventKind.HALT, runner, t.HaltReason.JOURNAL)
+        journal.append(_inputs(halt, "recovery", clock.now_ns()), meta={QUARANTINED: ""})
+        runner.feed(halt)
     return session
+
+
+def _quarantine(folder: Path, journal: Journal, first: int, clock: Clock) -> None:
+    """Take a tail that does not fit out of the way, with the snapshots that know it; that it was done is durable at
+    once, so that the halt that must follow does follow.
+    """
+    where = folder / "quarantine" / str(clock.now_ns())
+    count = int(journal.meta(QUARANTINED) or 0) + journal.seq - first + 1
+    journal.quarantine(first, where, {QUARANTINED: str(count)})
+    fail_point("session.after_quarantine")
+    for snapshot in _snapshots(folder):
+        if int(snapshot.stem) >= first:
+            snapshot.replace(where / snapshot.name)
 
 
 def _feed_tail(session: Session, rows: Iterable[Row], where: str) -> Records | None:
@@ -346,11 +352,13 @@ def carry_session(root: Path, old: str, name: str, plan: Plan, clock: Clock) -> 
             snapshot, seq = _last_good(root / old, journal)
             first = _plan_at(journal, 1, str(journal.path))
             check_fixed_part(first, plan, old)
-            session = create_session(root, name, plan, clock, snapshot)
+            if snapshot is None:  # What it began with: never the balances of a configuration.
+                began = opening_runner(root / old, first, [])
+                snapshot = decode(encode(began, {"seq": 0}), str(root / old))
+            rows = [row for row in journal.rows(seq) if row.params is None]
+            inputs = [Input(row.content, row.received_ts, "carried") for row in rows]
+            session = create_session(root, name, plan, clock, snapshot, inputs)
             session.recovered.carried_from = old
-            events = [np.frombuffer(row.content, dtype=t.BAR_EVENT) for row in journal.rows(seq) if row.params is None]
-            if events:
-                session.commit(np.concatenate(events), "carried")
             journal.set_meta("closed_by", name)
     finally:
         lock.free()

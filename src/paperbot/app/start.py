@@ -5,8 +5,16 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from paperbot.app.fixed import check_name
 from paperbot.app.observers import Observers
-from paperbot.app.session import Session, carry_session, core_of, create_session, current_session, open_session
+from paperbot.app.session import (
+    Session,
+    carry_session,
+    core_of,
+    create_session,
+    current_session,
+    open_session,
+)
 from paperbot.clock import SystemClock, format_ts
 from paperbot.engine.params import Plan
 from paperbot.engine.snapshot import identity
@@ -38,6 +46,8 @@ def sessions_root(out: Path) -> Path:
 def open_or_create(request: LiveRequest, plan: Plan, clock: SystemClock) -> Session:
     """The session to go on with, or a new one. Raises StateError, CommandError."""
     root = sessions_root(request.out)
+    if request.session is not None:
+        check_name(request.session)
     current = request.session or current_session(root)
     fresh = request.session or format_ts(clock.now_ns())[:19].replace(":", "").replace("-", "")
     if request.new or current is None or not (root / current).is_dir():

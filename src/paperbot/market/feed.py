@@ -30,7 +30,7 @@ VALUES = 5
 FIRST_BACKOFF_S = 0.1
 LONGEST_BACKOFF_S = 30.0
 PAGE = 1000
-"""Rows in a full page: a shorter answer covers everything up to the server's time."""
+"""Rows that are asked for at a time."""
 
 
 @dataclass(frozen=True)
@@ -95,8 +95,10 @@ class ServerTime:
     skew_ms: float | None = None
 
     def hear(self, server_ms: int, *, exact: bool = False) -> None:
-        """The server said its time. `exact`: it was asked for, so the difference to our clock is known."""
-        if server_ms > self.now_ms():
+        """The server said its time. `exact`: it was asked for, so it counts whatever was heard before, and the
+        difference to our clock is known.
+        """
+        if exact or server_ms > self.now_ms():
             self.heard_ms, self.heard_at_s = server_ms, self.clock.monotonic_s()
         if exact:
             self.skew_ms = server_ms - self.clock.now_ns() / MS
@@ -132,6 +134,7 @@ class Feed:
         source: Source,
         symbols: Iterable[str],
         price_decimals: Iterable[int],
+        timeframe: str,
         timeframe_ms: int,
         grace_ms: int,
         clock: Clock,
@@ -139,6 +142,7 @@ class Feed:
         failed: Callable[[str], None],
     ) -> None:
         self._source = source
+        self._interval = timeframe
         self._step_ms = timeframe_ms
         self._grace_ms = grace_ms
         self._refused, self._failed = refused, failed
@@ -173,8 +177,8 @@ class Feed:
         lane = self._lanes[symbol]
         since, candles = before_ms - bars * self._step_ms, []
         while since < before_ms:
-            page = [self._parse(lane, row) for row in await self._source.candles(symbol, since)]
-            kept = [one for one in page if one is not None and since <= one.open_ms < before_ms]
+            page = await self._page(lane, since)
+            kept = [page[opened_ms] for opened_ms in sorted(page) if opened_ms < before_ms]
             if not kept:
                 break
             candles += kept
@@ -210,7 +214,8 @@ class Feed:
         kline = message.get("k")
         symbol = message.get("symbol")
         lane = self._lanes.get(symbol) if isinstance(symbol, str) else None
-        if lane is None or not isinstance(kline, dict) or not isinstance(message.get("E"), int):
+        is_ours = isinstance(kline, dict) and kline.get("i") == self._interval
+        if lane is None or not isinstance(kline, dict) or not is_ours or not isinstance(message.get("E"), int):
             self._refused("malformed", str(symbol), _short(message))
             return
         candle = self._parse(lane, [kline.get(key) for key in ("t", "o", "h", "l", "c", "v")])
@@ -317,17 +322,19 @@ class Feed:
         try:
             await self._pause()
             at_ms = await self.ask_time()
-            rows = await self._source.candles(lane.symbol, lane.next_ms)
+            self._drop_future(lane, at_ms)
+            final_ms = at_ms - self._grace_ms - self._step_ms
+            candles = await self._page(lane, lane.next_ms)
+            covered_ms = max(candles, default=final_ms)
+            if covered_ms < final_ms:  # Whether that was all, or a page that was cut off, the next answer tells.
+                more = await self._page(lane, covered_ms + self._step_ms)
+                candles |= more
+                covered_ms = max(more, default=final_ms)
             self._failures = 0
         except SourceError as error:
             self._fail(error)
             return POLL_S
-        parsed = [self._parse(lane, row) for row in rows]
-        if None in parsed:
-            return POLL_S  # An answer that is partly nonsense proves nothing.
-        candles = {one.open_ms: one for one in parsed if one is not None}
-        final_ms = at_ms - self._grace_ms - self._step_ms
-        covered_ms = final_ms if len(rows) < PAGE else max(candles)
+        began_ms = lane.next_ms
         while lane.next_ms <= min(final_ms, covered_ms):
             opened_ms = lane.next_ms
             if opened_ms in candles:
@@ -338,7 +345,20 @@ class Feed:
             else:
                 self._go_in(lane, "backfill", None)
                 self._drain(lane)
-        return 0.0 if covered_ms < final_ms else POLL_S
+        return 0.0 if began_ms < lane.next_ms <= final_ms else POLL_S
+
+    async def _page(self, lane: _Lane, since_ms: int) -> dict[int, Candle]:
+        """The bars from a time on that one answer tells. Raises SourceError for one that is partly nonsense."""
+        parsed = [self._parse(lane, row) for row in await self._source.candles(lane.symbol, since_ms)]
+        if None in parsed:
+            raise SourceError(f"an answer about {lane.symbol} is partly no bars: it proves nothing")
+        return {one.open_ms: one for one in parsed if one is not None and one.open_ms >= since_ms}
+
+    def _drop_future(self, lane: _Lane, at_ms: int) -> None:
+        """Bars that were said to be final before they can have ended."""
+        for opened_ms in [one for one in lane.waiting if one + self._step_ms > at_ms + self._grace_ms]:
+            candle, _ = lane.waiting.pop(opened_ms)
+            self._refused("unfinished", lane.symbol, f"{candle}")
 
     async def _pause(self) -> None:
         await asyncio.sleep(max(self._not_before_s - self._clock.monotonic_s(), 0.0))

@@ -52,6 +52,8 @@ class DayArtifacts:
         self.count += len(records)
         # What closes at midnight ends the old day; the opening row of a session begins a new one.
         days = (records["ts"] - (records["seq"] != 1)) // int(t.DAY_NS)
+        # A command at the venue's or our own time may stand before the slice that ends its day: days never go back.
+        days = np.maximum.accumulate(np.maximum(days, self._day))
         edges = np.flatnonzero(np.diff(days)) + 1
         starts = [0, *edges.tolist()]
         for start, part in zip(starts, np.split(records, edges), strict=True) if len(records) else []:

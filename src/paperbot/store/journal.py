@@ -14,6 +14,7 @@ import json
 import os
 import shutil
 import sqlite3
+import time
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -28,6 +29,7 @@ GENESIS = hashlib.sha256(b"paperbot journal").digest()
 PARAMS = b"PARAMS"
 EVENT_BYTES = 64
 BUSY_MS = 5_000
+LOCK_TRIES, LOCK_PAUSE_S = 10, 0.05
 
 _TABLES = """
 CREATE TABLE IF NOT EXISTS meta (key TEXT PRIMARY KEY, value TEXT NOT NULL) STRICT;
@@ -74,13 +76,26 @@ class Lock:
     """The right to write in a session's folder. Raises StateError when another process has it."""
 
     def __init__(self, folder: Path) -> None:
-        folder.mkdir(parents=True, exist_ok=True)
-        self._file = os.open(folder / "lock", os.O_RDWR | os.O_CREAT, 0o644)
+        try:
+            folder.mkdir(parents=True, exist_ok=True)
+            self._file = os.open(folder / "lock", os.O_RDWR | os.O_CREAT, 0o644)
+        except OSError as error:
+            raise StateError(f"{folder}: cannot be written: {error.strerror}") from None
+        tries = 1
+        while not self._is_taken():
+            if tries == LOCK_TRIES:
+                os.close(self._file)
+                raise StateError(f"{folder}: another process runs this session")
+            tries += 1
+            time.sleep(LOCK_PAUSE_S)
+
+    def _is_taken(self) -> bool:
+        """Whether the lock is ours now. Somebody may just be looking (`is_locked`): that takes a moment."""
         try:
             fcntl.flock(self._file, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except OSError:
-            os.close(self._file)
-            raise StateError(f"{folder}: another process runs this session") from None
+            return False
+        return True
 
     def free(self) -> None:
         """Give it up."""
@@ -89,12 +104,16 @@ class Lock:
 
 def is_locked(folder: Path) -> bool:
     """Whether a process runs the session."""
-    if not (folder / "lock").exists():
+    try:
+        file = os.open(folder / "lock", os.O_RDONLY)
+    except FileNotFoundError:
         return False
     try:
-        Lock(folder).free()
-    except StateError:
+        fcntl.flock(file, fcntl.LOCK_SH | fcntl.LOCK_NB)
+    except BlockingIOError:
         return True
+    finally:
+        os.close(file)
     return False
 
 
@@ -227,13 +246,23 @@ class Journal:
             before = row.h
         return None
 
-    def quarantine(self, first: int, where: Path) -> None:
-        """Copy the whole journal aside, then take the rows from `first` on out of it."""
-        where.mkdir(parents=True, exist_ok=True)
-        for suffix in ("", "-wal", "-shm"):
-            part = self.path.with_name(FILE + suffix)
-            if part.exists():
-                shutil.copy2(part, where / part.name)
+    def quarantine(self, first: int, where: Path, meta: Mapping[str, str]) -> None:
+        """Copy the whole journal aside, then take the rows from `first` on out of it, and note that in one transaction.
+
+        Raises StateError when the copy cannot be made; then nothing was taken out.
+        """
+        try:
+            where.mkdir(parents=True, exist_ok=True)
+            for suffix in ("", "-wal", "-shm"):
+                part = self.path.with_name(FILE + suffix)
+                if part.exists():
+                    shutil.copy2(part, where / part.name)
+        except OSError as error:
+            raise StateError(f"{where}: the damaged journal cannot be copied: {error.strerror}") from None
+        self._db.execute("BEGIN IMMEDIATE")
         self._db.execute("DELETE FROM inputs WHERE seq >= ?", (first,))
+        for key, value in meta.items():
+            self._db.execute("INSERT OR REPLACE INTO meta VALUES (?, ?)", (key, value))
+        self._db.execute("COMMIT")
         last = self._db.execute("SELECT seq, h FROM inputs ORDER BY seq DESC LIMIT 1").fetchone()
         self.seq, self.h = (int(last[0]), bytes(last[1])) if last else (0, GENESIS)

@@ -11,6 +11,7 @@ from pathlib import Path
 import numpy as np
 
 from paperbot.core import types as t
+from paperbot.errors import OutputError
 from paperbot.ports import Records
 
 BATCH = 1 << 16
@@ -26,9 +27,12 @@ class OutputLog:
         self.count = self._file.tell() // _BYTES
 
     def append(self, records: Records) -> None:
-        """Add records; readers see them at once."""
-        self._file.write(np.ascontiguousarray(records).view(np.uint8).data)
-        self._file.flush()
+        """Add records; readers see them at once. Raises OutputError."""
+        try:
+            self._file.write(np.ascontiguousarray(records).view(np.uint8).data)
+            self._file.flush()
+        except OSError as error:
+            raise OutputError(f"{self.path}: cannot be written: {error.strerror}; the journal has everything") from None
         self.count += len(records)
 
     def cut(self, count: int) -> bool:
@@ -41,8 +45,11 @@ class OutputLog:
         return True
 
     def sync(self) -> None:
-        """Make all of it durable."""
-        os.fsync(self._file.fileno())
+        """Make all of it durable. Raises OutputError."""
+        try:
+            os.fsync(self._file.fileno())
+        except OSError as error:
+            raise OutputError(f"{self.path}: cannot be made durable: {error.strerror}") from None
 
     def close(self) -> None:
         """Close the file."""
