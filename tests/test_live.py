@@ -107,6 +107,29 @@ def test_a_signal_finishes_the_slice_saves_and_ends_in_order(market, number):
     assert bot.ask("verify")["digest"] == bot.replay(*sources)
 
 
+def test_the_online_section_works_with_only_base_urls_in_the_configuration(market):
+    """`python -m paperbot.main` with OFFLINE_DEMO=0 and the testnet's keys, as the runbook has it."""
+    folder, _, sources = market
+    shutil.copytree(ROOT / "config", folder / "config")
+    with VenueProcess(folder, *sources) as venue:
+        urls = {"rest_url": venue.url, "ws_url": venue.ws_url}
+        config = folder / "config/config.yaml"
+        config.write_text(config.read_text() + f"\nfeed: {json.dumps(urls)}\nrun: {{duration_s: 4}}\n")
+        keys = {"BINANCE_SPOT_TESTNET_API_KEY": "x" * 64, "BINANCE_SPOT_TESTNET_API_SECRET": "y" * 64}
+        online = {"OFFLINE_DEMO": "0", "HOLD_METRICS_SECONDS": "1", "PROMETHEUS_PORT": "0", **keys}
+        code, out, err = run([], folder, **online)
+        assert code == 0, err
+        assert re.search(r"^candle: \{.*\}$", out, re.MULTILINE)
+        assert re.search(r"^order submitted: \{.*\}$", out, re.MULTILINE)
+        assert (folder / "data/trades.parquet").exists()
+        assert (folder / "data/ledger.parquet").exists()
+        first = re.search(r"session_started\s+session=(\S+)", out)[1]
+        code, out, err = run(["run", "--new", "--session", "second", "--for", "1s"], folder, **online)
+        assert code == 0, err
+        assert re.search(rf"session_started .*left_behind={first}", out)
+    assert (folder / "data/sessions" / first / "journal.sqlite").exists()
+
+
 def test_for_ends_a_session_and_the_port_is_held_after_it(market):
     folder, _, sources = market
     with VenueProcess(folder, *sources, options=("--speed", "60")) as venue:

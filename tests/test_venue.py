@@ -16,7 +16,9 @@ import pytest
 
 from paperbot.app.venue import VenueRequest, market_of
 from paperbot.errors import CommandError
+from paperbot.market.ccxt_source import BinanceSource, Endpoint
 from paperbot.market.faults import Faults, parse_faults
+from paperbot.market.feed import SourceError
 from paperbot.market.tape import Market, number
 from paperbot.market.venue import Venue
 
@@ -257,6 +259,30 @@ def test_rest_faults(fault, status):
             assert ("Retry-After" in answer.headers) == (status in {418, 429})
 
     with_venue(story, faults=Faults(1, {fault: 1.0}))
+
+
+@pytest.mark.parametrize(
+    ("faults", "wait_s", "words"),
+    [
+        ({"http_429": 1.0}, 1.0, "429"),
+        ({"http_418": 1.0}, 2.0, "418"),
+        ({"not_json": 1.0}, 0.0, "server's time|not understood|binance"),
+    ],
+)
+def test_the_source_waits_as_long_as_it_is_told(faults, wait_s, words):
+    """429 and 418 are one class to ccxt: what counts is how long the venue says that nothing may be asked."""
+
+    async def story(venue, client):
+        source = BinanceSource(Endpoint("mainnet", venue.url, venue.ws_url), ["BTC/USDT"], "1m")
+        try:
+            with pytest.raises(SourceError, match=words) as failed:
+                await source.time_ms()
+        finally:
+            await source.close()
+        assert failed.value.wait_s == wait_s
+        assert client
+
+    with_venue(story, faults=Faults(1, faults))
 
 
 @pytest.mark.parametrize("text", ["disconect=0.1", "skew=much", "gap=2"])

@@ -51,8 +51,9 @@ def open_or_create(request: LiveRequest, plan: Plan, clock: SystemClock) -> Sess
     current = request.session or current_session(root)
     fresh = request.session or format_ts(clock.now_ns())[:19].replace(":", "").replace("-", "")
     if request.new or current is None or not (root / current).is_dir():
+        before = current_session(root)
         session = create_session(root, fresh, plan, clock)
-        session.recovered.left_behind = current
+        session.recovered.left_behind = before
         return session
     if core_of(root, current) != identity(plan)["core"]:
         return carry_session(root, current, f"{current}-carried", plan, clock)
