@@ -701,7 +701,7 @@ def test_the_time_out_holds_whatever_the_endpoint_does(rude_endpoint, model):
     with pytest.raises(ProviderError) as failed:
         asks(rude_endpoint, model, timeout_s=0.4)
     assert failed.value.outcome == "timeout"
-    assert time.monotonic() - began < 1.5
+    assert time.monotonic() - began < 2.5
 
 
 def test_compressed_answers_are_not_unpacked(rude_endpoint):
