@@ -43,7 +43,7 @@ def demo(request: DemoRequest, say: Callable[[str], None], present: Callable[[Re
     assert provider is not None
     environment = request.environment
     with (
-        terminable(),
+        terminable() as stopper,
         Recorder(request.out, job.configuration, job.plan) as recorder,
         Observers(environment, job.configuration, job.plan) as observers,
     ):
@@ -59,7 +59,7 @@ def demo(request: DemoRequest, say: Callable[[str], None], present: Callable[[Re
             return desks[0].notes(ts, symbol)
 
         telemetry = observers.telemetry(notes, CANDLE_LINES)
-        machine, digest = run_replay(job.plan, job.batches, [recorder, telemetry], 1, askers)
+        machine, digest = run_replay(job.plan, job.batches, [recorder, telemetry, stopper], 1, askers)
         log = observers.log
         log.info("strategy demo complete", **{PLAIN: True})
         recorder.finish()

@@ -18,6 +18,7 @@ from paperbot.llm.advisor import OUTCOMES
 from paperbot.llm.guards import CODES
 from paperbot.market.feed import REFUSALS
 from paperbot.names import Names
+from paperbot.ports import Records
 from paperbot.redact import Redactor
 from paperbot.telemetry.logs import Log, make_log
 from paperbot.telemetry.metrics import Metrics, MetricsServer
@@ -114,12 +115,35 @@ def usd_rate_of(names: Names, machine: "Machine") -> float | None:
     return USD_ASKED * names.account_unit() / worth if worth else None
 
 
+class Stopper:
+    """A watcher that ends the run at its next call once SIGTERM has come: an exit that is raised in the middle of a
+    callback is ignored by the interpreter, and then this is what remembers it.
+    """
+
+    told = False
+
+    def events(self, events: Records) -> None:
+        """Before each call of the core."""
+        del events
+        if self.told:
+            sys.exit(TERMINATED)
+
+    def records(self, records: Records) -> None:
+        """What came out is none of its business."""
+
+
 @contextmanager
-def terminable() -> Iterator[None]:
-    """SIGTERM ends the run as Ctrl-C does: everything on the way out is closed."""
-    before = signal.signal(signal.SIGTERM, lambda *_: sys.exit(TERMINATED))
+def terminable() -> Iterator[Stopper]:
+    """SIGTERM ends the run as Ctrl-C does: everything on the way out is closed. The stopper is to watch the run."""
+    stopper = Stopper()
+
+    def stop(*_: object) -> None:
+        stopper.told = True
+        sys.exit(TERMINATED)
+
+    before = signal.signal(signal.SIGTERM, stop)
     try:
-        yield
+        yield stopper
     finally:
         signal.signal(signal.SIGTERM, before)
 
