@@ -16,7 +16,7 @@ from pathlib import Path
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent / "tests"))
 
 from livelab import Bot, VenueProcess, kill
-from test_live import until, write_bars
+from test_live import two_markets, until
 
 PLACES = [
     "journal.before_commit",
@@ -32,11 +32,7 @@ def sweep(kills: int, seed: int, bars: int) -> int:
     began = time.monotonic()
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
-        files = {
-            "BTC/USDT": write_bars(folder / "btc.parquet", bars, missing=range(100, 110)),
-            "ETH/USDT": write_bars(folder / "eth.parquet", bars, seed=2),
-        }
-        sources = [f"{symbol}={path}" for symbol, path in files.items()]
+        files, sources = two_markets(folder, bars)
         end = until(files["ETH/USDT"])
         deaths = {"kill -9": 0, **dict.fromkeys(PLACES, 0)}
         with VenueProcess(folder, *sources) as venue:

@@ -12,7 +12,7 @@ from pathlib import Path
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent / "tests"))
 
 from livelab import Bot, VenueProcess
-from test_live import until, write_bars
+from test_live import two_markets, until
 
 FAULTS = {
     "disconnect": 0.0008,
@@ -42,11 +42,7 @@ def soak(minutes: float, seed: int) -> int:
     bars = max(int(minutes * 60 * 50), 200)
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
-        files = {
-            "BTC/USDT": write_bars(folder / "btc.parquet", bars, missing=range(100, 110)),
-            "ETH/USDT": write_bars(folder / "eth.parquet", bars, seed=2),
-        }
-        sources = [f"{symbol}={path}" for symbol, path in files.items()]
+        files, sources = two_markets(folder, bars)
         faults = [part for fault, share in FAULTS.items() for part in ("--fault", f"{fault}={share}")]
         options = ("--speed", "3000", "--seed", str(seed), *faults)
         with VenueProcess(folder, *sources, options=options) as venue:

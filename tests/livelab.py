@@ -1,5 +1,6 @@
 """Live sessions against a venue, in processes of their own: started, killed, spoken to."""
 
+import contextlib
 import json
 import os
 import re
@@ -93,18 +94,15 @@ class Bot:
     def inputs(self) -> int:
         """How many inputs the current session's journal has, read from beside."""
         for path in sorted((self.folder / "data/sessions").glob("*/journal.sqlite")):
-            with sqlite3.connect(path) as db:
+            with contextlib.suppress(sqlite3.OperationalError), sqlite3.connect(path) as db:
                 return db.execute("SELECT max(seq) FROM inputs").fetchone()[0] or 0
-        return 0
+        return 0  # No session, or its tables are not there yet.
 
     def wait_for_inputs(self, count: int, process: subprocess.Popen) -> None:
         deadline = time.monotonic() + 60
         while time.monotonic() < deadline:
-            try:
-                if self.inputs() >= count:
-                    return
-            except Exception:  # noqa: BLE001, S110  (the tables are not there yet)
-                pass
+            if self.inputs() >= count:
+                return
             assert process.poll() is None, (self.folder / "run.log").read_text()[-2000:]
             time.sleep(0.02)
         raise AssertionError(f"only {self.inputs()} inputs")

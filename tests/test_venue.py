@@ -14,7 +14,7 @@ import numpy as np
 import pyarrow.parquet as pq
 import pytest
 
-from paperbot.app.venue import VenueRequest, market_of
+from paperbot.app.venue import market_of
 from paperbot.errors import CommandError
 from paperbot.market.ccxt_source import BinanceSource, Endpoint
 from paperbot.market.faults import Faults, parse_faults
@@ -295,7 +295,6 @@ def test_a_wrong_fault_is_one_sentence(text):
 def test_a_wrong_source_is_one_sentence(text):
     with pytest.raises(Exception, match="expected"):
         market_of(text, None)
-    assert VenueRequest
 
 
 def test_recorded_bars_come_out_as_they_went_in(real_data):

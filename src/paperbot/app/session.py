@@ -110,10 +110,6 @@ class Session:
         self.journal.append(_inputs(answers, "python", self.clock.now_ns()), meta={ANSWERED: str(about)})
         self.runner.feed(answers)
 
-    def note_advice(self, exchange: Mapping[str, Any]) -> None:
-        """Keep an exchange of which no event came."""
-        self.journal.append((), [exchange])
-
     # ---- out
     def writers(self) -> list[Watcher]:
         """The watchers that a session always has."""

@@ -142,11 +142,6 @@ class Venue:
         if self._runner is not None:
             await self._runner.cleanup()
 
-    @property
-    def has_ended(self) -> bool:
-        """Whether the tape is over."""
-        return self._player is not None and self._player.done()
-
     # ---- the tape
     async def _play(self) -> None:
         for message in self._tape:
