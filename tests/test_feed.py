@@ -1,11 +1,13 @@
 """The live order, by hand: what is final, what is absent, what is refused; and the theorem that live equals replay."""
 
 import asyncio
+import contextlib
 
 import numpy as np
 import pytest
 
 from arrivals import GRACE_MS, STEP_MS, Hand, bars_of, failure, kline, opens, shuffled, slices_of
+from paperbot.app.beside import cancel_all
 from paperbot.app.ops import rerun
 from paperbot.app.session import create_session
 from paperbot.clock import SystemClock
@@ -161,6 +163,22 @@ def test_an_answer_that_is_partly_nonsense_proves_nothing(answer):
     asyncio.run(story())
 
 
+@pytest.mark.parametrize("turns", range(5))
+def test_a_feed_that_is_stopped_just_when_a_bar_wakes_it_ends(turns):
+    async def story():
+        feed = hand()
+        running = asyncio.create_task(feed.feed.run())
+        await asyncio.sleep(0.01)
+        feed.say(BTC, at(1))  # Bar 0 is missing, which wakes the asking for it.
+        for _ in range(turns):
+            await asyncio.sleep(0)
+        running.cancel()
+        done, _ = await asyncio.wait({running}, timeout=2)
+        assert done
+
+    asyncio.run(story())
+
+
 def test_an_error_is_counted_waited_for_and_proves_nothing():
     async def story():
         feed = hand()
@@ -294,3 +312,18 @@ def test_live_in_any_order_of_arrival_has_the_digest_of_replay(five, tmp_path, s
     assert rerun(tmp_path, "s").digest == whole
     assert {code for code, _ in feed.refusals} >= {"duplicate_bar"}
     assert {code for code, _ in feed.refusals} <= {"duplicate_bar", "late_bar"}
+
+
+def test_a_task_that_loses_a_cancellation_is_told_again():
+    async def deaf():
+        with contextlib.suppress(asyncio.CancelledError):
+            await asyncio.sleep(60)
+        await asyncio.sleep(60)
+
+    async def story():
+        task = asyncio.create_task(deaf())
+        await asyncio.sleep(0)
+        await asyncio.wait_for(cancel_all([task]), 5)
+        assert task.cancelled()
+
+    asyncio.run(story())

@@ -1,10 +1,12 @@
-"""Slow work beside the event loop."""
+"""Work beside the event loop's main line, and its end."""
 
 import asyncio
 import contextlib
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from typing import Any
+
+SAID_AGAIN_S = 0.5
 
 
 async def in_thread(function: Callable[[], Any]) -> Any:
@@ -25,3 +27,16 @@ async def in_thread(function: Callable[[], Any]) -> Any:
 
     threading.Thread(target=work, daemon=True).start()
     return await done
+
+
+async def cancel_all(tasks: Iterable[asyncio.Task[Any]]) -> None:
+    """Cancel tasks until each has ended; what they raise is nobody's concern any more.
+
+    It is said again to those that go on, since a library may lose a cancellation that comes together with a result.
+    """
+    pending = set(tasks)
+    while pending:
+        for task in pending:
+            task.cancel()
+        done, pending = await asyncio.wait(pending, timeout=SAID_AGAIN_S)
+        await asyncio.gather(*done, return_exceptions=True)

@@ -12,7 +12,7 @@ import numpy as np
 from paperbot.app import control
 from paperbot.app.advice import AdviceDesk, make_provider
 from paperbot.app.artifacts import LiveArtifacts
-from paperbot.app.beside import in_thread
+from paperbot.app.beside import cancel_all, in_thread
 from paperbot.app.observers import Observers
 from paperbot.app.session import (
     Session,
@@ -187,10 +187,7 @@ class Live:
                 await asyncio.sleep(0)
         finally:
             left: list[asyncio.Task[Any]] = [feeding, ticking, stopping]
-            for task in [*left, *([self.consulting] if self.consulting else [])]:
-                task.cancel()
-                with contextlib.suppress(asyncio.CancelledError, Exception):
-                    await task
+            await cancel_all([*left, *([self.consulting] if self.consulting else [])])
 
     def _stop_if_over(self, ts: int) -> None:
         """Stop when the time up to `--until` is done, whether or not bars came in it."""
@@ -387,7 +384,8 @@ async def _run_session(
             if not was_signalled and seconds > 0:
                 live.stop.clear()
                 with contextlib.suppress(TimeoutError):
-                    await asyncio.wait_for(live.stop.wait(), seconds)
+                    async with asyncio.timeout(seconds):
+                        await live.stop.wait()
         finally:
             notifier.close()
             for number in (signal.SIGTERM, signal.SIGINT):

@@ -301,8 +301,9 @@ class Feed:
             for lane in self._lanes.values():
                 if self._due(lane):
                     pause_s = min(pause_s, await self._ask(lane))
-            try:
-                await asyncio.wait_for(self._wake.wait(), pause_s)
+            try:  # Not by wait_for: before Python 3.12 it loses a cancellation that comes together with the wake-up.
+                async with asyncio.timeout(pause_s):
+                    await self._wake.wait()
             except TimeoutError:
                 if not self.listening:
                     await self._hear_time()
