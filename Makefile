@@ -15,7 +15,7 @@ CANDIDATES := $(if $(PYTHON),'$(PYTHON)',python3 python3.11 python3.12 python3.1
 PROBE := import sys, venv, ensurepip; \
 	print(getattr(sys, "_base_executable", sys.executable)) if (3, 11) <= sys.version_info < (3, 14) else sys.exit(1)
 
-.PHONY: help venv demo test bench-core crash-sweep soak bench-live slow docs golden lint lock clean
+.PHONY: help venv demo test bench-core crash-sweep soak bench-live slow docs stack-tools golden lint lock clean
 
 help: ## this list
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 8
@@ -56,8 +56,12 @@ bench-live: $(STAMP) ## what being durable and being idle costs
 slow: $(STAMP) ## the tests that take minutes, too
 	@'$(BIN)/python' -m pytest -q -n 2 --slow
 
-docs: $(STAMP) ## write the pages that are made from code anew
+docs: $(STAMP) ## write the pages and the dashboard that are made from code anew
 	@'$(BIN)/python' scripts/make_docs.py
+	@'$(BIN)/python' scripts/make_dashboard.py
+
+stack-tools: $(STAMP) ## install what the tests of the observability stack use; without it they skip, and say so
+	@scripts/stack_tools.sh '$(BIN)'
 
 golden: $(STAMP) ## write the golden digests anew (see ADR-0004)
 	@'$(BIN)/python' tests/test_golden.py
@@ -67,9 +71,11 @@ lint: $(STAMP) ## ruff, flake8, mypy
 	@'$(BIN)/flake8'
 	@'$(BIN)/mypy' --strict src
 
-lock: ## resolve anew with Poetry (2.2 or later, with its export plugin), write both locks
+lock: ## resolve anew with Poetry (2.2 or later, with its export plugin), write all locks
 	poetry lock
 	poetry export --with dev --format requirements.txt --output requirements.lock
+	poetry export --format requirements.txt --output requirements-run.lock
+	poetry export --only stack --format requirements.txt --output requirements-stack.lock
 
 clean: ## remove what was made here
 	rm -rf .venv .venv-* build dist .coverage* .hypothesis .mypy_cache .pytest_cache .ruff_cache

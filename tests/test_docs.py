@@ -55,7 +55,7 @@ def test_every_row_of_the_table_names_a_test():
     for row in rows:
         assert "tests/test_" in row, row
     promises = " ".join(row.split("|")[1] for row in rows)
-    for section in ("C1", "C5", "C6", "C7", "C8", "§2", "§3", "§4", "§5", "§6", "§7", "§8", "§10"):
+    for section in (*(f"C{number}" for number in range(1, 9)), *(f"§{number}" for number in range(2, 11))):
         assert section in promises, section
 
 

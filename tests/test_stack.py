@@ -1,0 +1,272 @@
+"""The observability stack: nothing that is shipped is there unproven. Each query runs on a real Prometheus."""
+
+import contextlib
+import json
+import re
+import signal
+import subprocess
+import sys
+import threading
+import time
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
+
+import pytest
+import yaml
+
+from livelab import Bot, VenueProcess, kill
+from paperbot.telemetry.metrics import SPECS
+from shell import KEYS, ROOT, finish, read_until, scrape, start, url_of
+from stack import CONFIG, DASHBOARD, Prometheus, need, promql, rows, rules
+from test_live import two_markets
+
+sys.path.insert(0, str(ROOT / "scripts"))
+PATTERN_PANELS = ["Detections rate by pattern (5m)", "Intents rate by pattern/side (5m)", "Latency P50/P95 (s)"]
+
+LIVE_ONLY = {
+    "panel Stream A",
+    "panel Feed age A",
+    "panel Clock skew A",
+    "panel Inputs in the journal A",
+}
+"""What a demo has no feed and no journal for."""
+
+
+# ---- the dashboard ------------------------------------------------------------------------------------------------
+def test_dashboard_is_what_the_table_of_metrics_makes_of_it():
+    made = pytest.importorskip("make_dashboard", exc_type=ImportError)
+    assert DASHBOARD.read_text() == made.dashboard(), "run `make docs`"
+
+
+def test_dashboard_has_the_rows_of_the_contract():
+    dashboard = json.loads(DASHBOARD.read_text())
+    assert dashboard["title"] == "Paperbot Overview"
+    found = rows()
+    assert list(found) == [
+        *("Risk", "Equity and PnL", "Orders and fills", "Fees", "Signals"),
+        *("Patterns", "Feed and journal health", "LLM guards", "Logs"),
+    ]
+    assert [panel["title"] for panel in found["Patterns"]] == PATTERN_PANELS
+    assert "paperbot_killswitch_active" in str(found["Risk"][0]["targets"])
+    assert [one["name"] for one in dashboard["templating"]["list"]] == ["market", "symbol"]
+    every = [panel for panels in found.values() for panel in panels]
+    assert all(panel["description"] and panel["targets"] for panel in every)
+    numbers = [panel["id"] for panel in [*every, *(one for one in dashboard["panels"] if one["type"] == "row")]]
+    assert len(set(numbers)) == len(numbers)
+
+
+def test_panels_do_not_overlap():
+    taken = set()
+    for panel in [panel for panels in rows().values() for panel in panels]:
+        at = panel["gridPos"]
+        cells = {(x, y) for x in range(at["x"], at["x"] + at["w"]) for y in range(at["y"], at["y"] + at["h"])}
+        assert at["x"] + at["w"] <= 24
+        assert not cells & taken, panel["title"]
+        taken |= cells
+
+
+def test_every_metric_is_on_a_panel_or_watched_by_an_alert_and_documented():
+    queries = " ".join(promql().values())
+    document = (ROOT / "docs/metrics.md").read_text()
+    for name in SPECS:
+        assert re.search(rf"\b{name}(_bucket)?\b", queries), f"{name} is nowhere to be seen"
+        assert f"`{name}`" in document
+
+
+def test_every_panel_reads_from_a_data_source_that_is_provisioned():
+    sources = yaml.safe_load((CONFIG / "grafana/provisioning/datasources/datasources.yml").read_text())["datasources"]
+    known = {(source["type"], source["uid"]) for source in sources}
+    assert known == {("prometheus", "paperbot-prometheus"), ("loki", "paperbot-loki")}
+    for panels in rows().values():
+        for panel in panels:
+            for asked in [panel["datasource"], *(target["datasource"] for target in panel["targets"])]:
+                assert (asked["type"], asked["uid"]) in known
+
+
+# ---- rules --------------------------------------------------------------------------------------------------------
+def promtool(*arguments: str, text: str | None = None) -> subprocess.CompletedProcess:
+    return subprocess.run(
+        [need("promtool"), *arguments], cwd=ROOT, input=text, capture_output=True, text=True, check=False
+    )
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        ("check", "config", "config/prometheus.yml"),
+        ("check", "rules", "--lint=all", "--lint-fatal", "config/rules/paperbot.yml"),
+        ("test", "rules", "tests/prometheus/rules_test.yml"),
+    ],
+    ids=" ".join,
+)
+def test_promtool_finds_nothing(arguments):
+    done = promtool(*arguments)
+    assert done.returncode == 0, done.stdout + done.stderr
+
+
+def test_each_alert_is_tested_firing_and_silent():
+    tests = yaml.safe_load((ROOT / "tests/prometheus/rules_test.yml").read_text())["tests"]
+    cases = [case for one in tests for case in one.get("alert_rule_test", [])]
+    for name in rules("alert"):
+        known = [bool(case["exp_alerts"]) for case in cases if case["alertname"] == name]
+        assert True in known, f"{name} is never seen firing"
+        assert False in known, f"{name} is never seen silent"
+
+
+def test_each_alert_says_what_it_means_and_what_to_do():
+    for name, rule in rules("alert").items():
+        assert set(rule["annotations"]) == {"summary", "description"}, name
+        assert rule["labels"]["severity"] in {"info", "warning", "critical"}, name
+        assert f"| `{name}` |" in (ROOT / "docs/RUNBOOK.md").read_text(), f"{name} is not in the runbook"
+
+
+# ---- a demo, scraped ----------------------------------------------------------------------------------------------
+@pytest.fixture(scope="module")
+def demo(tmp_path_factory):
+    """(the runbook's demo in its hold, its output so far, where it serves)."""
+    variables = {"ENABLE_PATTERN_OBS_DEMO": "1", "PATTERN_OBS_DEMO_SECONDS": "1", "HOLD_METRICS_SECONDS": "300"}
+    folder = tmp_path_factory.mktemp("demo")
+    process = start([], folder, OFFLINE_DEMO="1", PROMETHEUS_PORT="0", **KEYS, **variables)
+    before = read_until(process, "execution demo complete")
+    yield process, before, url_of(before)
+    process.terminate()
+    finish(process)
+
+
+def answers(prometheus: Prometheus) -> dict[str, list[dict]]:
+    return {where: prometheus.query(query) for where, query in promql().items()}
+
+
+def empty(found: dict[str, list[dict]]) -> set[str]:
+    return {where for where, series in found.items() if not series}
+
+
+def alerts() -> set[str]:
+    return {f"alert {name}" for name in rules("alert")}
+
+
+def address(url: str) -> str:
+    return url.removeprefix("http://").removesuffix("/metrics")
+
+
+def test_every_query_returns_data_on_a_demo(demo, tmp_path):
+    _, _, url = demo
+    with Prometheus(tmp_path / "prometheus", address(url)) as prometheus:
+        prometheus.wait_for_scrapes(3)
+        target = prometheus.targets()[0]
+        assert (target["labels"]["job"], target["health"]) == ("paperbot", "up")
+        found = answers(prometheus)
+        assert empty(found) == LIVE_ONLY | alerts()
+        assert prometheus.firing() == set()
+        rates = prometheus.query("sum(rate(pattern_detected_total[5m]))")
+        assert float(rates[0]["value"][1]) > 0
+        for name, label in (("paperbot_killswitch_active", "market"), ("candles_fetched_total", "symbol")):
+            assert all(label in series["metric"] for series in prometheus.query(name))
+
+
+def test_promtool_objects_to_the_two_names_that_the_runbook_fixes_and_to_nothing_else(demo):
+    """`equity_gauge` has its type in its name, and `realized_pnl_total` is a gauge."""
+    done = promtool("check", "metrics", text=scrape(demo[2]))
+    told = {line.split()[0] for line in (done.stdout + done.stderr).splitlines() if line.strip()}
+    assert told == {"equity_gauge", "realized_pnl_total"}
+
+
+# ---- a live session, scraped; and what makes each alert go off ----------------------------------------------------
+BUSY = (
+    "strategies=[{name: mean_reversion, kind: mean_reversion, enter: -0.3, leave: 0.3}]",
+    "features.patterns=[engulfing_bullish, engulfing_bearish]",
+)
+
+
+class Scraped:
+    """A live session against a venue, and a Prometheus that watches it."""
+
+    def __init__(self, folder: Path, bars: int, speed: int, *settings: str) -> None:
+        _, sources = two_markets(folder, bars)
+        self.venue = VenueProcess(folder, *sources, options=("--speed", str(speed)))
+        self.bot = Bot(folder, {**self.venue.settings(), **dict(one.split("=", 1) for one in settings)})
+        self.process = self.bot.start(LOG_LEVEL="INFO")
+        self.bot.wait_for_inputs(50, self.process)
+        log = (folder / "run.log").read_text()
+        self.prometheus = Prometheus(folder / "prometheus", address(url_of(log)))
+
+    def __enter__(self):
+        self.prometheus.__enter__()
+        return self
+
+    def __exit__(self, *_):
+        self.prometheus.__exit__()
+        for process in (self.process, self.venue.process):
+            if process.poll() is None:
+                process.kill()
+                process.wait()
+
+    def set_off(self, alert: str) -> None:
+        """Wait until the alert's expression holds."""
+        self.prometheus.wait_for_series(rules("alert")[alert]["expr"])
+
+
+@contextlib.contextmanager
+def a_venue_that_only_knows_the_time(url: str):
+    """Where the venue was, its time goes on, and everything else fails."""
+
+    class Answer(BaseHTTPRequestHandler):
+        def do_GET(self):
+            is_time = self.path.startswith("/api/v3/time")
+            self.send_response(200 if is_time else 503)
+            self.end_headers()
+            self.wfile.write(b'{"serverTime": 1800000000000}' if is_time else b"{}")
+
+        def log_message(self, *_):
+            pass
+
+    server = ThreadingHTTPServer(("127.0.0.1", int(url.rsplit(":", 1)[1])), Answer)
+    threading.Thread(target=server.serve_forever, daemon=True).start()
+    yield
+    server.shutdown()
+    server.server_close()
+
+
+def test_every_query_returns_data_on_a_live_session_and_drills_set_the_alerts_off(tmp_path):
+    with Scraped(tmp_path, 4000, 6000, *BUSY) as session:
+        prometheus = session.prometheus
+        prometheus.wait_for_scrapes(3)
+        assert prometheus.targets()[0]["health"] == "up"
+        assert empty(answers(prometheus)) == alerts()
+        session.bot.ask("halt")
+        session.set_off("PaperbotKillSwitchActive")
+        session.set_off("PaperbotKillSwitchTripped")
+        session.set_off("PaperbotOrderRejectionsSurge")
+        prometheus.wait(lambda: "PaperbotKillSwitchActive" in prometheus.firing(), "the alert itself")
+        session.venue.close()
+        with a_venue_that_only_knows_the_time(session.venue.url):
+            session.set_off("PaperbotFeedStale")
+            session.set_off("PaperbotFeedDisconnected")
+        kill(session.process)
+        session.set_off("PaperbotDown")
+
+
+def test_no_detections_and_a_slow_journal_set_their_alerts_off(tmp_path):
+    with Scraped(tmp_path, 6000, 6000, "features.patterns=[]") as session:
+        session.set_off("PaperbotNoDetections")
+        until = time.monotonic() + 60
+        while time.monotonic() < until and not session.prometheus.query(rules("alert")["PaperbotJournalLag"]["expr"]):
+            for number, seconds in ((signal.SIGSTOP, 0.5), (signal.SIGCONT, 0.03)):  # A machine that gives it no time.
+                session.process.send_signal(number)
+                time.sleep(seconds)
+        session.set_off("PaperbotJournalLag")
+
+
+def test_a_loss_sets_the_drawdown_alert_off(tmp_path):
+    caps = ("risk.daily_loss_cap=0", "risk.max_drawdown=0.15", "risk.max_position_value_per_symbol=0.9")
+    arguments = ["drill", "killswitch", "--hold", "60", *(part for cap in caps for part in ("--set", cap))]
+    config = ["--config", str(CONFIG / "config.yaml")]
+    process = start([*arguments, *config], tmp_path, PROMETHEUS_PORT="0")
+    try:
+        url = url_of(read_until(process, "/metrics"))
+        with Prometheus(tmp_path / "prometheus", address(url)) as prometheus:
+            prometheus.wait_for_series(rules("alert")["PaperbotDrawdownHigh"]["expr"])
+            prometheus.wait_for_series('orders_blocked_total{reason="killswitch"} > 0')
+    finally:
+        process.terminate()
+        finish(process)
