@@ -74,7 +74,7 @@ lint: $(STAMP) ## ruff, flake8, mypy
 lock: ## resolve anew with Poetry (2.2 or later, with its export plugin), write all locks
 	poetry lock
 	poetry export --with dev --format requirements.txt --output requirements.lock
-	poetry export --format requirements.txt --output requirements-run.lock
+	poetry export --extras report --format requirements.txt --output requirements-run.lock
 	poetry export --only stack --format requirements.txt --output requirements-stack.lock
 
 clean: ## remove what was made here

@@ -19,7 +19,7 @@ from paperbot.errors import OutputError
 from recorded import CONFIG
 
 MARKETS = ["BTC/USDT=synthetic:7:30075", "ETH/USDT=synthetic:7:30075"]  # It happens to end flat.
-FILES = ("ledger", "orders", "round_trips", "trades")
+FILES = ("blocked", "ledger", "orders", "round_trips", "trades")
 ON = ("risk.max_drawdown=0", "risk.daily_loss_cap=0", "account.currency=USDT")
 
 

@@ -312,7 +312,7 @@ def test_a_command_before_the_midnight_slice_does_not_undo_a_day(tmp_path, marke
     runner = session.runner
     write_artifacts(tmp_path / "whole", plan, runner.machine, session.outputs.path, session.journal)
     session.close()
-    for name in ("trades", "ledger", "orders", "round_trips"):
+    for name in ("trades", "ledger", "orders", "round_trips", "blocked"):
         live = pq.read_table(tmp_path / f"live/{name}.parquet")
         assert live.equals(pq.read_table(tmp_path / f"whole/{name}.parquet")), name
     assert live.num_rows > 0

@@ -67,7 +67,7 @@ def test_a_recorded_day_live_has_the_digest_of_replay(real_data, tmp_path):
     digest = bot.ask("verify")["digest"]
     assert digest == bot.replay(source)
     assert digest == bot.ask("replay", "--session", bot.ask("status")["session"], "--out", "again")["digest"]
-    for name in ("trades", "orders", "round_trips", "ledger"):
+    for name in ("trades", "orders", "round_trips", "ledger", "blocked"):
         live = pq.read_table(tmp_path / f"data/{name}.parquet")
         replayed = pq.read_table(tmp_path / f"replayed/{name}.parquet")
         keep = [column for column in live.column_names if column != "source"]
@@ -350,7 +350,7 @@ def test_closed_days_are_parts_and_the_whole_is_their_sum(tmp_path):
     assert bot.ask("verify")["digest"] == digest
     days = sorted((tmp_path / "data/sessions").glob("*/days/*.ledger.parquet"))
     assert [path.name[:10] for path in days] == ["2023-11-15", "2023-11-16"]
-    for name in ("trades", "ledger", "orders", "round_trips"):
+    for name in ("trades", "ledger", "orders", "round_trips", "blocked"):
         live = pq.read_table(tmp_path / f"data/{name}.parquet")
         keep = [column for column in live.column_names if column != "source"]
         assert live.select(keep).equals(pq.read_table(tmp_path / f"replayed/{name}.parquet").select(keep)), name

@@ -20,7 +20,7 @@ from paperbot.store.report import Statistics
 
 
 def write_artifacts(out: Path, plan: Plan, machine: Machine, outputs: Path, journal: Journal) -> Statistics:
-    """Write trades, ledger, orders and round_trips (and advice.jsonl, if any was asked for) as they stand.
+    """Write the tables (and advice.jsonl, if any was asked for) as they stand.
 
     The closing ledger row comes from a copy of the state, so that the session can go on. Raises OutputError.
     """

@@ -14,6 +14,7 @@ from paperbot.names import Names
 from paperbot.ports import Records
 from paperbot.store.parquet import Artifacts
 from paperbot.store.report import Statistics, summarize
+from paperbot.store.tables import SCHEMAS
 
 
 class Recorder:
@@ -26,7 +27,7 @@ class Recorder:
         self.names = names_of(plan)
         self.statistics = Statistics(self.names)
         self.bars = 0
-        self.files = [folder / f"{name}.parquet" for name in ("trades", "ledger", "orders", "round_trips")]
+        self.files = [folder / f"{name}.parquet" for name in SCHEMAS]
         self._artifacts = Artifacts(folder, self.names)
         self._configuration = configuration
         self._plan = plan

@@ -63,7 +63,7 @@ def replay(
         bool, typer.Option("--json", help="print one JSON object on standard output, nothing else")
     ] = False,
 ) -> None:
-    """Run recorded bars through the engine; writes trades, ledger, orders and round_trips as Parquet."""
+    """Run recorded bars through the engine; writes trades, ledger, orders, round_trips and blocked as Parquet."""
     if session is not None:
         _replay_session(sessions, session, out, has_sources=bool(sources), as_json=as_json)
         return

@@ -24,16 +24,9 @@ from paperbot.store.durable import sync_folder
 from paperbot.store.parquet import lock_folder
 from paperbot.store.tables import OrderTracker, RoundTripTracker, SourceOf
 
-SCHEMAS = {
-    "trades": tables.TRADES,
-    "ledger": tables.LEDGER,
-    "orders": tables.ORDERS,
-    "round_trips": tables.ROUND_TRIPS,
-}
-
 
 class DayArtifacts:
-    """`trades`, `ledger`, `orders` and `round_trips` in `out`, fed with records as they come; parts go to `days`.
+    """The tables of `store/tables.py` in `out`, fed with records as they come; parts go to `days`.
 
     Raises OutputError when a folder cannot be written; what was in `out` is then as it was.
     """
@@ -42,7 +35,7 @@ class DayArtifacts:
         self.out, self._days = out, days
         self._names, self._source_of = names, source_of
         self._orders, self._round_trips = OrderTracker(names), RoundTripTracker(names)
-        self._today: dict[str, list[Any]] = {name: [] for name in SCHEMAS}
+        self._today: dict[str, list[Any]] = {name: [] for name in tables.SCHEMAS}
         self._day = -1
         self._parts: list[str] = []
         self.count = 0
@@ -70,6 +63,7 @@ class DayArtifacts:
             "ledger": tables.ledger_table(records, self._names),
             "orders": pa.Table.from_pylist(list(self._orders.rows(records)), schema=tables.ORDERS),
             "round_trips": pa.Table.from_pylist(list(self._round_trips.rows(records)), schema=tables.ROUND_TRIPS),
+            "blocked": tables.blocked_table(records, self._names),
         }
 
     def _close_day(self) -> None:
@@ -77,10 +71,10 @@ class DayArtifacts:
         label = str(np.datetime64(self._day, "D"))
         with self._guarded(self._days):
             self._days.mkdir(parents=True, exist_ok=True)
-            for name, schema in SCHEMAS.items():
+            for name, schema in tables.SCHEMAS.items():
                 table = pa.concat_tables(self._today[name]) if self._today[name] else schema.empty_table()
                 pq.write_table(table, self._days / f"{label}.{name}.parquet", compression="zstd", store_schema=False)
-        self._today = {name: [] for name in SCHEMAS}
+        self._today = {name: [] for name in tables.SCHEMAS}
         self._parts.append(label)
 
     def write(self, closing: Records) -> None:
@@ -89,7 +83,7 @@ class DayArtifacts:
         with self._guarded(self.out), contextlib.ExitStack() as stack:
             self.out.mkdir(parents=True, exist_ok=True)
             stack.enter_context(lock_folder(self.out))
-            for name, schema in SCHEMAS.items():
+            for name, schema in tables.SCHEMAS.items():
                 path = self.out / f"{name}.parquet"
                 waiting[path] = path.with_name(f".{path.name}.unfinished")
                 stack.callback(waiting[path].unlink, missing_ok=True)
@@ -115,7 +109,7 @@ class DayArtifacts:
             today.append(tables.ledger_table(closing, self._names))
         elif name == "orders":
             today.append(pa.Table.from_pylist(list(self._orders.still_open()), schema=tables.ORDERS))
-        yield pa.concat_tables(today) if today else SCHEMAS[name].empty_table()
+        yield pa.concat_tables(today) if today else tables.SCHEMAS[name].empty_table()
 
     @contextlib.contextmanager
     def _guarded(self, folder: Path) -> Iterator[None]:

@@ -84,7 +84,7 @@ class _Table:
 
 
 class Artifacts:
-    """`trades`, `ledger`, `orders` and `round_trips` of one run, fed with its output records.
+    """`trades`, `ledger`, `orders`, `round_trips` and `blocked` of one run, fed with its output records.
 
     A context manager: left without `finish`, it leaves what was there before untouched. Raises OutputError when the
     folder cannot be written.
@@ -97,18 +97,12 @@ class Artifacts:
         self._orders = OrderTracker(names)
         self._round_trips = RoundTripTracker(names)
         self._tables: dict[str, _Table] = {}
-        schemas = {
-            "trades": tables.TRADES,
-            "ledger": tables.LEDGER,
-            "orders": tables.ORDERS,
-            "round_trips": tables.ROUND_TRIPS,
-        }
         self._lock = contextlib.ExitStack()
         self._replaced = 0
         with self._guarded():
             folder.mkdir(parents=True, exist_ok=True)
             self._lock.enter_context(lock_folder(folder))
-            for name, schema in schemas.items():
+            for name, schema in tables.SCHEMAS.items():
                 self._tables[name] = _Table(folder / f"{name}.parquet", schema)
 
     def __enter__(self) -> Self:
@@ -140,6 +134,7 @@ class Artifacts:
             self._tables["ledger"].append(tables.ledger_table(records, self._names))
             self._tables["orders"].append_rows(self._orders.rows(records))
             self._tables["round_trips"].append_rows(trips)
+            self._tables["blocked"].append(tables.blocked_table(records, self._names))
         return trips
 
     def finish(self) -> None:

@@ -1,4 +1,4 @@
-"""Output records as tables for people: fills, ledger rows, orders with their end, round trips.
+"""Output records as tables for people: fills, ledger rows, orders with their end, round trips, blocked orders.
 
 Money and quantities stand as float64 for people and as int64 in minor units (`*_minor`) beside it. Nothing is computed
 here that the core has decided: names, units and sums of what it reported.
@@ -52,6 +52,12 @@ ROUND_TRIPS = _schema(
     **dict(entry_price=_FLOAT, exit_price=_FLOAT, pnl=_FLOAT, fees=_FLOAT, return_pct=_FLOAT, quote=_TEXT),
     **dict(pnl_account_minor=_INT, pnl_minor=_INT, fees_minor=_INT, cost_minor=_INT),
 )
+BLOCKED = _schema(
+    **dict(ts=_TS, symbol=_TEXT, strategy=_TEXT, side=_TEXT, type=_TEXT, role=_TEXT, code=_TEXT, qty=_FLOAT),
+    **dict(limit_price=_FLOAT, stop_price=_FLOAT, seq=_INT, qty_minor=_INT),
+)
+SCHEMAS = {"trades": TRADES, "ledger": LEDGER, "orders": ORDERS, "round_trips": ROUND_TRIPS, "blocked": BLOCKED}
+"""The files that a run writes, by their names."""
 
 _REASONS = {
     t.Role.EXIT: "signal",
@@ -63,13 +69,17 @@ _REASONS = {
 
 
 def _named(ids: NDArray[Any], names: Sequence[str]) -> Any:
-    indices = pa.array(np.where(ids < 0, len(names), ids).astype(np.int32))
+    """Names of ids; null for an id that nobody has."""
+    indices = pa.array(np.where((ids < 0) | (ids >= len(names)), len(names), ids).astype(np.int32))
     return pa.DictionaryArray.from_arrays(indices, pa.array([*names, None], type=_TEXT)).cast(_TEXT)
 
 
 def _lower(members: type[Any], ids: NDArray[Any]) -> Any:
+    """Names of an enumeration's values; null for a value that it does not have."""
     values, inverse = np.unique(ids, return_inverse=True)
-    return pa.array([members(int(value)).name.lower() for value in values], type=_TEXT).take(pa.array(inverse))
+    known = members._value2member_map_
+    names = [known[value].name.lower() if value in known else None for value in values.tolist()]
+    return pa.array(names, type=_TEXT).take(pa.array(inverse))
 
 
 def _scaled(values: NDArray[Any], ids: NDArray[Any], decimals: Sequence[int]) -> NDArray[np.float64]:
@@ -171,6 +181,36 @@ def ledger_table(records: Records, names: Names) -> Any:
         "fx_revaluation_minor": minor("fx_revaluation"),
     }
     return _table(columns, LEDGER)
+
+
+def blocked_table(records: Records, names: Names) -> Any:
+    """BLOCKED records as a BLOCKED table: what the gate refused, and the code of the rule. A field that makes no sense
+    (which may be why) is null.
+    """
+    rows = records[records["kind"] == t.OutputKind.BLOCKED].view(t.OUT_ORDER)
+    unknown = (rows["symbol"] < 0) | (rows["symbol"] >= len(names.symbols))
+    symbol = np.where(unknown, 0, rows["symbol"])
+
+    def price(name: str) -> Any:
+        scaled = _scaled(rows[name], symbol, names.price_decimals)
+        return pa.array(scaled, type=_FLOAT, mask=unknown | (rows[name] == 0))
+
+    quantity = _scaled(rows["quantity"], np.array(names.bases)[symbol], names.asset_decimals)
+    columns = {
+        "ts": _times(rows["ts"]),
+        "symbol": _named(rows["symbol"], names.symbols),
+        "strategy": _named(rows["strategy"], names.strategies),
+        "side": _lower(t.Side, rows["side"]),
+        "type": _lower(t.OrderType, rows["order_type"]),
+        "role": _lower(t.Role, rows["role"]),
+        "code": _lower(t.Code, rows["code"]),
+        "qty": pa.array(quantity, type=_FLOAT, mask=unknown),
+        "limit_price": price("limit_price"),
+        "stop_price": price("stop_price"),
+        "seq": rows["seq"],
+        "qty_minor": rows["quantity"],
+    }
+    return _table(columns, BLOCKED)
 
 
 def _table(columns: dict[str, Any], schema: Any) -> Any:
