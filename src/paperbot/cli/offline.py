@@ -127,6 +127,24 @@ def demo(
     run(DemoRequest(environment, config_path(config), out, overrides), say=err.print, present=_print_summary)
 
 
+@app.command()
+def report(
+    sources: Annotated[
+        list[str] | None,
+        typer.Argument(metavar="SYMBOL=FILE…", help="the run's bars, so that prices show between the fills, too"),
+    ] = None,
+    data: Annotated[Path, typer.Option(help="folder with the run's artifacts")] = Path("data"),
+    out: Annotated[Path | None, typer.Option(help="the page to write; by default report.html in that folder")] = None,
+    config: ConfigOption = None,
+) -> None:
+    """Write one HTML page about a run, from its artifacts: pictures and tables that open without a network."""
+    from paperbot.app.report import ReportRequest  # noqa: PLC0415
+    from paperbot.app.report import report as run  # noqa: PLC0415
+
+    request = ReportRequest(data, out or data / "report.html", sources or (), config_path(config))
+    typer.echo(run(request, say=err.print))
+
+
 @drill_app.command("killswitch")
 def drill_killswitch(
     out: Annotated[Path, typer.Option(help="folder for the saved state")] = DRILL_FOLDER,

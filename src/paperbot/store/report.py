@@ -1,7 +1,7 @@
 """The summary of a run: the figures that people compare, from what the core reported."""
 
 from collections import Counter
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from itertools import pairwise
 from math import sqrt
@@ -95,14 +95,19 @@ class Statistics:
             group.wins += won
 
     def sharpe(self, market: str) -> float | None:
-        """Mean / sample deviation of daily equity returns x sqrt(days a year); None under 10 days or without change."""
+        """The ratio of daily equity, the opening one being day 0."""
         equities = [self.start_equity or 0, *(self.day_equity[day] for day in sorted(self.day_equity))]
-        returns = [after / before - 1.0 for before, after in pairwise(equities) if before > 0]
-        if len(returns) < MIN_DAYS_FOR_SHARPE:
-            return None
-        mean = sum(returns) / len(returns)
-        deviation = sqrt(sum((one - mean) ** 2 for one in returns) / (len(returns) - 1))
-        return mean / deviation * sqrt(DAYS_A_YEAR[market]) if deviation > 0 else None
+        return sharpe(equities, DAYS_A_YEAR[market])
+
+
+def sharpe(equities: Sequence[float], days_a_year: int) -> float | None:
+    """Mean / sample deviation of daily equity returns x sqrt(days a year); None under 10 days or without change."""
+    returns = [after / before - 1.0 for before, after in pairwise(equities) if before > 0]
+    if len(returns) < MIN_DAYS_FOR_SHARPE:
+        return None
+    mean = sum(returns) / len(returns)
+    deviation = sqrt(sum((one - mean) ** 2 for one in returns) / (len(returns) - 1))
+    return mean / deviation * sqrt(days_a_year) if deviation > 0 else None
 
 
 def summarize(statistics: Statistics, account: np.void, market: str, buy_and_hold: dict[str, float]) -> dict[str, Any]:

@@ -1,0 +1,181 @@
+"""A run's artifacts, read back: columns as numpy arrays, and sums of rows for people."""
+
+from dataclasses import dataclass
+from itertools import pairwise
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
+from numpy.typing import NDArray
+
+from paperbot.errors import DataError
+from paperbot.store.report import sharpe
+from paperbot.store.tables import SCHEMAS
+
+Columns = dict[str, NDArray[Any]]
+DAY = np.timedelta64(1, "D")
+MOMENT = np.timedelta64(1, "ns")
+
+
+@dataclass(frozen=True)
+class Results:
+    """The tables of one run. Times are datetime64[ns] in UTC, text is object, a null number is NaN."""
+
+    trades: Columns
+    ledger: Columns
+    orders: Columns
+    round_trips: Columns
+    blocked: Columns
+
+
+def read_results(folder: Path) -> Results:
+    """Read what a run left in a folder. Raises DataError for a file that is missing, or none of ours."""
+    return Results(**{name: _read(folder / f"{name}.parquet", schema) for name, schema in SCHEMAS.items()})
+
+
+def _read(path: Path, schema: Any) -> Columns:
+    if not path.is_file():
+        raise DataError(f"{path}: is not there; a demo, a replay or a session writes it")
+    try:
+        table = pq.read_table(path)
+    except (OSError, pa.ArrowException) as error:
+        raise DataError(f"{path}: is no Parquet file: {str(error).splitlines()[0]}") from None
+    missing = [name for name in schema.names if name not in table.column_names]
+    if missing:
+        raise DataError(f"{path}: lacks the column {missing[0]}; it is not a run's, or an older version's")
+    return {name: _column(table[name], schema.field(name).type) for name in schema.names}
+
+
+def _column(column: Any, kind: Any) -> NDArray[Any]:
+    if pa.types.is_timestamp(kind):
+        return np.asarray(column.cast(pa.timestamp("ns")).to_numpy())
+    if pa.types.is_floating(kind):
+        return np.asarray(column.to_numpy(), dtype=np.float64)
+    return np.asarray(column.to_numpy())
+
+
+def moment(ts: Any) -> str:
+    """A datetime64 for people, to the second."""
+    return str(ts.astype("datetime64[s]")).replace("T", " ")
+
+
+def _days(ts: NDArray[Any]) -> NDArray[Any]:
+    """The UTC day that a time belongs to; midnight ends a day."""
+    return (ts - MOMENT).astype("datetime64[D]")
+
+
+def _ratio(part: float, whole: float) -> float | None:
+    return part / whole if whole else None
+
+
+def _sum(values: NDArray[Any]) -> float:
+    return float(np.nansum(values)) if len(values) else 0.0
+
+
+def statistics(results: Results, days_a_year: int = 365) -> dict[str, float | int | str | None]:
+    """The figures that people compare, from the rows; what is not defined is None. Money is in the account's currency.
+
+    The largest drawdown is that of a ledger row: between two rows it may have been deeper.
+    """
+    ledger, trips = results.ledger, results.round_trips
+    known = ~np.isnan(ledger["equity"])
+    equity = ledger["equity"][known]
+    pnl = trips["pnl_account_minor"]
+    days = _days(ledger["ts"][known][1:]) if len(equity) else np.zeros(0)
+    last_of_day = np.flatnonzero(np.append(days[1:] != days[:-1], True)) + 1 if len(days) else np.zeros(0, dtype=int)
+    daily = [float(one) for one in equity[[0, *last_of_day]]] if len(equity) else []
+    realized = float(ledger["realized_pnl"][-1]) if len(known) else 0.0
+    fees = float(ledger["fees"][-1]) if len(known) else 0.0
+    return {
+        "first": moment(ledger["ts"][0]) if len(known) else None,
+        "last": moment(ledger["ts"][-1]) if len(known) else None,
+        "start equity": float(equity[0]) if len(equity) else None,
+        "equity": float(equity[-1]) if len(equity) else None,
+        "return, %": 100.0 * (float(equity[-1] / equity[0]) - 1.0) if len(equity) and equity[0] else None,
+        "largest drawdown, %": 100.0 * float(np.nanmax(ledger["drawdown"])) if len(equity) else None,
+        "Sharpe (daily)": sharpe(daily, days_a_year),
+        "realized PnL": realized,
+        "fees": fees,
+        "net PnL": realized - fees,
+        "orders": len(results.orders["order_id"]),
+        "blocked orders": len(results.blocked["code"]),
+        "fills": len(results.trades["order_id"]),
+        "round trips": len(pnl),
+        "win rate, %": _percent(_ratio(int(np.count_nonzero(pnl > 0)), len(pnl))),
+        "profit factor": _ratio(float(pnl[pnl > 0].sum()), -float(pnl[pnl < 0].sum())),
+        "open positions": int(ledger["open_positions"][-1]) if len(known) else 0,
+    }
+
+
+def _percent(share: float | None) -> float | None:
+    return None if share is None else 100.0 * share
+
+
+def by_day(results: Results) -> Columns:
+    """Per UTC day of the ledger: `day`, change of `equity` and of `fees` (account currency), number of `fills`."""
+    ledger = results.ledger
+    known = ~np.isnan(ledger["equity"])
+    ts, equity, fees = ledger["ts"][known], ledger["equity"][known], ledger["fees"][known]
+    if len(ts) == 0:
+        return {"day": ts, "equity": equity, "fees": fees, "fills": np.zeros(0, dtype=np.int64)}
+    days = _days(ts)
+    days[0] = days[min(1, len(days) - 1)]  # The opening row stands at the beginning of the first day.
+    last = np.flatnonzero(np.append(days[1:] != days[:-1], True))
+    filled = np.searchsorted(_days(results.trades["ts"]), days[last], side="right")
+    return {
+        "day": days[last],
+        "equity": np.diff(equity[last], prepend=equity[0]),
+        "fees": np.diff(fees[last], prepend=fees[0]),
+        "fills": np.diff(filled, prepend=0),
+    }
+
+
+def by_group(results: Results, column: str) -> list[dict[str, Any]]:
+    """A row for each `symbol` or `strategy`: fills, round trips, wins, and net PnL and fees by quote asset."""
+    trades, trips = results.trades, results.round_trips
+    rows = []
+    for name in sorted({*trades[column], *trips[column]}):
+        mine, closed = trades[column] == name, trips[column] == name
+        pnl = trips["pnl"][closed]
+        quotes = trips["quote"][closed]
+        rows.append(
+            {
+                column: name,
+                "fills": int(np.count_nonzero(mine)),
+                "round trips": int(np.count_nonzero(closed)),
+                "wins": int(np.count_nonzero(pnl > 0)),
+                "PnL of round trips": {quote: _sum(pnl[quotes == quote]) for quote in sorted(set(quotes))},
+                "fees": {
+                    asset: _sum(trades["fee"][mine & (trades["fee_asset"] == asset)])
+                    for asset in sorted(set(trades["fee_asset"][mine]))
+                },
+            }
+        )
+    return rows
+
+
+def blocked_by_code(results: Results) -> dict[str, int]:
+    """How many orders each rule refused, most first."""
+    codes, counts = np.unique(results.blocked["code"].astype(str), return_counts=True)
+    order = np.argsort(-counts, kind="stable")
+    return {str(codes[i]): int(counts[i]) for i in order}
+
+
+def thinned(values: NDArray[Any], most: int) -> NDArray[np.int64]:
+    """Positions of at most about `most` rows that keep a line's look: the lowest and highest of each stretch.
+
+    `values`: float64, NaN allowed.
+    """
+    if len(values) <= most:
+        return np.arange(len(values))
+    edges = np.linspace(0, len(values), most // 2 + 1).astype(np.int64)
+    kept = {0, len(values) - 1}
+    for start, stop in pairwise(edges.tolist()):
+        part = values[start:stop]
+        if np.isnan(part).all():
+            kept.add(start)
+        else:
+            kept |= {start + int(np.nanargmin(part)), start + int(np.nanargmax(part))}
+    return np.array(sorted(kept), dtype=np.int64)

@@ -1,0 +1,57 @@
+"""What a page about a run shows, whatever draws it."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+from numpy.typing import NDArray
+
+Array = NDArray[Any]
+
+
+@dataclass(frozen=True)
+class Line:
+    """Values over time: `ts` datetime64[ns] UTC, `values` float64."""
+
+    ts: Array
+    values: Array
+
+
+@dataclass(frozen=True)
+class Marks:
+    """Fills: when, at what price, and what a pointer over one says."""
+
+    ts: Array
+    price: Array
+    says: Sequence[str]
+
+
+@dataclass(frozen=True)
+class Market:
+    """One symbol: its price (bars' closes, or where none are given the fills' own prices), fills and round trips.
+
+    A round trip is (entry, exit, entry price, exit price, whether it won).
+    """
+
+    symbol: str
+    price: Line
+    is_bars: bool
+    buys: Marks
+    sells: Marks
+    trips: Sequence[tuple[Any, Any, float, float, bool]] = ()
+
+
+@dataclass(frozen=True)
+class Page:
+    """What the page shows. Tables are lists of rows with the same keys."""
+
+    title: str
+    statistics: Mapping[str, Any]
+    equity: Line
+    drawdown: Line
+    markets: Sequence[Market]
+    days: Mapping[str, Array]
+    fees: Line
+    blocked: Mapping[str, int]
+    tables: Mapping[str, Sequence[Mapping[str, Any]]] = field(default_factory=dict)
+    notes: Sequence[str] = ()

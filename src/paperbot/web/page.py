@@ -1,0 +1,177 @@
+"""One self-contained HTML page about a run: pictures by plotly.js, which is inside the page, and tables.
+
+Nothing is loaded from anywhere; the page opens from a disk without a network. What comes from a configuration or a
+file (names, codes) is escaped.
+"""
+
+import html
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import numpy as np
+import plotly.graph_objects as go
+from plotly.offline import get_plotlyjs
+from plotly.subplots import make_subplots
+
+from paperbot.web.model import Market, Page
+
+GREEN, RED, BLUE, GREY, AMBER = "#2a9d8f", "#d1495b", "#30638e", "#8d99ae", "#edae49"
+MONEY_DIGITS = 2
+NOTHING = "&ndash;"
+
+
+def _equity(page: Page) -> go.Figure:
+    figure = make_subplots(rows=2, cols=1, shared_xaxes=True, row_heights=[0.7, 0.3], vertical_spacing=0.04)
+    figure.add_scatter(
+        x=page.equity.ts, y=page.equity.values, name="equity", line={"color": BLUE, "shape": "hv"}, row=1, col=1
+    )
+    figure.add_scatter(
+        x=page.drawdown.ts,
+        y=-100.0 * page.drawdown.values,
+        name="drawdown, %",
+        line={"color": RED, "shape": "hv"},
+        fill="tozeroy",
+        row=2,
+        col=1,
+    )
+    figure.update_yaxes(title_text="equity", row=1, col=1)
+    figure.update_yaxes(title_text="drawdown, %", row=2, col=1)
+    return figure
+
+
+def _market(market: Market) -> go.Figure:
+    figure = go.Figure()
+    name = "close" if market.is_bars else "price of fills"
+    figure.add_scatter(x=market.price.ts, y=market.price.values, name=name, line={"color": GREY, "width": 1})
+    for won, color, label in ((True, GREEN, "won"), (False, RED, "lost")):
+        chosen = [trip for trip in market.trips if trip[4] is won]
+        x = [moment for entry, leave, _, _, _ in chosen for moment in (entry, leave, None)]
+        y = [price for _, _, entry, leave, _ in chosen for price in (entry, leave, None)]
+        if chosen:
+            figure.add_scatter(
+                x=x,
+                y=y,
+                name=f"round trips that {label}",
+                mode="lines",
+                line={"color": color, "width": 2, "dash": "dot"},
+            )
+    for marks, label, color, symbol in (
+        (market.buys, "buy", GREEN, "triangle-up"),
+        (market.sells, "sell", RED, "triangle-down"),
+    ):
+        figure.add_scatter(
+            x=marks.ts,
+            y=marks.price,
+            name=label,
+            mode="markers",
+            marker={"color": color, "symbol": symbol, "size": 10, "line": {"color": "white", "width": 1}},
+            text=[html.escape(one) for one in marks.says],
+            hovertemplate="%{text}<extra></extra>",
+        )
+    return figure
+
+
+def _bars(x: Any, y: Any, colors: Any, title: str) -> go.Figure:
+    figure = go.Figure(go.Bar(x=[html.escape(str(one)) for one in x], y=y, marker={"color": colors}, name=title))
+    figure.update_xaxes(type="category", nticks=20)
+    figure.update_yaxes(title_text=title)
+    return figure
+
+
+def _figures(page: Page) -> list[tuple[str, go.Figure, int]]:
+    """(heading, picture, height in px)."""
+    made = [("Equity and drawdown", _equity(page), 460)]
+    made += [(f"{market.symbol}: price and fills", _market(market), 420) for market in page.markets]
+    change = page.days["equity"]
+    made.append(("Per day", _bars(page.days["day"], change, np.where(change < 0, RED, GREEN), "change of equity"), 300))
+    fees = go.Figure(go.Scatter(x=page.fees.ts, y=page.fees.values, name="fees", line={"color": AMBER, "shape": "hv"}))
+    fees.update_yaxes(title_text="fees so far")
+    made.append(("Fees", fees, 300))
+    if page.blocked:
+        names, counts = list(page.blocked), list(page.blocked.values())
+        made.append(("Blocked orders", _bars(names, counts, AMBER, "orders"), 300))
+    return made
+
+
+def _cell(value: Any) -> str:
+    if value is None or (isinstance(value, float) and np.isnan(value)):
+        return NOTHING
+    if isinstance(value, bool):
+        return "yes" if value else "no"
+    if isinstance(value, float | np.floating):
+        return f"{value:,.{MONEY_DIGITS}f}"
+    if isinstance(value, int | np.integer):
+        return f"{int(value):,}"
+    if isinstance(value, Mapping):
+        return "<br>".join(f"{_cell(one)} {html.escape(str(name))}" for name, one in value.items()) or NOTHING
+    return html.escape(str(value))
+
+
+def _table(rows: Sequence[Mapping[str, Any]]) -> str:
+    if not rows:
+        return "<p>None.</p>"
+    head = "".join(f"<th>{html.escape(name)}</th>" for name in rows[0])
+    body = "".join("<tr>" + "".join(f"<td>{_cell(value)}</td>" for value in row.values()) + "</tr>" for row in rows)
+    return f"<table><thead><tr>{head}</tr></thead><tbody>{body}</tbody></table>"
+
+
+STYLE = """
+:root { color-scheme: light; }
+body { font: 15px/1.45 system-ui, sans-serif; color: #1d2733; background: #fff; margin: 0 auto; padding: 1.5rem;
+       max-width: 1180px; }
+h1 { font-size: 1.6rem; margin: 0 0 1rem; }
+h2 { font-size: 1.15rem; margin: 2rem 0 .5rem; border-bottom: 1px solid #dfe4ea; padding-bottom: .25rem; }
+dl { display: grid; grid-template-columns: repeat(auto-fill, minmax(170px, 1fr)); gap: .75rem; margin: 0; }
+dl div { background: #f5f7f9; border-radius: 6px; padding: .5rem .75rem; }
+dt { font-size: .8rem; color: #5b6775; }
+dd { margin: 0; font-variant-numeric: tabular-nums; font-weight: 600; overflow-wrap: anywhere; }
+table { border-collapse: collapse; width: 100%; font-variant-numeric: tabular-nums; }
+th, td { text-align: right; padding: .3rem .6rem; border-bottom: 1px solid #e6eaee; vertical-align: top; }
+th:first-child, td:first-child { text-align: left; }
+.scroll { overflow-x: auto; }
+.note { color: #5b6775; font-size: .9rem; }
+"""
+
+
+def render(page: Page) -> str:
+    """The page as HTML."""
+    parts = []
+    for number, (heading, figure, height) in enumerate(_figures(page)):
+        figure.update_layout(
+            template="plotly_white",
+            height=height,
+            margin={"l": 60, "r": 20, "t": 10, "b": 40},
+            legend={"orientation": "h", "y": -0.12},
+            hovermode="closest",
+        )
+        figure.update_yaxes(exponentformat="none", separatethousands=True)
+        drawn = figure.to_html(
+            full_html=False, include_plotlyjs=False, div_id=f"figure-{number}", config={"displaylogo": False}
+        )
+        parts.append(f"<h2>{html.escape(heading)}</h2>\n{drawn}")
+    for heading, rows in page.tables.items():
+        parts.append(f'<h2>{html.escape(heading)}</h2>\n<div class="scroll">{_table(rows)}</div>')
+    figures = "".join(
+        f"<div><dt>{html.escape(name)}</dt><dd>{_cell(value)}</dd></div>" for name, value in page.statistics.items()
+    )
+    notes = "".join(f'<p class="note">{html.escape(note)}</p>' for note in page.notes)
+    body = "\n".join(parts)
+    return f"""<!doctype html>
+<html lang="en">
+<head>
+<meta charset="utf-8">
+<meta name="viewport" content="width=device-width, initial-scale=1">
+<link rel="icon" href="data:,">
+<title>{html.escape(page.title)}</title>
+<style>{STYLE}</style>
+<script>{get_plotlyjs()}</script>
+</head>
+<body>
+<h1>{html.escape(page.title)}</h1>
+<h2>Statistics</h2>
+<dl>{figures}</dl>
+{notes}
+{body}
+</body>
+</html>
+"""
