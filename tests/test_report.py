@@ -155,7 +155,7 @@ def test_a_browser_shows_it_without_a_network_and_without_a_complaint(ran, tmp_p
         shown.goto(path.as_uri())
         figures = shown.locator(".plotly-graph-div").count()
         shown.wait_for_function(f"document.querySelectorAll('.plotly-graph-div .main-svg').length >= {figures}")
-        drawn = shown.locator("text.legendtext").all_inner_texts()
+        drawn = shown.locator("text.legendtext").all_text_contents()
         titles = shown.locator("h2").all_inner_texts()
         browser.close()
     assert said == []

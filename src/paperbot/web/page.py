@@ -128,7 +128,7 @@ dd { margin: 0; font-variant-numeric: tabular-nums; font-weight: 600; overflow-w
 table { border-collapse: collapse; width: 100%; font-variant-numeric: tabular-nums; }
 th, td { text-align: right; padding: .3rem .6rem; border-bottom: 1px solid #e6eaee; vertical-align: top; }
 th:first-child, td:first-child { text-align: left; }
-.scroll { overflow-x: auto; }
+.scroll { overflow: auto; max-height: 30rem; }
 .note { color: #5b6775; font-size: .9rem; }
 """
 
