@@ -1,6 +1,7 @@
 """A session's Parquet files, made from its output records: written whole, as often as one likes."""
 
 import json
+from itertools import chain
 from pathlib import Path
 
 import numpy as np
@@ -34,10 +35,9 @@ def write_artifacts(out: Path, plan: Plan, machine: Machine, outputs: Path, jour
     copy = Machine(plan.params)
     copy.state.memory[:] = machine.state.memory
     with Artifacts(out, names, source_of) as artifacts:
-        for records in read_outputs(outputs):
-            statistics.add(records, artifacts.add(records))
-        for records in closing_records(copy):
-            statistics.add(records, artifacts.add(records))
+        for records in chain(read_outputs(outputs), closing_records(copy)):
+            statistics.add(records)
+            artifacts.add(records)
         artifacts.finish()
     exchanges = journal.exchanges()
     if exchanges:

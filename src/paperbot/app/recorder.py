@@ -54,7 +54,8 @@ class Recorder:
 
     def records(self, records: Records) -> None:
         """Write and count what came out."""
-        self.statistics.add(records, self._artifacts.add(records))
+        self.statistics.add(records)
+        self._artifacts.add(records)
 
     def finish(self) -> None:
         """Make all files durable and put them in place."""

@@ -242,8 +242,8 @@ def _cell(value: Any) -> str:
 def _group_table(result: "ReplayResult") -> Table:
     names = result.statistics.names
     table = Table("by", "fills", "round trips", "won", "fees", "PnL net of fees")
-    for title, groups in (("symbol", result.statistics.by_symbol), ("strategy", result.statistics.by_strategy)):
-        for name, group in sorted(groups.items()):
+    for by in ("symbol", "strategy"):
+        for name, group in sorted(result.statistics.groups(by).items()):
             money = []
             for amounts in (group.fees, group.pnl):
                 parts = [
@@ -251,7 +251,7 @@ def _group_table(result: "ReplayResult") -> Table:
                     for quote, amount in sorted(amounts.items())
                 ]
                 money.append(", ".join(parts))
-            table.add_row(f"{title} {name}", str(group.fills), str(group.round_trips), str(group.wins), *money)
+            table.add_row(f"{by} {name}", str(group.fills), str(group.round_trips), str(group.wins), *money)
     return table
 
 

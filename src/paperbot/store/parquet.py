@@ -126,16 +126,14 @@ class Artifacts:
             what = f"{self._replaced} files are new already" if self._replaced else "nothing was changed"
             raise OutputError(f"{self.folder}: results cannot be written: {reason}; {what}") from None
 
-    def add(self, records: Records) -> list[Row]:
-        """Append output records; returns the round trips that they completed."""
-        trips = list(self._round_trips.rows(records))
+    def add(self, records: Records) -> None:
+        """Append output records."""
         with self._guarded():
             self._tables["trades"].append(tables.trades_table(records, self._names, self._source_of))
             self._tables["ledger"].append(tables.ledger_table(records, self._names))
             self._tables["orders"].append_rows(self._orders.rows(records))
-            self._tables["round_trips"].append_rows(trips)
+            self._tables["round_trips"].append_rows(self._round_trips.rows(records))
             self._tables["blocked"].append(tables.blocked_table(records, self._names))
-        return trips
 
     def finish(self) -> None:
         """Make all files durable, then put them in place of the old ones."""

@@ -1,18 +1,17 @@
 """The summary of a run: the figures that people compare, from what the core reported."""
 
 from collections import Counter
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from itertools import pairwise
 from math import sqrt
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 from numpy.typing import NDArray
 
 from paperbot.core import types as t
 from paperbot.names import Names
-from paperbot.store.tables import Row
 
 Records = NDArray[np.void]
 
@@ -31,68 +30,111 @@ class Group:
     pnl: dict[str, int] = field(default_factory=Counter)
 
 
-@dataclass
 class Statistics:
-    """Collects what the summary needs, record by record, in bounded memory (one number a day)."""
+    """Collects what the summary needs from output records, in bounded memory (one number a day) and without a loop
+    over records.
 
-    names: Names
-    orders: int = 0
-    blocked: Counter[str] = field(default_factory=Counter)
-    fills: int = 0
-    round_trips: int = 0
-    wins: int = 0
-    gained: int = 0
-    lost: int = 0
-    start_equity: int | None = None
-    last_ledger: Records | None = None
-    by_symbol: dict[str, Group] = field(default_factory=dict)
-    by_strategy: dict[str, Group] = field(default_factory=dict)
-    day_equity: dict[int, int] = field(default_factory=dict)
+    Sums are kept for each pair of strategy and symbol: `fills`, `round_trips`, `wins`, and in minor units of the quote
+    `fees` and `pnl` (net of fees). `gained` and `lost`: round trips in minor units of the account's currency.
+    """
 
-    def add(self, records: Records, round_trips: Iterable[Row]) -> None:
-        """Count output records, and the round trips that they completed."""
+    def __init__(self, names: Names) -> None:
+        self.names = names
+        self.orders = 0
+        self.blocked: Counter[str] = Counter()
+        self.gained = 0
+        self.lost = 0
+        self.start_equity: int | None = None
+        self.last_ledger: Records | None = None
+        self.day_equity: dict[int, int] = {}
+        self._steps = np.array(names.steps, dtype=np.int64)
+        pairs = len(names.strategies) * len(names.symbols)
+        self._fills, self._fees, self._pnl, self._round_trips, self._wins = np.zeros((5, pairs), dtype=np.int64)
+        self._open_pnl, self._open_account = np.zeros((2, pairs), dtype=np.int64)
+
+    def add(self, records: Records) -> None:
+        """Count output records, in their order."""
         kinds = records["kind"]
         self.orders += int(np.count_nonzero(kinds == t.OutputKind.ORDER))
-        for code in records["code"][kinds == t.OutputKind.BLOCKED].tolist():
-            self.blocked[t.Code(code).name.lower()] += 1
+        codes, counts = np.unique(records["code"][kinds == t.OutputKind.BLOCKED], return_counts=True)
+        for code, count in zip(codes.tolist(), counts.tolist(), strict=True):
+            self.blocked[t.Code(code).name.lower()] += count
         self._add_fills(records[kinds == t.OutputKind.FILL].view(t.OUT_FILL))
         self._add_rows(records[kinds == t.OutputKind.LEDGER].view(t.OUT_LEDGER))
-        for trip in round_trips:
-            self._add_round_trip(trip)
 
-    def _groups(self, symbol: str, strategy: str) -> tuple[Group, Group]:
-        return self.by_symbol.setdefault(symbol, Group()), self.by_strategy.setdefault(strategy, Group())
+    @property
+    def fills(self) -> int:
+        """Of all strategies and symbols."""
+        return int(self._fills.sum())
+
+    @property
+    def round_trips(self) -> int:
+        """Completed, flat to flat."""
+        return int(self._round_trips.sum())
+
+    @property
+    def wins(self) -> int:
+        """Round trips that gained, net of fees."""
+        return int(self._wins.sum())
+
+    def groups(self, by: Literal["symbol", "strategy"]) -> dict[str, Group]:
+        """Figures by name, of those that have a fill."""
+        n_symbols = len(self.names.symbols)
+        found: dict[str, Group] = {}
+        for pair in np.flatnonzero(self._fills).tolist():
+            strategy, symbol = divmod(pair, n_symbols)
+            name = self.names.symbols[symbol] if by == "symbol" else self.names.strategies[strategy]
+            quote = self.names.assets[self.names.quotes[symbol]]
+            group = found.setdefault(name, Group())
+            group.fills += int(self._fills[pair])
+            group.round_trips += int(self._round_trips[pair])
+            group.wins += int(self._wins[pair])
+            group.fees[quote] += int(self._fees[pair])
+            group.pnl[quote] += int(self._pnl[pair])
+        return found
 
     def _add_fills(self, fills: Records) -> None:
-        self.fills += len(fills)
-        for fill in fills:
-            quote = self.names.assets[self.names.quotes[int(fill["symbol"])]]
-            symbol, strategy = self.names.symbols[int(fill["symbol"])], self.names.strategies[int(fill["strategy"])]
-            for group in self._groups(symbol, strategy):
-                group.fills += 1
-                group.fees[quote] += int(fill["fee_quote"])
-                group.pnl[quote] += int(fill["realized"]) - int(fill["fee_quote"])
+        if len(fills) == 0:
+            return
+        pair = fills["strategy"].astype(np.int64) * len(self.names.symbols) + fills["symbol"]
+        pnl = fills["realized"] - fills["fee_quote"]
+        np.add.at(self._fills, pair, 1)
+        np.add.at(self._fees, pair, fills["fee_quote"])
+        np.add.at(self._pnl, pair, pnl)
+        self._add_round_trips(pair, pnl, fills)
+
+    def _add_round_trips(self, pair: NDArray[np.int64], pnl: NDArray[np.int64], fills: Records) -> None:
+        """A round trip of a pair ends with a sale that leaves less than a step of it."""
+        order = np.argsort(pair, kind="stable")
+        pair, pnl = pair[order], pnl[order]
+        account = (fills["realized_account"] - fills["fee_account"])[order]
+        left = fills["position"][order] < self._steps[fills["symbol"][order]]
+        ends = left & (fills["side"][order] == t.Side.SELL)
+        begins = np.append(True, (pair[1:] != pair[:-1]) | ends[:-1])
+        first = np.flatnonzero(begins)
+        last = np.append(first[1:], len(pair)) - 1
+        of, closed = pair[first], ends[last]
+        pnl, account = np.add.reduceat(pnl, first), np.add.reduceat(account, first)
+        goes_on = np.append(True, of[1:] != of[:-1])  # A pair's first stretch may have begun in earlier records.
+        pnl[goes_on] += self._open_pnl[of[goes_on]]
+        account[goes_on] += self._open_account[of[goes_on]]
+        self._open_pnl[of] = np.where(closed, 0, pnl)
+        self._open_account[of] = np.where(closed, 0, account)
+        np.add.at(self._round_trips, of[closed], 1)
+        np.add.at(self._wins, of[closed], (pnl[closed] > 0).astype(np.int64))
+        self.gained += int(account[closed & (account > 0)].sum())
+        self.lost -= int(account[closed & (account < 0)].sum())
 
     def _add_rows(self, rows: Records) -> None:
         valued = rows[rows["valued"] != 0]
-        opening = valued["code"] == 1
         if len(valued) and self.start_equity is None:
             self.start_equity = int(valued["equity"][0])
-        valued = valued[~opening]
-        for day, equity in zip(((valued["ts"] - 1) // t.DAY_NS).tolist(), valued["equity"].tolist(), strict=True):
-            self.day_equity[day] = equity
+        valued = valued[valued["code"] != 1]  # The opening row.
+        days = (valued["ts"] - 1) // t.DAY_NS
+        last = np.flatnonzero(np.append(days[1:] != days[:-1], True)) if len(days) else np.zeros(0, dtype=np.int64)
+        self.day_equity.update(zip(days[last].tolist(), valued["equity"][last].tolist(), strict=True))
         if len(rows):
             self.last_ledger = rows[-1:].copy()
-
-    def _add_round_trip(self, trip: Row) -> None:
-        self.round_trips += 1
-        won = trip["pnl_minor"] > 0
-        self.wins += won
-        self.gained += max(trip["pnl_account_minor"], 0)
-        self.lost += max(-trip["pnl_account_minor"], 0)
-        for group in self._groups(trip["symbol"], trip["strategy"]):
-            group.round_trips += 1
-            group.wins += won
 
     def sharpe(self, market: str) -> float | None:
         """The ratio of daily equity, the opening one being day 0."""
