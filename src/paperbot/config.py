@@ -221,29 +221,48 @@ def parse_assignment(text: str) -> Tree:
     return typing.cast("Tree", tree)
 
 
-def load(path: Path | None, overrides: Iterable[Tree] = ()) -> Configuration:
-    """Read, merge and check everything. `path` None: the built-in settings and no profile folder but the shipped one.
+class ConfigFiles:
+    """A configuration file and the profiles beside it, read once, for any number of configurations made of them.
 
-    Raises ConfigError.
+    `path` None: the built-in settings, and no profile folder but the shipped one. Raises ConfigError.
     """
-    command, _ = merge(Layer(COMMAND_LINE, tree) for tree in overrides)
-    layers = [Layer(str(path), read_yaml(path))] if path else []
-    merged, origins = merge([Layer(BUILT_IN, _built_in_tables()), *layers, Layer(COMMAND_LINE, command)])
-    settings = validate(Settings, merged, origins)
-    profile, profile_path = find_profile(_profile_folder(path), settings.exchange, settings.environment)
-    market_layers = [
-        Layer(f"realism {settings.realism}", REALISM[settings.realism]),
-        Layer(str(profile_path), {**profile.knobs, "symbols": profile.symbols}),
-    ]
-    for layer in [*layers, Layer(COMMAND_LINE, command)]:
-        tree = layer.tree.get("execution") or {}
-        if not isinstance(tree, Mapping):
-            raise ConfigError(f"{layer.origin}: execution must hold keys and values, not {tree!r}")
-        _check_patterns(tree.get("symbols") or {}, layer.origin)
-        validate(MarketKnobs, {k: v for k, v in tree.items() if k != "symbols"}, layer.origin, "execution: ")
-        market_layers.append(Layer(layer.origin, dict(tree)))
-    full = {name: origins.get(name, BUILT_IN) for name, _ in leaves(settings.model_dump())}
-    return Configuration(settings, profile, {**full, **origins}, tuple(market_layers))
+
+    def __init__(self, path: Path | None) -> None:
+        self._layers = [Layer(str(path), read_yaml(path))] if path else []
+        self._folder = _profile_folder(path)
+        self._profiles: dict[tuple[str, str], tuple[Profile, Path]] = {}
+
+    def _profile(self, exchange: str, environment: str) -> tuple[Profile, Path]:
+        key = exchange, environment
+        if key not in self._profiles:
+            self._profiles[key] = find_profile(self._folder, exchange, environment)
+        return self._profiles[key]
+
+    def configure(self, overrides: Iterable[Tree] = ()) -> Configuration:
+        """Merge and check everything. Raises ConfigError."""
+        command, _ = merge(Layer(COMMAND_LINE, tree) for tree in overrides)
+        layers = [*self._layers, Layer(COMMAND_LINE, command)]
+        merged, origins = merge([Layer(BUILT_IN, _built_in_tables()), *layers])
+        settings = validate(Settings, merged, origins)
+        profile, profile_path = self._profile(settings.exchange, settings.environment)
+        market_layers = [
+            Layer(f"realism {settings.realism}", REALISM[settings.realism]),
+            Layer(str(profile_path), {**profile.knobs, "symbols": profile.symbols}),
+        ]
+        for layer in layers:
+            tree = layer.tree.get("execution") or {}
+            if not isinstance(tree, Mapping):
+                raise ConfigError(f"{layer.origin}: execution must hold keys and values, not {tree!r}")
+            _check_patterns(tree.get("symbols") or {}, layer.origin)
+            validate(MarketKnobs, {k: v for k, v in tree.items() if k != "symbols"}, layer.origin, "execution: ")
+            market_layers.append(Layer(layer.origin, dict(tree)))
+        full = {name: origins.get(name, BUILT_IN) for name, _ in leaves(settings.model_dump())}
+        return Configuration(settings, profile, {**full, **origins}, tuple(market_layers))
+
+
+def load(path: Path | None, overrides: Iterable[Tree] = ()) -> Configuration:
+    """Read, merge and check everything. Raises ConfigError."""
+    return ConfigFiles(path).configure(overrides)
 
 
 def _built_in_tables() -> Tree:

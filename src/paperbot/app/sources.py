@@ -9,7 +9,7 @@ from itertools import chain
 from pathlib import Path
 from typing import Any
 
-from paperbot.config import Configuration, load
+from paperbot.config import ConfigFiles, Configuration
 from paperbot.engine.params import NS, Plan, make_plan, split_symbol
 from paperbot.engine.replay import Window
 from paperbot.errors import CommandError
@@ -137,6 +137,14 @@ class Job:
     plan: Plan
     sources: list[Source]
     batches: list[Iterator[Records]]
+    files: ConfigFiles
+    overrides: list[Tree]
+    """What the command line laid over the files, the account's layer included."""
+
+    @property
+    def timeframes_ns(self) -> dict[str, int]:
+        """By symbol."""
+        return dict(zip(self.plan.symbols, self.plan.timeframes_ns, strict=True))
 
 
 def prepare(request: ReplayRequest, say: Callable[[str], None]) -> Job:
@@ -144,7 +152,8 @@ def prepare(request: ReplayRequest, say: Callable[[str], None]) -> Job:
     overrides = list(request.overrides)
     if request.realism:
         overrides.append({"realism": request.realism})
-    configuration = load(request.config, overrides)
+    files = ConfigFiles(request.config)
+    configuration = files.configure(overrides)
     declared_ns = timeframe_ns(request.timeframe) if request.timeframe else 0
     default_ns = duration_s(configuration.settings.timeframe) * NS
     sources = [_parse_source(text, declared_ns, default_ns) for text in request.sources]
@@ -156,7 +165,8 @@ def prepare(request: ReplayRequest, say: Callable[[str], None]) -> Job:
     quotes = {split_symbol(symbol)[1] for symbol in symbols}
     layer, note = account_layer(configuration, quotes, _parse_cash(request.cash))
     if layer:
-        configuration = load(request.config, [*overrides, layer])
+        overrides.append(layer)
+        configuration = files.configure(overrides)
     for line in [*(note for source in sources for note in source.notes), *([note] if note else [])]:
         say(line)
     advisor = request.advice is not None or configuration.settings.llm.provider != "off"
@@ -164,7 +174,7 @@ def prepare(request: ReplayRequest, say: Callable[[str], None]) -> Job:
     plan = make_plan(configuration, timeframes_ns, request.strategies, advisor=advisor)
     window = Window(parse_time(request.start, "--start"), parse_time(request.end, "--end"), plan.warmup_bars)
     batches = [window.apply(bar_events(plan, index, source)) for index, source in enumerate(sources)]
-    return Job(configuration, plan, sources, batches)
+    return Job(configuration, plan, sources, batches, files, overrides)
 
 
 def timeframe_ns(text: str) -> int:

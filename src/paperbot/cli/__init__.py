@@ -5,13 +5,13 @@ import traceback
 from collections.abc import Iterator
 from contextlib import contextmanager
 
-from paperbot.cli import live, offline
+from paperbot.cli import live, offline, research
 from paperbot.cli.options import app, config_path, err
 from paperbot.environment import known_secrets
 from paperbot.errors import PaperbotError
 from paperbot.redact import RedactingStream, Redactor
 
-__all__ = ["app", "config_path", "live", "main", "offline", "one_sentence"]
+__all__ = ["app", "config_path", "live", "main", "offline", "one_sentence", "research"]
 
 EXIT_FAULT = 1
 EXIT_MISTAKE = 2

@@ -107,8 +107,8 @@ def compile_strategy(function: Callable[..., Any], shape: tuple[int, int, int, i
 
 
 def bridge(function: F) -> Any:
-    """Compile a function that Python calls with integer addresses only."""
-    return numba.njit(cache=True, error_model="numpy")(function)
+    """Compile a function that Python calls with integer addresses only, and that lets other threads run meanwhile."""
+    return numba.njit(cache=True, error_model="numpy", nogil=True)(function)
 
 
 @kernel(python=True)

@@ -55,3 +55,15 @@ class Page:
     blocked: Mapping[str, int]
     tables: Mapping[str, Sequence[Mapping[str, Any]]] = field(default_factory=dict)
     notes: Sequence[str] = ()
+
+
+@dataclass(frozen=True)
+class SweepPage:
+    """What the page about a sweep shows: the values of each axis and the objective, both by trial."""
+
+    title: str
+    axes: Mapping[str, Sequence[Any]]
+    objective_name: str
+    objective: Sequence[float | None]
+    tables: Mapping[str, Sequence[Mapping[str, Any]]] = field(default_factory=dict)
+    notes: Sequence[str] = ()

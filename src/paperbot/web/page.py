@@ -13,11 +13,12 @@ import plotly.graph_objects as go
 from plotly.offline import get_plotlyjs
 from plotly.subplots import make_subplots
 
-from paperbot.web.model import Market, Page
+from paperbot.web.model import Market, Page, SweepPage
 
 GREEN, RED, BLUE, GREY, AMBER = "#2a9d8f", "#d1495b", "#30638e", "#8d99ae", "#edae49"
 MONEY_DIGITS = 2
 NOTHING = "&ndash;"
+MAP_AXES = 2
 
 
 def _equity(page: Page) -> go.Figure:
@@ -133,10 +134,10 @@ th:first-child, td:first-child { text-align: left; }
 """
 
 
-def render(page: Page) -> str:
-    """The page as HTML."""
+def _drawn(figures: Sequence[tuple[str, go.Figure, int]]) -> list[str]:
+    """Each figure (heading, picture, height in px) as HTML."""
     parts = []
-    for number, (heading, figure, height) in enumerate(_figures(page)):
+    for number, (heading, figure, height) in enumerate(figures):
         figure.update_layout(
             template="plotly_white",
             height=height,
@@ -149,12 +150,11 @@ def render(page: Page) -> str:
             full_html=False, include_plotlyjs=False, div_id=f"figure-{number}", config={"displaylogo": False}
         )
         parts.append(f"<h2>{html.escape(heading)}</h2>\n{drawn}")
-    for heading, rows in page.tables.items():
-        parts.append(f'<h2>{html.escape(heading)}</h2>\n<div class="scroll">{_table(rows)}</div>')
-    figures = "".join(
-        f"<div><dt>{html.escape(name)}</dt><dd>{_cell(value)}</dd></div>" for name, value in page.statistics.items()
-    )
-    notes = "".join(f'<p class="note">{html.escape(note)}</p>' for note in page.notes)
+    return parts
+
+
+def _document(title: str, head: str, parts: Sequence[str], notes: Sequence[str]) -> str:
+    said = "".join(f'<p class="note">{html.escape(note)}</p>' for note in notes)
     body = "\n".join(parts)
     return f"""<!doctype html>
 <html lang="en">
@@ -162,16 +162,79 @@ def render(page: Page) -> str:
 <meta charset="utf-8">
 <meta name="viewport" content="width=device-width, initial-scale=1">
 <link rel="icon" href="data:,">
-<title>{html.escape(page.title)}</title>
+<title>{html.escape(title)}</title>
 <style>{STYLE}</style>
 <script>{get_plotlyjs()}</script>
 </head>
 <body>
-<h1>{html.escape(page.title)}</h1>
-<h2>Statistics</h2>
-<dl>{figures}</dl>
-{notes}
+<h1>{html.escape(title)}</h1>
+{head}
+{said}
 {body}
 </body>
 </html>
 """
+
+
+def _titled(tables: Mapping[str, Sequence[Mapping[str, Any]]]) -> list[str]:
+    return [
+        f'<h2>{html.escape(heading)}</h2>\n<div class="scroll">{_table(rows)}</div>' for heading, rows in tables.items()
+    ]
+
+
+def render(page: Page) -> str:
+    """The page about a run as HTML."""
+    figures = "".join(
+        f"<div><dt>{html.escape(name)}</dt><dd>{_cell(value)}</dd></div>" for name, value in page.statistics.items()
+    )
+    head = f"<h2>Statistics</h2>\n<dl>{figures}</dl>"
+    return _document(page.title, head, [*_drawn(_figures(page)), *_titled(page.tables)], page.notes)
+
+
+def _landscape(page: SweepPage) -> go.Figure:
+    """The objective over what was varied: a line, a map of two axes, or lines through all of them."""
+    scale = "Viridis"
+    if len(page.axes) == 1:
+        ((name, values),) = page.axes.items()
+        figure = go.Figure(go.Scatter(x=list(values), y=page.objective, mode="lines+markers", line={"color": BLUE}))
+        figure.update_xaxes(title_text=name)
+        figure.update_yaxes(title_text=page.objective_name)
+        return figure
+    if len(page.axes) == MAP_AXES:
+        (across, x), (up, y) = page.axes.items()
+        columns, lines = sorted(set(x), key=_place), sorted(set(y), key=_place)
+        z = np.full((len(lines), len(columns)), np.nan)
+        for a, b, value in zip(x, y, page.objective, strict=True):
+            z[lines.index(b), columns.index(a)] = np.nan if value is None else value
+        figure = go.Figure(
+            go.Heatmap(
+                x=[str(one) for one in columns],
+                y=[str(one) for one in lines],
+                z=z,
+                colorscale=scale,
+                colorbar={"title": page.objective_name},
+            )
+        )
+        figure.update_xaxes(title_text=across, type="category")
+        figure.update_yaxes(title_text=up, type="category")
+        return figure
+    dimensions = []
+    for name, values in page.axes.items():
+        known = sorted(set(values), key=_place)
+        ticks = {"tickvals": list(range(len(known))), "ticktext": [str(one) for one in known]}
+        dimensions.append({"label": name, "values": [known.index(one) for one in values], **ticks})
+    shown = [np.nan if value is None else value for value in page.objective]
+    dimensions.append({"label": page.objective_name, "values": shown})
+    return go.Figure(go.Parcoords(line={"color": shown, "colorscale": scale}, dimensions=dimensions))
+
+
+def _place(value: Any) -> tuple[bool, float, str]:
+    """Numbers by size, before words by letter."""
+    is_number = isinstance(value, int | float)
+    return not is_number, float(value) if is_number else 0.0, str(value)
+
+
+def render_sweep(page: SweepPage) -> str:
+    """The page about a sweep as HTML."""
+    figures = [(f"{page.objective_name} over what was varied", _landscape(page), 520)]
+    return _document(page.title, "", [*_drawn(figures), *_titled(page.tables)], page.notes)

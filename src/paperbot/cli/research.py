@@ -1,0 +1,121 @@
+"""Commands that look for something: sweeps."""
+
+import json
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+from rich.console import Console
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
+from rich.table import Table
+
+from paperbot.cli.options import ConfigOption, SetOption, app, assignments, config_path, err, say_if_compiling
+from paperbot.errors import CommandError
+
+if TYPE_CHECKING:
+    from paperbot.app.sweep import SweepResult
+
+SHOWN = {
+    "return_pct": "return %",
+    "max_drawdown_pct": "drawdown %",
+    "sharpe": "Sharpe",
+    "profit_factor": "profit factor",
+    "win_rate_pct": "won %",
+    "round_trips": "round trips",
+    "fees": "fees",
+}
+
+
+@app.command()
+def sweep(
+    sources: Annotated[list[str], typer.Argument(metavar="SYMBOL=FILE…", help="bars of each symbol")],
+    vary: Annotated[
+        list[str],
+        typer.Option(metavar="KEY=VALUES", help="a key, and A,B,C or FROM:TO:STEP; may be given again"),
+    ],
+    draws: Annotated[
+        int | None, typer.Option("--random", min=1, help="so many sets of the grid, drawn at random")
+    ] = None,
+    seed: Annotated[int, typer.Option(help="of the random draw")] = 0,
+    folds: Annotated[int, typer.Option(min=0, help="walk-forward folds; 0: every set over all bars")] = 0,
+    train: Annotated[float, typer.Option(help="a fold's share of training bars")] = 0.7,
+    anchored: Annotated[bool, typer.Option("--anchored", help="training windows all begin at the first bar")] = False,
+    objective: Annotated[
+        str, typer.Option(help="the figure that is looked for, such as return_pct or sharpe")
+    ] = "return_pct",
+    jobs: Annotated[int, typer.Option(min=0, help="threads; 0: as many as there are processors")] = 0,
+    ray: Annotated[
+        str | None, typer.Option(help="run on the Ray cluster at this address; local: on one of its own")
+    ] = None,
+    digests: Annotated[bool, typer.Option("--digests", help="also the digest of each trial, which costs time")] = False,
+    afresh: Annotated[bool, typer.Option("--new", help="forget what an earlier sweep left in the folder")] = False,
+    out: Annotated[Path, typer.Option(help="folder for the results")] = Path("data/sweep"),
+    top: Annotated[int, typer.Option(min=1, help="rows of the table")] = 10,
+    config: ConfigOption = None,
+    strategy: Annotated[list[str] | None, typer.Option(help="only this strategy (may be given again)")] = None,
+    timeframe: Annotated[str | None, typer.Option(help="the files' timeframe, such as 5m; no resampling")] = None,
+    start: Annotated[str | None, typer.Option(help="first time that counts (UTC)")] = None,
+    end: Annotated[str | None, typer.Option(help="time before which bars count (UTC)")] = None,
+    cash: Annotated[
+        list[str] | None, typer.Option(metavar="ASSET=AMOUNT", help="opening balance, in place of the configured ones")
+    ] = None,
+    realism: Annotated[str | None, typer.Option(help="optimistic, realistic or pessimistic")] = None,
+    set_: SetOption = None,
+    as_json: Annotated[bool, typer.Option("--json", help="print the best rows as JSON, nothing else")] = False,
+) -> None:
+    """Run many parameter sets over the same bars; goes on where an interrupted sweep of the same kind stopped."""
+    from paperbot.app.sources import ReplayRequest  # noqa: PLC0415
+    from paperbot.app.sweep import SweepRequest, picture  # noqa: PLC0415
+    from paperbot.app.sweep import sweep as run  # noqa: PLC0415
+
+    overrides = [*assignments(set_), {"llm": {"provider": "off"}}]
+    replay = ReplayRequest(
+        sources=sources,
+        config=config_path(config),
+        strategies=strategy or None,
+        timeframe=timeframe,
+        start=start,
+        end=end,
+        cash=cash or (),
+        realism=realism,
+        overrides=overrides,
+    )
+    request = SweepRequest(
+        replay, vary, out, draws, seed, folds, train, anchored, objective, jobs, ray, digests, afresh
+    )
+    say_if_compiling()
+    columns = (TextColumn("trials"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn(), TimeRemainingColumn())
+    with Progress(*columns, console=err, transient=True) as progress:
+        task = progress.add_task("trials", total=None)
+        result = run(request, err.print, lambda done, total: progress.update(task, completed=done, total=total))
+    try:
+        page = str(picture(result, out / "sweep.html"))
+    except CommandError as error:
+        page = str(error)
+    if as_json:
+        typer.echo(json.dumps({"best": result.best(top), "folds": result.folds()}))
+    else:
+        _print(result, top, page)
+
+
+def _print(result: "SweepResult", top: int, page: str) -> None:
+    out = Console(highlight=False)
+    names = [axis.key for axis in result.axes]
+    heads = [name.rpartition(".")[2] for name in names] + list(SHOWN.values())
+    if result.folds():
+        table = Table("fold", "part", *heads, title=f"walk-forward, chosen by {result.objective}")
+        for train, test in result.folds():
+            for row in (train, test):
+                table.add_row(str(row["fold"] + 1), row["part"], *(_cell(row[name]) for name in (*names, *SHOWN)))
+    else:
+        table = Table(*heads, title=f"best of {len(result.rows):,} by {result.objective}")
+        for row in result.best(top):
+            table.add_row(*(_cell(row[name]) for name in (*names, *SHOWN)))
+    out.print(table)
+    out.print(f"written: {result.path}, {page}", soft_wrap=True)
+
+
+def _cell(value: Any) -> str:
+    if value is None:
+        return "-"
+    return f"{value:,.4g}" if isinstance(value, float) else str(value)
