@@ -2,6 +2,7 @@
 machine reads them there.
 """
 
+import socket
 from collections.abc import Callable, Iterable, Iterator
 from itertools import islice
 from typing import Any
@@ -13,6 +14,7 @@ Run = Callable[[Trials, Bars, Iterable[Task], int], Iterator[tuple[Task, Tree]]]
 LOCAL = "local"
 TASKS_AT_A_TIME = 8
 QUEUED = 4
+KNOCK_S = 5.0
 
 
 def on_ray(address: str) -> Run:
@@ -27,6 +29,7 @@ def on_ray(address: str) -> Run:
 
     def run(trials: Trials, bars: Bars, tasks: Iterable[Task], jobs: int) -> Iterator[tuple[Task, Tree]]:
         if not ray.is_initialized():
+            _knock(address)
             try:
                 ray.init(
                     address=None if address == LOCAL else address,
@@ -40,6 +43,17 @@ def on_ray(address: str) -> Run:
         yield from _run(ray, trials, bars, tasks)
 
     return run
+
+
+def _knock(address: str) -> None:
+    """Ray itself tries for minutes, and then ends the process. Raises CommandError when nobody is there."""
+    host, colon, port = address.removeprefix("ray://").rpartition(":")
+    if not colon:
+        return
+    try:
+        socket.create_connection((host, int(port)), timeout=KNOCK_S).close()
+    except (OSError, ValueError) as error:
+        raise CommandError(f"--ray {address}: nobody answers there: {error}") from None
 
 
 def _run(ray: Any, trials: Trials, bars: Bars, tasks: Iterable[Task]) -> Iterator[tuple[Task, Tree]]:

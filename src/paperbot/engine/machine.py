@@ -124,6 +124,8 @@ class Machine:
         self.room = outputs_per_event(params)
         self._outputs = np.zeros(self.room + spare_rows, dtype=t.OUT_HEAD)
         self._cursor = np.zeros(1, dtype=np.int64)
+        # A copy of records is a loop over them; a copy of bytes is one block.
+        self._output_bytes = self._outputs.view(np.uint8)
         # Plain views of words: indexing an array from Python costs several times as much.
         self._count = self._cursor.data
         self._account_words = self.state.account.view(np.int64).data
@@ -167,7 +169,7 @@ class Machine:
             count = self._count[0]
             if count:
                 self._count[0] = 0
-                yield self._outputs[:count].copy()
+                yield self._output_bytes[: count * t.OUTPUT_BYTES].copy().view(t.OUT_HEAD)
 
     @property
     def failed(self) -> bool:
