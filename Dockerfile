@@ -17,7 +17,8 @@ ENV PATH=/opt/venv/bin:$PATH \
     PAPERBOT_CACHE_DIR=/opt/cache
 RUN python -m compileall -q src \
     && OFFLINE_DEMO=1 PROMETHEUS_PORT=0 LOG_LEVEL=ERROR python -m paperbot.main > /dev/null \
-    && rm -rf data
+    && rm -rf data \
+    && chmod -R a+rX /app
 
 FROM python:3.12.12-slim-bookworm
 RUN useradd --uid 10001 --user-group --no-create-home --home-dir /nonexistent --shell /usr/sbin/nologin paperbot \
@@ -41,7 +42,7 @@ USER 10001:10001
 VOLUME /app/data
 EXPOSE 8000
 # The start period is longer than compiling the core would take, should its cache not fit this machine.
-HEALTHCHECK --interval=5s --timeout=5s --start-period=120s --retries=6 \
+HEALTHCHECK --interval=10s --timeout=5s --start-period=120s --retries=3 \
     CMD ["paperbot", "healthcheck"]
 ENTRYPOINT ["paperbot"]
 CMD []

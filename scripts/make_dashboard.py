@@ -51,6 +51,8 @@ Step = tuple[float | None, str]
 
 MARKET, SYMBOL = 'market=~"$market"', 'symbol=~"$symbol"'
 LINES = '{app="paperbot"}'
+SOME = "sum by (reason) ({0}) > 0 or (sum({0}) == 0)"
+"""Each reason that has occurred; a line at 0 while there is none."""
 
 
 @dataclass(frozen=True)
@@ -100,7 +102,7 @@ ROWS: tuple[tuple[str, tuple[Panel, ...]], ...] = (
             ),
             Panel(
                 "Blocked orders by reason",
-                (("sum by (reason) (orders_blocked_total) > 0 or sum(orders_blocked_total)", "{{reason}}"),),
+                ((SOME.format("orders_blocked_total"), "{{reason}}"),),
             ),
             Panel(
                 "Drawdown",
@@ -112,16 +114,14 @@ ROWS: tuple[tuple[str, tuple[Panel, ...]], ...] = (
     (
         "Equity and PnL",
         (
-            Panel("Equity, USD", (('account_equity_usd{market=~"$market"}', "{{market}}"),)),
-            Panel("Equity, account currency", (("equity_gauge", "equity"),)),
+            Panel("Equity, USD", (('account_equity_usd{market=~"$market"}', "{{market}}"),), width=6),
+            Panel("Equity, account currency", (("equity_gauge", "equity"),), width=6),
             Panel(
-                "Profit and loss",
-                (
-                    ('sum by (symbol) (realized_pnl_total{symbol=~"$symbol"})', "realized {{symbol}}, USD"),
-                    ("paperbot_unrealized_pnl", "unrealized, account currency"),
-                ),
-                unit="short",
+                "Realized PnL, USD",
+                ((f"sum by (symbol) (realized_pnl_total{{{SYMBOL}}})", "{{symbol}}"),),
+                width=6,
             ),
+            Panel("Unrealized PnL, account currency", (("paperbot_unrealized_pnl", "unrealized"),), width=6),
         ),
     ),
     (
@@ -135,7 +135,11 @@ ROWS: tuple[tuple[str, tuple[Panel, ...]], ...] = (
                 "Fills",
                 (('sum by (liquidity, symbol) (fills_total{symbol=~"$symbol"})', "{{liquidity}} {{symbol}}"),),
             ),
-            Panel("Fills per second (5m)", (("paperbot:fills:rate5m", "{{liquidity}} {{symbol}}"),), unit="ops"),
+            Panel(
+                "Fills per second (5m)",
+                ((f"paperbot:fills:rate5m{{{SYMBOL}}}", "{{liquidity}} {{symbol}}"),),
+                unit="ops",
+            ),
             Panel("Open orders", (('sum by (symbol) (paperbot_open_orders{symbol=~"$symbol"})', "{{symbol}}"),)),
             Panel("Positions", (('paperbot_position_qty{symbol=~"$symbol"}', "{{strat}} {{symbol}}"),)),
             Panel("Slippage P50/P95 (1h)", _quantiles("paperbot_fill_slippage_bps", "symbol", "1h", 0.5, 0.95)),
@@ -145,7 +149,12 @@ ROWS: tuple[tuple[str, tuple[Panel, ...]], ...] = (
         "Fees",
         (
             Panel("Fees paid", (('sum by (symbol) (fees_paid_total{symbol=~"$symbol"})', "{{symbol}}"),), width=12),
-            Panel("Fees of a day", (("paperbot:fees_usd:increase1d", "{{symbol}}"),), width=12, unit="currencyUSD"),
+            Panel(
+                "Fees, last 24 h",
+                ((f"paperbot:fees_usd:increase1d{{{SYMBOL}}}", "{{symbol}}"),),
+                width=12,
+                unit="currencyUSD",
+            ),
         ),
     ),
     (
@@ -222,7 +231,7 @@ ROWS: tuple[tuple[str, tuple[Panel, ...]], ...] = (
                 (("paperbot_feed_reconnects_total", "reconnects"), ("paperbot_feed_errors_total", "failed requests")),
             ),
             Panel("Clock skew", (("paperbot_feed_clock_skew_seconds", "venue less ours"),)),
-            Panel("Journal lag P50/P99 (5m)", _quantiles("paperbot_journal_lag_seconds", "", "5m", 0.5, 0.99)),
+            Panel("Journal lag P50/P95 (1h)", _quantiles("paperbot_journal_lag_seconds", "", "1h", 0.5, 0.95)),
             Panel("Inputs in the journal", (("paperbot_journal_inputs", "inputs"),)),
             Panel("Messages to people", (("sum by (outcome) (paperbot_notifications_total)", "{{outcome}}"),)),
             Panel("Memory", (('process_resident_memory_bytes{job="paperbot"}', "resident"),), unit="bytes"),
@@ -239,7 +248,7 @@ ROWS: tuple[tuple[str, tuple[Panel, ...]], ...] = (
         (
             Panel(
                 "Denied by reason",
-                (("sum by (reason) (llm_guard_denied_total) > 0 or sum(llm_guard_denied_total)", "{{reason}}"),),
+                ((SOME.format("llm_guard_denied_total"), "{{reason}}"),),
                 width=6,
             ),
             Panel(
@@ -283,7 +292,9 @@ def _says(panel: Panel) -> str:
     """What it shows, from the table."""
     known = [SPECS[name].help for query, _ in panel.queries for name in metrics_of(query)]
     beside = [says for name, says in SERVED_BESIDE.items() if any(name in query for query, _ in panel.queries)]
-    return " ".join(dict.fromkeys([*known, *beside])) or "Recorded by config/rules/paperbot.yml."
+    counters = any(SPECS[name].kind == "counter" for query, _ in panel.queries for name in metrics_of(query))
+    since = ["Counted from the bot's last start on."] if counters and "[" not in panel.queries[0][0] else []
+    return " ".join(dict.fromkeys([*known, *beside, *since])) or "Recorded by config/rules/paperbot.yml."
 
 
 def _unit(panel: Panel) -> str:
@@ -318,6 +329,7 @@ def _figures(panel: Panel, number: int) -> StatPanel | SeriesPanel:
     if panel.kind == "stat":
         built = StatPanel().reduce_options(common.ReduceDataOptions().calcs(["lastNotNull"]))
         built.color_mode(looks.BigValueColorMode.BACKGROUND if panel.steps else looks.BigValueColorMode.NONE)
+        built.no_value("no data")
         built.text_mode(looks.BigValueTextMode.NAME if "info" in panel.queries[0][0] else looks.BigValueTextMode.AUTO)
     else:
         legend = common.VizLegendOptions().display_mode(looks.LegendDisplayMode.LIST).show_legend(show_legend=True)
@@ -333,6 +345,10 @@ def _figures(panel: Panel, number: int) -> StatPanel | SeriesPanel:
         built.mappings(_words(panel.words))
     for rank, (expr, legend_format) in enumerate(panel.queries):
         query = prometheus.Dataquery().ref_id(chr(ord("A") + rank)).expr(expr).datasource(PROMETHEUS)
+        if (
+            panel.kind == "stat"
+        ):  # What is now, or that nothing is known: the last value of a dead bot would look alive.
+            query.instant()
         built.with_target(query.legend_format(legend_format or "__auto"))
     return built
 

@@ -107,12 +107,15 @@ def test_every_variable_reaches_the_bot_from_dotenv_and_from_the_shell(project):
     assert (given["ENABLE_PATTERN_OBS_DEMO"], given["PATTERN_OBS_DEMO_SECONDS"]) == ("1", "10")
     rest = switches - {"PROMETHEUS_PORT", "METRICS_HOST", "ENABLE_PATTERN_OBS_DEMO", "PATTERN_OBS_DEMO_SECONDS"}
     assert {given[name] for name in rest} == {"from-file"}
+    further = resolved(project, dotenv="OPENAI_API_KEY=abc\nPROMETHEUS_PORT=1\n")["services"]["bot"]["environment"]
+    assert further["OPENAI_API_KEY"] == "abc"  # Whatever variable the configuration names.
+    assert further["PROMETHEUS_PORT"] == "8000"
 
 
 def test_example_of_dotenv_names_what_there_is(project):
     lines = (ROOT / ".env.example").read_text().splitlines()
     names = {line.partition("=")[0] for line in lines if line and not line.startswith("#")}
-    assert names - {"BIND_ADDRESS"} <= {name.upper() for name in Environment.model_fields} | set(KEYS)
+    assert names - {"BIND_ADDRESS", "BOT_RESTART"} <= {name.upper() for name in Environment.model_fields} | set(KEYS)
     bot = resolved(project, dotenv=(ROOT / ".env.example").read_text())["services"]["bot"]
     assert published(bot) == [("127.0.0.1", "8000", 8000)]
     assert bot["environment"]["HOLD_METRICS_SECONDS"] == "120"
@@ -125,15 +128,59 @@ def test_the_bot_has_no_more_rights_than_it_needs_and_time_to_stop(project):
     assert bot["security_opt"] == ["no-new-privileges:true"]
     assert bot["init"]
     assert bot["stop_grace_period"] == "30s"
-    assert (
-        bot["restart"] == "on-failure:3"
-    )  # A demo that has ended stays ended; a missing credential is not asked for ever.
+    assert bot["tmpfs"] == ["/tmp:mode=1777"]  # noqa: S108
+    assert bot["restart"] == "on-failure:3"  # A demo that has ended stays so; a missing credential ends it, too.
+    assert resolved(project, BOT_RESTART="unless-stopped")["services"]["bot"]["restart"] == "unless-stopped"
+
+
+INSIDE = {
+    "prometheus": ["/etc/prometheus/prometheus.yml", "/etc/prometheus/rules", "/prometheus"],
+    "grafana": ["/etc/grafana/provisioning", "/etc/grafana/dashboards", "/var/lib/grafana"],
+    "loki": ["/etc/loki/loki.yml", "/loki"],
+    "promtail": ["/etc/promtail/promtail.yml", "/var/lib/promtail", "/var/run/docker.sock"],
+    "bot": ["/app/config", "/app/prompts", "/app/data"],
+}
+"""Where each program reads its files and keeps its data, by its own configuration."""
+
+
+def test_files_are_mounted_where_they_are_looked_for(project):
+    services = resolved(project, *BOTH)["services"]
+    for name, paths in INSIDE.items():
+        assert sorted(mount["target"] for mount in services[name]["volumes"]) == sorted(paths), name
+    for name in ("prometheus", "loki", "promtail"):
+        config = next(one for one in services[name]["command"] if "config.file=" in one)
+        assert config.partition("=")[2] in INSIDE[name]
+    assert "--storage.tsdb.path=/prometheus" in services["prometheus"]["command"]
+    assert yaml.safe_load((CONFIG / "prometheus.yml").read_text())["rule_files"] == ["rules/*.yml"]
+    loki = yaml.safe_load((CONFIG / "loki/loki.yml").read_text())
+    assert loki["common"]["path_prefix"] == "/loki"
+    assert all(folder.startswith("/loki/") for folder in loki["common"]["storage"]["filesystem"].values())
+    promtail = yaml.safe_load((CONFIG / "promtail/promtail.yml").read_text())
+    assert promtail["positions"]["filename"].startswith("/var/lib/promtail/")
+
+
+def test_health_is_asked_where_the_service_listens(project):
+    services = resolved(project, *BOTH)["services"]
+    for name in ("prometheus", "grafana", "loki"):
+        url = services[name]["healthcheck"]["test"][-1]
+        assert int(re.match(r"http://127\.0\.0\.1:(\d+)/", url)[1]) == published(services[name])[0][2], url
+
+
+def test_promtail_ships_the_bots_lines_and_no_others(project):
+    bot = resolved(project, *BOTH)["services"]["bot"]
+    scraped = yaml.safe_load((CONFIG / "promtail/promtail.yml").read_text())["scrape_configs"][0]
+    (looked_for,) = scraped["docker_sd_configs"][0]["filters"]
+    assert looked_for == {"name": "label", "values": ["paperbot.logs=bot"]}
+    assert bot["labels"]["paperbot.logs"] == "bot"
+    assert not any(rule.get("action") in {"keep", "drop"} for rule in scraped["relabel_configs"])
 
 
 def test_grafana_may_be_looked_at_by_anybody_and_changed_by_nobody(project):
     grafana = resolved(project)["services"]["grafana"]
     assert grafana["environment"]["GF_AUTH_ANONYMOUS_ENABLED"] == "true"
     assert grafana["environment"]["GF_AUTH_ANONYMOUS_ORG_ROLE"] == "Viewer"
+    assert grafana["environment"]["GF_AUTH_BASIC_ENABLED"] == "false"
+    assert grafana["environment"]["GF_AUTH_DISABLE_LOGIN_FORM"] == "true"
     mounts = {mount["target"]: mount["source"] for mount in grafana["volumes"]}
     provider = yaml.safe_load((CONFIG / "grafana/provisioning/dashboards/dashboards.yml").read_text())["providers"][0]
     folder = Path(mounts[provider["options"]["path"]]).relative_to(project)
@@ -190,8 +237,32 @@ def test_the_image_is_small_rootless_and_asked_how_it_is():
     check = next(value for name, value in last if name == "HEALTHCHECK")
     assert '"healthcheck"' in check
     assert int(re.search(r"--start-period=(\d+)s", check)[1]) > 60  # A cold compile may take a minute.
+    entry = json.loads(next(value for name, value in last if name == "ENTRYPOINT"))
+    assert ("COPY", "--chmod=755 docker/paperbot /usr/local/bin/paperbot") in last
+    assert entry == ["paperbot"]
+    run_env = next(value for name, value in last if name == "ENV")
+    assert "PAPERBOT_CACHE_DIR=/tmp/cache" in run_env  # The only place that can be written.
+    assert any(name == "RUN" and "install -d -o paperbot -g paperbot /app/data" in value for name, value in last)
+    assert ("VOLUME", "/app/data") in last
     stages = [value for name, value in known if name == "ENV"]
     assert sum("NUMBA_CPU_NAME=generic" in value for value in stages) == 2, "at build and at run"
+
+
+def test_the_entry_script_becomes_the_bot_and_brings_the_compiled_core(tmp_path):
+    """With `exec`, so that SIGTERM reaches the bot; the warm cache is copied to where it can be written."""
+    (tmp_path / "opt/cache/paperbot").mkdir(parents=True)
+    (tmp_path / "opt/cache/paperbot/core").write_text("compiled")
+    (tmp_path / "bin").mkdir()
+    (tmp_path / "bin/python").write_text('#!/bin/sh\necho "$$ $*"\n')
+    (tmp_path / "bin/python").chmod(0o755)
+    script = (ROOT / "docker/paperbot").read_text().replace("/opt/cache", str(tmp_path / "opt/cache"))
+    (tmp_path / "script").write_text(script)
+    variables = {"PATH": f"{tmp_path / 'bin'}:/usr/bin:/bin", "PAPERBOT_CACHE_DIR": str(tmp_path / "cache")}
+    command = ["/bin/sh", tmp_path / "script", "status", "--json"]
+    process = subprocess.Popen(command, env=variables, stdout=subprocess.PIPE, text=True)
+    out, _ = process.communicate(timeout=10)
+    assert out.split() == [str(process.pid), "-m", "paperbot.main", "status", "--json"]
+    assert (tmp_path / "cache/paperbot/core").read_text() == "compiled"
 
 
 def test_only_what_is_named_enters_the_image_and_no_secret():

@@ -245,6 +245,27 @@ def test_down_for_too_long_halts_and_goes_on_at_the_present(market):
     assert bot.ask("verify")
 
 
+def test_realized_profit_is_the_sessions_after_a_restart(market):
+    folder, files, sources = market
+    with VenueProcess(folder, *sources) as venue:
+        bot = Bot(folder, {**venue.settings(), "account.currency": "USDT", "oracle.overrides.USDT": "1"})
+        bot.run("--until", until(files["ETH/USDT"], 250))
+        before = sum(pq.read_table(folder / "data/trades.parquet")["realized_pnl"].to_pylist())
+        process = bot.start("--until", until(files["ETH/USDT"]), LOG_LEVEL="INFO", HOLD_METRICS_SECONDS="60")
+        deadline = time.monotonic() + 60
+        while "session_stopped" not in (log := (folder / "run.log").read_text()) and time.monotonic() < deadline:
+            time.sleep(0.05)
+        text = scrape(url_of(log[log.rindex("metrics_served") :]))
+        process.terminate()
+        process.wait(20)
+    realized = sum(pq.read_table(folder / "data/trades.parquet")["realized_pnl"].to_pylist())
+    assert before != 0
+    assert realized != before
+    shown = re.findall(r"^realized_pnl_total{.*} (\S+)$", text, re.MULTILINE)
+    assert sum(map(float, shown)) == pytest.approx(realized)
+    assert "paperbot_feed_connected " not in text  # Nothing is listened to in the hold.
+
+
 # ---- parameters ---------------------------------------------------------------------------------------------------
 def test_edited_parameters_are_an_input_and_replay_too(market):
     folder, files, sources = market

@@ -1,6 +1,8 @@
 """The page about a run: its figures are the run's, and a browser shows it without a network and without a complaint."""
 
+import base64
 import itertools
+import json
 import re
 import sys
 
@@ -12,7 +14,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from paperbot.app.replay import replay
-from paperbot.app.report import ReportRequest, report
+from paperbot.app.report import ReportRequest, compose, report
 from paperbot.app.sources import ReplayRequest
 from paperbot.config import parse_assignment
 from paperbot.errors import CommandError, DataError
@@ -41,7 +43,7 @@ def ran(tmp_path_factory):
 # ---- figures ------------------------------------------------------------------------------------------------------
 def test_statistics_are_those_of_the_summary(ran):
     folder, summary, _ = ran
-    ours = statistics(read_results(folder))
+    ours = statistics(read_results(folder), 365)
     same = {
         "start equity": "start_equity",
         "equity": "equity",
@@ -59,7 +61,10 @@ def test_statistics_are_those_of_the_summary(ran):
     for name, theirs in same.items():
         assert ours[name] == pytest.approx(summary[theirs]), name
     assert ours["Sharpe (daily)"] is not None
-    assert 0 < ours["largest drawdown, %"] <= summary["max_drawdown_pct"] + 1e-9
+    assert ours["largest drawdown, %"] == pytest.approx(summary["max_drawdown_pct"], abs=0.01)  # A row each minute.
+    assert (ours["first"], ours["last"]) == ("2023-11-15 00:00:00", "2023-12-05 20:00:00")
+    rows = pq.read_table(folder / "ledger.parquet").to_pylist()
+    assert ours["open positions"] == rows[-1]["open_positions"]
     assert ours["blocked orders"] == sum(summary["blocked"].values()) > 0
 
 
@@ -76,7 +81,7 @@ def test_blocked_orders_have_a_row_each_with_the_code_of_the_rule(ran):
 
 def test_days_and_groups_add_up_to_the_whole(ran):
     results = read_results(ran[0])
-    whole, days = statistics(results), by_day(results)
+    whole, days = statistics(results, 365), by_day(results)
     assert len(days["day"]) == 21
     assert np.sum(days["equity"]) == pytest.approx(whole["equity"] - whole["start equity"])
     assert np.sum(days["fees"]) == pytest.approx(whole["fees"])
@@ -96,6 +101,38 @@ def test_midnight_ends_a_day(ran):
     before = results.ledger["equity"][0] + days["equity"][0]
     assert str(days["day"][0]) == "2023-11-15"
     assert before == pytest.approx(results.ledger["equity"][midnight])
+
+
+def test_stocks_have_fewer_days_a_year(tmp_path):
+    _, sources = two_markets(tmp_path, 30_000)
+    settings = ("exchange=alpaca", "environment=paper", "account.balances={USDT: 10000}")
+    overrides = [parse_assignment(text) for text in settings]
+    summary = replay(ReplayRequest(sources, CONFIG, out=tmp_path / "data", overrides=overrides), lambda _: None).summary
+    page = compose(ReportRequest(tmp_path / "data", tmp_path / "x", (), CONFIG, overrides), lambda _: None)
+    assert summary["sharpe"] is not None
+    assert page.statistics["Sharpe (daily)"] == pytest.approx(summary["sharpe"])
+
+
+@pytest.mark.parametrize("every", ["1m", "1d"])
+def test_days_without_a_price_lose_no_fill_and_no_fee(tmp_path, every):
+    """An opening balance of BTC has no value before the first bar, so the opening row has none either."""
+    _, sources = two_markets(tmp_path, 30_000)
+    overrides = [parse_assignment(text) for text in ("account.balances={USDT: 10000, BTC: 1}", f"ledger.every={every}")]
+    summary = replay(ReplayRequest(sources, CONFIG, out=tmp_path / "data", overrides=overrides), lambda _: None).summary
+    results = read_results(tmp_path / "data")
+    assert np.isnan(results.ledger["equity"][0])
+    days, ours = by_day(results), statistics(results, 365)
+    assert ours["Sharpe (daily)"] == pytest.approx(summary["sharpe"])
+    assert len(days["day"]) == 21
+    assert np.sum(days["fills"]) == summary["fills"] > 0
+    assert np.sum(days["fees"]) == pytest.approx(summary["fees"])
+    results.ledger["equity"][-200:] = np.nan  # The price is gone for the rest.
+    results.ledger["equity"][1 : len(results.ledger["ts"]) // 2] = np.nan
+    days, ours = by_day(results), statistics(results, 365)
+    assert ours["equity"] is None
+    assert ours["return, %"] is None
+    assert np.sum(days["fills"]) == summary["fills"]
+    assert np.sum(days["fees"]) == pytest.approx(summary["fees"])
 
 
 @given(values=st.lists(st.one_of(st.floats(-1e6, 1e6), st.just(float("nan"))), max_size=300), most=st.integers(4, 60))
@@ -122,6 +159,81 @@ def copied(ran, folder):
         (folder / f"{name}.parquet").write_bytes((ran[0] / f"{name}.parquet").read_bytes())
 
 
+def test_pictures_are_of_what_they_say(ran):
+    """Each figure's numbers, against the Parquet rows."""
+    folder, _, sources = ran
+    page = compose(ReportRequest(folder, folder / "x", sources, CONFIG), lambda _: None)
+    ledger = {row["ts"]: row for row in pq.read_table(folder / "ledger.parquet").to_pylist()}
+    trades = pq.read_table(folder / "trades.parquet").to_pylist()
+    trips = pq.read_table(folder / "round_trips.parquet").to_pylist()
+    for line, column in ((page.equity, "equity"), (page.drawdown, "drawdown"), (page.fees, "fees")):
+        known = {np.datetime64(ts.replace(tzinfo=None), "ns"): row[column] for ts, row in ledger.items()}
+        assert len(line.ts) > 1000
+        for ts, value in list(zip(line.ts, line.values, strict=True))[::97]:
+            assert value == known[ts]
+    for market in page.markets:
+        mine = [row for row in trades if row["symbol"] == market.symbol]
+        for marks, side in ((market.buys, "buy"), (market.sells, "sell")):
+            assert marks.price.tolist() == [row["price"] for row in mine if row["side"] == side]
+        closed = [row for row in trips if row["symbol"] == market.symbol][-500:]
+        assert [trip[2:] for trip in market.trips] == [
+            (row["entry_price"], row["exit_price"], row["pnl"] > 0) for row in closed
+        ]
+        bars = pq.read_table(next(one.partition("=")[2] for one in sources if one.startswith(market.symbol)))
+        assert set(market.price.values) <= set(bars["close"].to_pylist())
+    assert page.tables["By day"][0]["fills"] == page.days["fills"][0]
+    assert page.tables["By day"][0]["fees"] == page.days["fees"][0] > 0
+    assert page.tables["By day"][0]["change of equity"] == page.days["equity"][0]
+    last = page.tables["Round trips"][0]
+    assert (last["entry price"], last["exit price"], last["why"]) == (
+        *(trips[-1][name] for name in ("entry_price", "exit_price", "reason")),
+    )
+
+
+def test_groups_are_those_of_the_round_trips(ran):
+    trips = pq.read_table(ran[0] / "round_trips.parquet").to_pylist()
+    for column in ("symbol", "strategy"):
+        for group in by_group(read_results(ran[0]), column):
+            mine = [row for row in trips if row[column] == group[column]]
+            assert group["wins"] == sum(row["pnl"] > 0 for row in mine)
+            assert group["PnL of round trips"]["USDT"] == pytest.approx(sum(row["pnl"] for row in mine))
+
+
+def traces(text):
+    """The traces of each figure of the page, by name, as they are handed to plotly.js."""
+    found = []
+    for part in text.split("Plotly.newPlot(")[1:]:
+        start = part.index("[")
+        found.append({trace.get("name"): trace for trace in json.JSONDecoder().raw_decode(part[start:])[0]})
+    return found
+
+
+def test_figures_are_drawn_from_the_pages_numbers(ran, tmp_path):
+    path, text = page(ran, tmp_path)
+    shown = compose(ReportRequest(ran[0], path, (), CONFIG), lambda _: None)
+    equity, btc, _, days, fees, blocked = traces(text.partition("</head>")[2])
+    assert numbers(equity["equity"]["y"]) == shown.equity.values.tolist()
+    assert max(numbers(equity["drawdown, %"]["y"])) == 0
+    assert min(numbers(equity["drawdown, %"]["y"])) == pytest.approx(-100 * np.nanmax(shown.drawdown.values))
+    assert numbers(btc["buy"]["y"]) == shown.markets[0].buys.price.tolist()
+    assert btc["buy"]["marker"]["symbol"] == "triangle-up"
+    assert btc["round trips that won"]["line"]["color"] == btc["buy"]["marker"]["color"]
+    change = days["change of equity"]
+    assert numbers(change["y"]) == shown.days["equity"].tolist()
+    for color, value in zip(change["marker"]["color"], numbers(change["y"]), strict=True):
+        assert (color == btc["sell"]["marker"]["color"]) == (value < 0)
+    assert numbers(fees["fees"]["y"]) == shown.fees.values.tolist()
+    assert dict(zip(blocked["orders"]["x"], numbers(blocked["orders"]["y"]), strict=True)) == shown.blocked
+
+
+def numbers(values):
+    """A column of a trace: a list, or base64 of little-endian numbers."""
+    if isinstance(values, list):
+        return values
+    kind = {"f8": "<f8", "i2": "<i2", "i1": "<i1", "i4": "<i4"}[values["dtype"]]
+    return np.frombuffer(base64.b64decode(values["bdata"]), dtype=kind).tolist()
+
+
 def test_the_page_is_self_contained_and_escapes_what_it_is_given(ran, tmp_path):
     copied(ran, tmp_path)
     for name, column in (("trades", "strategy"), ("round_trips", "strategy"), ("blocked", "code")):
@@ -137,7 +249,7 @@ def test_the_page_is_self_contained_and_escapes_what_it_is_given(ran, tmp_path):
         assert f"<h2>{heading}</h2>" in ours
     for heading in ("By symbol", "By strategy", "By day", "Round trips"):
         assert f"<h2>{heading}</h2>" in ours
-    assert "Prices are those of the fills" in ours
+    assert "Prices of BTC/USDT, ETH/USDT are those of the fills" in ours
 
 
 def test_a_browser_shows_it_without_a_network_and_without_a_complaint(ran, tmp_path):

@@ -55,6 +55,150 @@ def test_dashboard_has_the_rows_of_the_contract():
     assert len(set(numbers)) == len(numbers)
 
 
+SHOWN = {
+    "Kill switch": "paperbot_killswitch_active short",
+    "Kill switch trips": "killswitch_trips_total short",
+    "Blocked orders by reason": "orders_blocked_total short",
+    "Drawdown": "paperbot_drawdown_ratio percentunit",
+    "Equity, USD": "account_equity_usd currencyUSD",
+    "Equity, account currency": "equity_gauge short",
+    "Realized PnL, USD": "realized_pnl_total currencyUSD",
+    "Unrealized PnL, account currency": "paperbot_unrealized_pnl short",
+    "Orders submitted": "orders_submitted_total short",
+    "Fills": "fills_total short",
+    "Fills per second (5m)": "paperbot:fills:rate5m ops",
+    "Open orders": "paperbot_open_orders short",
+    "Positions": "paperbot_position_qty short",
+    "Slippage P50/P95 (1h)": "paperbot_fill_slippage_bps_bucket suffix: bps",
+    "Fees paid": "fees_paid_total currencyUSD",
+    "Fees, last 24 h": "paperbot:fees_usd:increase1d currencyUSD",
+    "Signals by strategy and side": "signals_emitted_total short",
+    "Bars": "candles_fetched_total short",
+    "Feature updates": "features_computed_total short",
+    "Detections rate by pattern (5m)": "pattern_detected_total ops",
+    "Intents rate by pattern/side (5m)": "pattern_intent_total ops",
+    "Latency P50/P95 (s)": "pattern_to_intent_latency_seconds_bucket s",
+    "Stream": "paperbot_feed_connected short",
+    "Scraped": "up short",
+    "Feed age": "paperbot_feed_age_seconds s",
+    "Since the last bar": "paperbot_last_bar_timestamp_seconds s",
+    "Bars refused by code": "paperbot_feed_refused_total short",
+    "Reconnects and failed requests": "paperbot_feed_reconnects_total short",
+    "Clock skew": "paperbot_feed_clock_skew_seconds s",
+    "Journal lag P50/P95 (1h)": "paperbot_journal_lag_seconds_bucket s",
+    "Inputs in the journal": "paperbot_journal_inputs short",
+    "Messages to people": "paperbot_notifications_total short",
+    "Memory": "process_resident_memory_bytes bytes",
+    "Processor (5m)": "process_cpu_seconds_total percentunit",
+    "Build": "paperbot_build_info short",
+    "Denied by reason": "llm_guard_denied_total short",
+    "Accepted": "llm_advice_accepted_total short",
+    "Questions by outcome": "llm_questions_total short",
+    "Tokens": "llm_tokens_total short",
+}
+"""What each panel is about, and its unit."""
+
+
+def test_each_panel_shows_what_its_title_says():
+    found = {}
+    for panel in [panel for title, panels in rows().items() if title != "Logs" for panel in panels]:
+        first = panel["targets"][0]["expr"]
+        named = re.findall(r"[a-zA-Z_:][\w:]*", re.sub(r"\"[^\"]*\"", "", first))
+        about = next(word for word in named if word in SHOWN_METRICS)
+        found[panel["title"]] = f"{about} {panel['fieldConfig']['defaults']['unit']}"
+        window = re.search(r"\((\dm|\dh)\)$", panel["title"])
+        windows = re.findall(r"\[(\w+)\]", first)
+        assert not window or not windows or set(windows) == {window[1]}, panel["title"]
+    assert found == SHOWN
+
+
+SHOWN_METRICS = {about.split()[0] for about in SHOWN.values()}
+
+
+def test_thresholds_and_words_mean_what_they_look_like():
+    panels = {panel["title"]: panel for panels in rows().values() for panel in panels}
+
+    def steps(title):
+        return [(one["value"], one["color"]) for one in panels[title]["fieldConfig"]["defaults"]["thresholds"]["steps"]]
+
+    def words(title):
+        options = panels[title]["fieldConfig"]["defaults"]["mappings"][0]["options"]
+        return {value: (one["text"], one["color"]) for value, one in options.items()}
+
+    assert words("Kill switch") == {"0": ("trading", "green"), "1": ("HALTED", "red")}
+    assert words("Stream") == {"0": ("lost", "red"), "1": ("listening", "green")}
+    assert words("Scraped") == {"0": ("down", "red"), "1": ("UP", "green")}
+    assert steps("Drawdown") == [(None, "green"), (0.05, "yellow"), (0.1, "red")]
+    assert steps("Feed age") == [(None, "green"), (60, "yellow"), (180, "red")]
+    for panel in panels.values():
+        if panel["type"] == "stat":  # The last value of a bot that is dead would look alive.
+            assert panel["fieldConfig"]["defaults"]["noValue"] == "no data"
+            assert all(target["instant"] and not target.get("range") for target in panel["targets"]), panel["title"]
+
+
+def test_alerts_look_where_the_dashboard_draws_its_red_line():
+    found = rules("alert")
+    assert found["PaperbotDrawdownHigh"]["expr"] == "paperbot_drawdown_ratio > 0.1"
+    assert found["PaperbotFeedStale"]["expr"] == "paperbot_feed_age_seconds > 180"
+
+
+def test_legends_name_labels_that_the_series_have(demo, tmp_path):
+    with Prometheus(tmp_path / "prometheus", address(demo[2])) as prometheus:
+        prometheus.wait_for_scrapes(2)
+        for panel in [panel for title, panels in rows().items() if title != "Logs" for panel in panels]:
+            for target in panel["targets"]:
+                query = target["expr"].replace("$market", ".*").replace("$symbol", ".*")
+                for label in re.findall(r"{{(\w+)}}", target["legendFormat"]):
+                    for series in prometheus.query(query):
+                        is_sum = series["metric"] == {} and "== 0" in query
+                        assert label in series["metric"] or is_sum, (panel["title"], label)
+
+
+def test_variables_filter_what_has_their_label(demo, tmp_path):
+    """Everything that has a symbol or a market is narrowed by the choice of one."""
+    with Prometheus(tmp_path / "prometheus", address(demo[2])) as prometheus:
+        prometheus.wait_for_scrapes(2)
+        for variable in json.loads(DASHBOARD.read_text())["templating"]["list"]:
+            metric, label = re.fullmatch(r"label_values\((\w+), (\w+)\)", variable["query"]).groups()
+            values = {series["metric"][label] for series in prometheus.query(metric)}
+            assert values == ({"BTC/USDT", "ETH/USDT"} if variable["name"] == "symbol" else {"crypto"})
+        for panel in [panel for title, panels in rows().items() if title != "Logs" for panel in panels]:
+            for target in panel["targets"]:
+                for name, value in (("symbol", "ETH/USDT"), ("market", "stocks")):
+                    query = target["expr"].replace(f"${name}", value).replace("$market", ".*").replace("$symbol", ".*")
+                    left = {series["metric"].get(name) for series in prometheus.query(query)} - {None}
+                    assert left <= {value}, (panel["title"], left)
+
+
+def test_panels_show_the_numbers_that_are_served(demo, tmp_path):
+    text = scrape(demo[2])
+
+    def total(metric):
+        found = re.findall(rf"^{metric}(?:{{.*}})? (\S+)$", text, re.MULTILINE)
+        return sum(map(float, found))
+
+    panels = {panel["title"]: panel for panels in rows().values() for panel in panels}
+    with Prometheus(tmp_path / "prometheus", address(demo[2])) as prometheus:
+        prometheus.wait_for_scrapes(2)
+
+        def shown(title):
+            query = panels[title]["targets"][0]["expr"].replace("$market", ".*").replace("$symbol", ".*")
+            return [float(series["value"][1]) for series in prometheus.query(query)]
+
+        for title, metric in (
+            *(
+                ("Fees paid", "fees_paid_total"),
+                ("Fills", "fills_total"),
+                ("Orders submitted", "orders_submitted_total"),
+            ),
+            *(("Realized PnL, USD", "realized_pnl_total"), ("Equity, USD", "account_equity_usd")),
+            *(("Drawdown", "paperbot_drawdown_ratio"), ("Denied by reason", "llm_guard_denied_total")),
+        ):
+            assert sum(shown(title)) == pytest.approx(total(metric)) != 0, title
+        assert shown("Blocked orders by reason") == [0.0]
+        assert all(seconds > 0 for seconds in shown("Since the last bar"))
+
+
 def test_panels_do_not_overlap():
     taken = set()
     for panel in [panel for panels in rows().values() for panel in panels]:
@@ -249,8 +393,9 @@ def test_every_query_returns_data_on_a_live_session_and_drills_set_the_alerts_of
 def test_no_detections_and_a_slow_journal_set_their_alerts_off(tmp_path):
     with Scraped(tmp_path, 6000, 6000, "features.patterns=[]") as session:
         session.set_off("PaperbotNoDetections")
+        lag = rules("alert")["PaperbotJournalLag"]["expr"]
         until = time.monotonic() + 60
-        while time.monotonic() < until and not session.prometheus.query(rules("alert")["PaperbotJournalLag"]["expr"]):
+        while time.monotonic() < until and not session.prometheus.query(lag):
             for number, seconds in ((signal.SIGSTOP, 0.5), (signal.SIGCONT, 0.03)):  # A machine that gives it no time.
                 session.process.send_signal(number)
                 time.sleep(seconds)

@@ -14,10 +14,7 @@ from paperbot.app.advice import AdviceDesk, make_provider
 from paperbot.app.artifacts import LiveArtifacts
 from paperbot.app.beside import cancel_all, in_thread
 from paperbot.app.observers import Observers
-from paperbot.app.session import (
-    Session,
-    control_event,
-)
+from paperbot.app.session import Session, control_event
 from paperbot.app.start import LiveRequest, open_or_create, tell_start
 from paperbot.app.status import status_of
 from paperbot.app.venuelink import (
@@ -40,6 +37,7 @@ from paperbot.llm.advisor import Provider
 from paperbot.market.ccxt_source import BinanceSource
 from paperbot.market.feed import MS, Arrival, Feed, SourceError
 from paperbot.ports import Records
+from paperbot.store.outputs import read_outputs
 from paperbot.telemetry.notify import Notifier
 
 Tree = dict[str, Any]
@@ -96,6 +94,8 @@ class Live:
             self.desk.remember(self.session.journal.exchanges())
         telemetry = self.observers.telemetry(self._notes)
         telemetry.catch_up(machine.account, machine.state.symbols, machine.state.positions, machine.state.orders)
+        for records in read_outputs(self.session.outputs.path):
+            telemetry.catch_up_realized(records)
         self.session.runner.watch([*self.session.writers(), telemetry, self.notifier])
 
     def _notes(self, ts: int, symbol: str) -> Any:
@@ -188,6 +188,7 @@ class Live:
         finally:
             left: list[asyncio.Task[Any]] = [feeding, ticking, stopping]
             await cancel_all([*left, *([self.consulting] if self.consulting else [])])
+            self._hide_feed()
 
     def _stop_if_over(self, ts: int) -> None:
         """Stop when the time up to `--until` is done, whether or not bars came in it."""
@@ -222,8 +223,9 @@ class Live:
         known = [self.sources.pop((ts, symbol)) for symbol in events["symbol"].tolist()]
         self.session.commit_slice(events, [source for source, _ in known])
         self.slices += 1
-        lag_s = self.clock.monotonic_s() - max(at_s for _, at_s in known)
-        self.observers.metrics.observe("paperbot_journal_lag_seconds", value=lag_s)
+        if all(source != "catch_up" for source, _ in known):  # Those wait for each other, not for the disk.
+            lag_s = self.clock.monotonic_s() - max(at_s for _, at_s in known)
+            self.observers.metrics.observe("paperbot_journal_lag_seconds", value=lag_s)
         self.observers.metrics.set("paperbot_journal_inputs", to=self.session.journal.seq)
         if self.slices % self.configuration.settings.run.snapshot_every == 0:
             self.session.save()
@@ -287,6 +289,11 @@ class Live:
         metrics.set("paperbot_feed_clock_skew_seconds", to=None if skew_ms is None else skew_ms / 1000)
         known = metrics.value("paperbot_feed_reconnects_total") or 0.0
         metrics.inc("paperbot_feed_reconnects_total", by=max(feed.reconnects - known, 0.0))
+
+    def _hide_feed(self) -> None:
+        """Nothing is listened to any more: its last figures would look like present ones while `/metrics` is held."""
+        for name in ("paperbot_feed_age_seconds", "paperbot_feed_connected", "paperbot_feed_clock_skew_seconds"):
+            self.observers.metrics.set(name, to=None)
 
     def _watch_age(self, max_wait_s: float) -> None:
         is_stale = max_wait_s > 0 and self.feed.age_s > max_wait_s

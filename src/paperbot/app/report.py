@@ -8,9 +8,11 @@ from typing import Any
 import numpy as np
 
 from paperbot.app.sources import ReplayRequest, prepare
+from paperbot.config import load
 from paperbot.core.types import BarFlag, EventKind
 from paperbot.errors import CommandError
 from paperbot.store.durable import write_whole
+from paperbot.store.report import DAYS_A_YEAR
 from paperbot.store.results import (
     Columns,
     Results,
@@ -39,6 +41,7 @@ class ReportRequest:
     out: Path
     sources: Sequence[str] = ()
     config: Path | None = None
+    overrides: Sequence[dict[str, Any]] = ()
 
 
 def report(request: ReportRequest, say: Callable[[str], None]) -> Path:
@@ -47,37 +50,45 @@ def report(request: ReportRequest, say: Callable[[str], None]) -> Path:
         from paperbot.web.page import render  # noqa: PLC0415
     except ImportError:
         raise CommandError("paperbot report needs plotly: pip install 'paperbot[report]'") from None
+    write_whole(request.out, render(compose(request, say)).encode())
+    return request.out
+
+
+def compose(request: ReportRequest, say: Callable[[str], None]) -> Page:
+    """What the page shows. Raises DataError, CommandError, ConfigError."""
     results = read_results(request.data)
-    closes = _closes(request, results.ledger, say) if request.sources else {}
     ledger = results.ledger
-    kept = thinned(ledger["equity"], POINTS)
-    notes = ["Money is in the account's currency unless a name stands beside it. Times are UTC."]
-    if not closes:
-        notes.append("Prices are those of the fills: give the bars (SYMBOL=FILE) to see the market between them.")
-    markets = [_market(results, symbol, closes.get(symbol), notes) for symbol in _symbols(results, closes)]
-    page = Page(
+    closes = _closes(request, ledger, say) if request.sources else {}
+    days_a_year = DAYS_A_YEAR[load(request.config, request.overrides).market]
+    kept, deep = thinned(ledger["equity"], POINTS), thinned(ledger["drawdown"], POINTS)
+    notes = [
+        "Money is in the account's currency unless a name stands beside it. Times are UTC.",
+        "The largest drawdown is that of a ledger row; the run's summary also knows what lay between two of them.",
+    ]
+    symbols = sorted({*results.trades["symbol"], *closes})
+    bare = [symbol for symbol in symbols if symbol not in closes]
+    if bare:
+        notes.append(
+            f"Prices of {', '.join(bare)} are those of the fills; give the bars (SYMBOL=FILE) to see the rest."
+        )
+    days = by_day(results)
+    return Page(
         title=f"Paperbot: {len(results.trades['ts']):,} fills",
-        statistics=statistics(results),
+        statistics=statistics(results, days_a_year),
         equity=Line(ledger["ts"][kept], ledger["equity"][kept]),
-        drawdown=Line(ledger["ts"][kept], ledger["drawdown"][kept]),
-        markets=markets,
-        days=by_day(results),
+        drawdown=Line(ledger["ts"][deep], ledger["drawdown"][deep]),
+        markets=[_market(results, symbol, closes.get(symbol), notes) for symbol in symbols],
+        days=days,
         fees=Line(ledger["ts"][kept], ledger["fees"][kept]),
         blocked=blocked_by_code(results),
         tables={
             "By symbol": by_group(results, "symbol"),
             "By strategy": by_group(results, "strategy"),
-            "By day": _day_rows(by_day(results)),
+            "By day": _day_rows(days),
             "Round trips": _trip_rows(results.round_trips, notes),
         },
         notes=notes,
     )
-    write_whole(request.out, render(page).encode())
-    return request.out
-
-
-def _symbols(results: Results, closes: dict[str, Line]) -> list[str]:
-    return sorted({*results.trades["symbol"], *closes})
 
 
 def _closes(request: ReportRequest, ledger: Columns, say: Callable[[str], None]) -> dict[str, Line]:
@@ -85,7 +96,7 @@ def _closes(request: ReportRequest, ledger: Columns, say: Callable[[str], None])
     if len(ledger["ts"]) == 0:
         return {}
     first, last = ledger["ts"][0], ledger["ts"][-1]
-    job = prepare(ReplayRequest(request.sources, request.config), say)
+    job = prepare(ReplayRequest(request.sources, request.config, overrides=request.overrides), say)
     found = {}
     for index, symbol in enumerate(job.plan.symbols):
         unit = float(job.plan.params.symbols[index]["price_unit"])

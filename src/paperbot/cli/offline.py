@@ -136,12 +136,13 @@ def report(
     data: Annotated[Path, typer.Option(help="folder with the run's artifacts")] = Path("data"),
     out: Annotated[Path | None, typer.Option(help="the page to write; by default report.html in that folder")] = None,
     config: ConfigOption = None,
+    set_: SetOption = None,
 ) -> None:
     """Write one HTML page about a run, from its artifacts: pictures and tables that open without a network."""
     from paperbot.app.report import ReportRequest  # noqa: PLC0415
     from paperbot.app.report import report as run  # noqa: PLC0415
 
-    request = ReportRequest(data, out or data / "report.html", sources or (), config_path(config))
+    request = ReportRequest(data, out or data / "report.html", sources or (), config_path(config), assignments(set_))
     typer.echo(run(request, say=err.print))
 
 

@@ -164,8 +164,6 @@ def update_features(w: World, bar: Record, symbol: int) -> None:
     """Advance every feature of the symbol by one bar, in the order of the table (a source before its reader)."""
     params = w.symbol_params[symbol]
     unit = params["price_unit"]
-    high = bar["high"] / unit
-    low = bar["low"] / unit
     close = bar["close"] / unit
     first = symbol * w.risk["n_features"]
     block = symbol * w.risk["ring_size"]
@@ -181,13 +179,13 @@ def update_features(w: World, bar: Record, symbol: int) -> None:
         elif kind == FeatureKind.ZSCORE:
             _zscore(f, w.rings, at, window, close - w.features[first + p["source"]]["value"])
         elif kind == FeatureKind.VWAP:
-            typical = (high + low + close) / 3.0
+            typical = (bar["high"] / unit + bar["low"] / unit + close) / 3.0
             volume = bar["volume"]
             if params["volume_in_quote"] != 0:
                 volume /= typical
             _vwap(f, float((bar["close_ts"] - 1) // DAY_NS), typical, volume)
         elif kind == FeatureKind.ATR:
-            _atr(f, window, high, low, close)
+            _atr(f, window, bar["high"] / unit, bar["low"] / unit, close)
         elif kind == FeatureKind.RSI:
             _rsi(f, window, close)
         elif kind == FeatureKind.VOLATILITY:

@@ -83,7 +83,7 @@ def find_patterns(w: World, bar: Record, symbol: int, report: bool) -> None:  # 
     _remember(before, bar)
     found &= w.risk["pattern_mask"]
     w.symbols[symbol]["patterns"] = found
-    if report:
+    if report and found != 0:
         for pattern in range(_PATTERNS):
             if (found >> pattern) & 1 != 0:
                 _emit_pattern(w, bar, symbol, pattern)

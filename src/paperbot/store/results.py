@@ -15,13 +15,23 @@ from paperbot.store.report import sharpe
 from paperbot.store.tables import SCHEMAS
 
 Columns = dict[str, NDArray[Any]]
-DAY = np.timedelta64(1, "D")
 MOMENT = np.timedelta64(1, "ns")
+USED = {
+    "trades": "ts symbol order_id strategy side qty price fee fee_asset role liquidity",
+    "ledger": "ts equity drawdown realized_pnl fees open_positions",
+    "orders": "order_id",
+    "round_trips": "symbol strategy entry_ts exit_ts duration_s reason qty entry_price exit_price pnl return_pct quote"
+    " pnl_account_minor pnl_minor",
+    "blocked": "code",
+}
+"""The columns that are read; a long run's others would only fill memory."""
 
 
 @dataclass(frozen=True)
 class Results:
-    """The tables of one run. Times are datetime64[ns] in UTC, text is object, a null number is NaN."""
+    """The tables of one run, as far as `USED` reads them. Times are datetime64[ns] in UTC, text is object and `?` where
+    it is null, a null number is NaN.
+    """
 
     trades: Columns
     ledger: Columns
@@ -32,20 +42,24 @@ class Results:
 
 def read_results(folder: Path) -> Results:
     """Read what a run left in a folder. Raises DataError for a file that is missing, or none of ours."""
-    return Results(**{name: _read(folder / f"{name}.parquet", schema) for name, schema in SCHEMAS.items()})
+    return Results(**{name: _read(folder / f"{name}.parquet", columns.split()) for name, columns in USED.items()})
 
 
-def _read(path: Path, schema: Any) -> Columns:
+def _read(path: Path, columns: list[str]) -> Columns:
     if not path.is_file():
         raise DataError(f"{path}: is not there; a demo, a replay or a session writes it")
     try:
-        table = pq.read_table(path)
+        missing = next((name for name in columns if name not in pq.read_schema(path).names), None)
+        table = pq.read_table(path, columns=None if missing else columns)
     except (OSError, pa.ArrowException) as error:
         raise DataError(f"{path}: is no Parquet file: {str(error).splitlines()[0]}") from None
-    missing = [name for name in schema.names if name not in table.column_names]
     if missing:
-        raise DataError(f"{path}: lacks the column {missing[0]}; it is not a run's, or an older version's")
-    return {name: _column(table[name], schema.field(name).type) for name in schema.names}
+        raise DataError(f"{path}: lacks the column {missing}; it is not a run's, or an older version's")
+    schema = SCHEMAS[path.stem]
+    try:
+        return {name: _column(table[name], schema.field(name).type) for name in columns}
+    except (pa.ArrowException, ValueError, TypeError) as error:
+        raise DataError(f"{path}: is not a run's: {str(error).splitlines()[0]}") from None
 
 
 def _column(column: Any, kind: Any) -> NDArray[Any]:
@@ -53,6 +67,8 @@ def _column(column: Any, kind: Any) -> NDArray[Any]:
         return np.asarray(column.cast(pa.timestamp("ns")).to_numpy())
     if pa.types.is_floating(kind):
         return np.asarray(column.to_numpy(), dtype=np.float64)
+    if pa.types.is_string(kind):
+        column = column.cast(pa.string()).fill_null("?")
     return np.asarray(column.to_numpy())
 
 
@@ -74,28 +90,29 @@ def _sum(values: NDArray[Any]) -> float:
     return float(np.nansum(values)) if len(values) else 0.0
 
 
-def statistics(results: Results, days_a_year: int = 365) -> dict[str, float | int | str | None]:
-    """The figures that people compare, from the rows; what is not defined is None. Money is in the account's currency.
+def statistics(results: Results, days_a_year: int) -> dict[str, float | int | str | None]:
+    """The figures that people compare, from the rows, as the summary has them; what is not defined is None. Money is
+    in the account's currency.
 
-    The largest drawdown is that of a ledger row: between two rows it may have been deeper.
+    The first row is the opening one. The largest drawdown is that of a row: between two of them it may be deeper.
     """
     ledger, trips = results.ledger, results.round_trips
     known = ~np.isnan(ledger["equity"])
     equity = ledger["equity"][known]
-    pnl = trips["pnl_account_minor"]
-    days = _days(ledger["ts"][known][1:]) if len(equity) else np.zeros(0)
-    last_of_day = np.flatnonzero(np.append(days[1:] != days[:-1], True)) + 1 if len(days) else np.zeros(0, dtype=int)
-    daily = [float(one) for one in equity[[0, *last_of_day]]] if len(equity) else []
+    start = float(equity[0]) if len(equity) else None
+    last = float(ledger["equity"][-1]) if len(known) and known[-1] else None
+    daily = [start, *by_day(results)["close"]] if start is not None else []
+    pnl, pnl_account = trips["pnl_minor"], trips["pnl_account_minor"]
     realized = float(ledger["realized_pnl"][-1]) if len(known) else 0.0
     fees = float(ledger["fees"][-1]) if len(known) else 0.0
     return {
         "first": moment(ledger["ts"][0]) if len(known) else None,
         "last": moment(ledger["ts"][-1]) if len(known) else None,
-        "start equity": float(equity[0]) if len(equity) else None,
-        "equity": float(equity[-1]) if len(equity) else None,
-        "return, %": 100.0 * (float(equity[-1] / equity[0]) - 1.0) if len(equity) and equity[0] else None,
+        "start equity": start,
+        "equity": last,
+        "return, %": 100.0 * (last / start - 1.0) if last is not None and start else None,
         "largest drawdown, %": 100.0 * float(np.nanmax(ledger["drawdown"])) if len(equity) else None,
-        "Sharpe (daily)": sharpe(daily, days_a_year),
+        "Sharpe (daily)": sharpe([one for one in daily if not np.isnan(one)], days_a_year),
         "realized PnL": realized,
         "fees": fees,
         "net PnL": realized - fees,
@@ -104,7 +121,7 @@ def statistics(results: Results, days_a_year: int = 365) -> dict[str, float | in
         "fills": len(results.trades["order_id"]),
         "round trips": len(pnl),
         "win rate, %": _percent(_ratio(int(np.count_nonzero(pnl > 0)), len(pnl))),
-        "profit factor": _ratio(float(pnl[pnl > 0].sum()), -float(pnl[pnl < 0].sum())),
+        "profit factor": _ratio(float(pnl_account[pnl_account > 0].sum()), -float(pnl_account[pnl_account < 0].sum())),
         "open positions": int(ledger["open_positions"][-1]) if len(known) else 0,
     }
 
@@ -114,22 +131,34 @@ def _percent(share: float | None) -> float | None:
 
 
 def by_day(results: Results) -> Columns:
-    """Per UTC day of the ledger: `day`, change of `equity` and of `fees` (account currency), number of `fills`."""
+    """Per UTC day with a ledger row: `day`, equity at its end (`close`, NaN while something had no price) and its
+    change since it was last known (`equity`), `fees` (account currency), number of `fills`.
+    """
     ledger = results.ledger
-    known = ~np.isnan(ledger["equity"])
-    ts, equity, fees = ledger["ts"][known], ledger["equity"][known], ledger["fees"][known]
-    if len(ts) == 0:
-        return {"day": ts, "equity": equity, "fees": fees, "fills": np.zeros(0, dtype=np.int64)}
-    days = _days(ts)
-    days[0] = days[min(1, len(days) - 1)]  # The opening row stands at the beginning of the first day.
-    last = np.flatnonzero(np.append(days[1:] != days[:-1], True))
+    rows = slice(1, None)  # The opening row stands at the beginning of the first day.
+    days = _days(ledger["ts"][rows])
+    last = np.flatnonzero(np.append(days[1:] != days[:-1], True)) if len(days) else np.zeros(0, dtype=np.int64)
+    close, before = [], _first_known(ledger["equity"])
+    change = []
+    for begin, end in pairwise([0, *(last + 1).tolist()]):
+        within = ledger["equity"][rows][begin:end]
+        known = within[~np.isnan(within)]
+        close.append(float(known[-1]) if len(known) else np.nan)
+        change.append(close[-1] - before if len(known) else np.nan)
+        before = close[-1] if len(known) else before
     filled = np.searchsorted(_days(results.trades["ts"]), days[last], side="right")
     return {
         "day": days[last],
-        "equity": np.diff(equity[last], prepend=equity[0]),
-        "fees": np.diff(fees[last], prepend=fees[0]),
+        "close": np.array(close),
+        "equity": np.array(change),
+        "fees": np.diff(ledger["fees"][rows][last], prepend=0.0),
         "fills": np.diff(filled, prepend=0),
     }
+
+
+def _first_known(values: NDArray[Any]) -> float:
+    known = values[~np.isnan(values)]
+    return float(known[0]) if len(known) else np.nan
 
 
 def by_group(results: Results, column: str) -> list[dict[str, Any]]:

@@ -140,7 +140,7 @@ TABLE: tuple[Spec, ...] = (
     _histogram(
         "paperbot_journal_lag_seconds",
         unit="seconds",
-        says="Time from a slice being complete to its inputs being durable and acted on.",
+        says="Time from a slice being complete to its inputs being durable and acted on; not of slices caught up on.",
         buckets=(0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 1.0),
     ),
     _gauge("paperbot_journal_inputs", unit="inputs", says="Inputs in the session's journal.", zeros=False),

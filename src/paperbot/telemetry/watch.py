@@ -139,6 +139,18 @@ class Telemetry:
                 unrealized = int(account["unrealized"]) / self._names.account_unit()
                 self._metrics.set("paperbot_unrealized_pnl", to=unrealized)
 
+    def catch_up_realized(self, records: Records) -> None:
+        """Add what earlier fills realized; a gauge cannot begin at 0 again when the process does."""
+        fills = records[records["kind"] == t.OutputKind.FILL].view(t.OUT_FILL)
+        usd = self._oracle_usd() if self._names.usd_rate is None else self._names.usd_rate
+        if usd is None or len(fills) == 0:
+            return
+        rate = usd / self._names.account_unit()
+        with self._metrics.together():
+            for symbol in np.unique(fills["symbol"]).tolist():
+                realized = int(fills["realized_account"][fills["symbol"] == symbol].sum())
+                self._metrics.inc("realized_pnl_total", self._names.symbols[symbol], by=realized * rate)
+
     def _set_equity(self, equity: int | None) -> None:
         unit = self._names.account_unit()
         self._metrics.set("equity_gauge", to=None if equity is None else equity / unit)
