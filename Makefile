@@ -15,7 +15,7 @@ CANDIDATES := $(if $(PYTHON),'$(PYTHON)',python3 python3.11 python3.12 python3.1
 PROBE := import sys, venv, ensurepip; \
 	print(getattr(sys, "_base_executable", sys.executable)) if (3, 11) <= sys.version_info < (3, 14) else sys.exit(1)
 
-.PHONY: help venv demo test bench-core crash-sweep soak bench-live slow docs stack-tools golden lint lock clean
+.PHONY: help venv demo test bench bench-core crash-sweep soak bench-live slow docs stack-tools golden lint lock clean
 
 help: ## this list
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 8
@@ -40,6 +40,9 @@ demo: $(STAMP) ## the offline demo: a made-up market through the real engine, to
 
 test: $(STAMP) ## run the tests
 	@'$(BIN)/python' -m pytest -q -n 2
+
+bench: $(STAMP) ## the same job side by side with the field (25 minutes; environments of its own)
+	@'$(BIN)/python' bench/side_by_side.py
 
 bench-core: $(STAMP) ## what a bar costs on this machine (some minutes)
 	@'$(BIN)/python' bench/core.py
