@@ -69,7 +69,7 @@ def test_recorded_markets_give_the_same_files_at_every_chunk(real_data, tmp_path
         out = tmp_path / str(chunk)
         result = replay(ReplayRequest(texts, out=out, chunk=chunk), lambda _: None)
         content = tuple(path.read_bytes() for path in sorted(out.iterdir()))
-        assert len(content) == 4
+        assert len(content) == 5
         seen.add((result.summary["digest"], content))
     assert len(seen) == 1
 

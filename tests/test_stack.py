@@ -372,7 +372,7 @@ def a_venue_that_only_knows_the_time(url: str):
 
 
 def test_every_query_returns_data_on_a_live_session_and_drills_set_the_alerts_off(tmp_path):
-    with Scraped(tmp_path, 4000, 6000, *BUSY) as session:
+    with Scraped(tmp_path, 12_000, 6000, *BUSY) as session:
         prometheus = session.prometheus
         prometheus.wait_for_scrapes(3)
         assert prometheus.targets()[0]["health"] == "up"

@@ -6,6 +6,7 @@ import sys
 import traceback
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
+from functools import lru_cache
 from math import isfinite
 from pathlib import Path
 from types import ModuleType
@@ -133,6 +134,20 @@ def _feature(name: str, path: Path, text: str) -> tuple[t.FeatureKind, int]:
     return kind, int(match[2])
 
 
+@dataclass(frozen=True)
+class _Code:
+    """A function by the file that it stands in, so that the many plans of a sweep compile it once."""
+
+    path: Path
+    source: bytes
+    function: Callable[..., Any] = field(compare=False)
+
+
+@lru_cache(maxsize=64)
+def _callback(code: _Code, shape: tuple[int, int, int, int, int]) -> Any:
+    return compile_strategy(code.function, shape)
+
+
 def _compile(strategy: Loaded) -> None:
     """Compile the function now, so that a mistake in it is found before the run."""
     n_features, n_params, memory = len(strategy.features), len(strategy.params), strategy.memory
@@ -151,7 +166,7 @@ def _compile(strategy: Loaded) -> None:
     shape = (FRAME_HEAD, n_features, n_params, memory, FRAME_ANSWER)
     try:
         assert strategy.function is not None
-        callback = compile_strategy(strategy.function, shape)
+        callback = _callback(_Code(strategy.path.resolve(), strategy.path.read_bytes(), strategy.function), shape)
     except Exception as error:  # noqa: BLE001
         text = re.sub(r"\x1b\[[0-9;]*m", "", str(error))
         lines = [each.strip() for each in text.splitlines() if each.strip()]
