@@ -1,5 +1,6 @@
 """What a sweep leaves behind: each trial as it is done, a line each, and in the end one Parquet file."""
 
+import contextlib
 import json
 import os
 from collections.abc import Iterable, Sequence
@@ -29,17 +30,18 @@ class TrialLog:
         self.rows: dict[str, Row] = {}
         try:
             folder.mkdir(parents=True, exist_ok=True)
-            self._lock = lock_folder(folder)
-            self._lock.__enter__()
-            self._begin(folder, fingerprint, afresh=afresh)
-            self._file = self._path.open("a", encoding="utf-8")
+            with contextlib.ExitStack() as stack:
+                stack.enter_context(lock_folder(folder))
+                self._begin(folder, fingerprint, afresh=afresh)
+                self._file = stack.enter_context(self._path.open("a", encoding="utf-8"))
+                self._held = stack.pop_all()
         except OSError as error:
             raise OutputError(f"{folder}: results cannot be written: {os.strerror(error.errno or 0)}") from None
 
     def _begin(self, folder: Path, fingerprint: str, *, afresh: bool) -> None:
         lines = self._path.read_text(encoding="utf-8").splitlines(keepends=True) if self._path.exists() else []
         head = json.dumps({"sweep": fingerprint}) + "\n"
-        if afresh or not lines:
+        if afresh or not lines or not lines[0].endswith("\n"):
             self._path.write_text(head, encoding="utf-8")
             return
         if lines[0] != head:
@@ -59,8 +61,7 @@ class TrialLog:
 
     def __exit__(self, *_: object) -> None:
         """Close the file and let the folder go."""
-        self._file.close()
-        self._lock.__exit__(None, None, None)
+        self._held.close()
 
     def add(self, key: str, row: Row) -> None:
         """A trial is done. Raises OutputError."""
