@@ -45,11 +45,11 @@ double sma_cross(const double *open, const double *close, long n, double fee, do
 
 PLAIN = ("ledger.every=1d", "features.patterns=[]")  # The shipped configuration is for looking at: a row a minute.
 SMA_JOB = (
-    *PLAIN,
     "strategies=[{name: sma_cross, kind: sma_cross, fast: 20, slow: 50}]",
     *("risk.sizing=fixed_fraction", "risk.fixed_fraction=0.95", "risk.attach_stop=false", "risk.daily_loss_cap=0"),
     *("risk.max_drawdown=0", "risk.max_position_value_per_symbol=0", "execution.slippage_bps=3"),
     *("execution.liquidity_fraction=1", "account.currency=USDT", "risk.funds_margin=0.001"),
+    *PLAIN,
 )
 PIPELINE = (
     *PLAIN,
