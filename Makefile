@@ -41,7 +41,7 @@ demo: $(STAMP) ## the offline demo: a made-up market through the real engine, to
 test: $(STAMP) ## run the tests
 	@'$(BIN)/python' -m pytest -q -n 2
 
-bench: $(STAMP) ## the same job side by side with the field (25 minutes; environments of its own)
+bench: $(STAMP) ## the same job side by side with the field (a quarter of an hour; environments of its own)
 	@'$(BIN)/python' bench/side_by_side.py
 
 bench-core: $(STAMP) ## what a bar costs on this machine (some minutes)
