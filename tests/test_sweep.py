@@ -8,6 +8,7 @@ import signal
 import subprocess
 import sys
 import time
+from dataclasses import replace
 
 import numpy as np
 import pyarrow.parquet as pq
@@ -172,6 +173,17 @@ def test_each_row_is_the_summary_of_a_replay_of_that_set(tmp_path):
     assert len({row["digest"] for row in result.rows}) == len(result.rows)
 
 
+def test_a_window_warms_each_set_up_as_a_replay_would(tmp_path):
+    """With --start, a set with long means warms up on more bars than the configured ones would."""
+    window = {"start": "2024-01-02T00:00", "end": "2024-01-04T00:00", "strategies": ("sma_cross",)}
+    request = asked(tmp_path / "sweep", vary=(VARY[0], "strategies.sma_cross.slow=30,400", VARY[2]), digests=True)
+    request = replace(request, replay=replace(request.replay, **window))
+    rows = sweep(request, lambda _: None, lambda _done, _all: None).rows
+    for row in rows[::5]:
+        assert_same(row, replayed(row, tmp_path / "out", **window))
+    assert {row["strategies.sma_cross.slow"] for row in rows[::5]} == {30, 400}
+
+
 def test_walk_forward_rows_are_replays_of_their_windows(tmp_path):
     result, _ = swept(tmp_path / "sweep", digests=True, folds=3, train=0.6, vary=(VARY[0], VARY[2], VARY[1]))
     tests = [row for row in result.rows if row["part"] == "test"]
@@ -312,6 +324,17 @@ def test_the_table_names_the_best_and_the_page_shows_all(tmp_path):
         row["set"] for row in sorted(rows, key=lambda row: (-row["return_pct"], row["set"]))
     ][:3]
     assert "luckiest" in (tmp_path / "sweep/sweep.html").read_text().partition("</head>")[2]
+
+
+def test_the_picture_of_a_walk_forward_is_the_mean_of_its_training_windows(tmp_path, monkeypatch):
+    result, _ = swept(tmp_path / "sweep", vary=VARY[:1], folds=2)
+    pages = []
+    monkeypatch.setattr("paperbot.web.page.render_sweep", lambda page: pages.append(page) or "")
+    picture(result, tmp_path / "page.html")
+    first = [row["return_pct"] for row in result.rows if row["part"] == "train" and row["set"] == 0]
+    assert len(first) == 2
+    assert pages[0].objective[0] == pytest.approx(sum(first) / 2)
+    assert len(pages[0].objective) == 4
 
 
 @pytest.mark.parametrize(("axes", "kind"), [(1, '"mode":"lines+markers"'), (2, '"heatmap"'), (3, '"parcoords"')])

@@ -10,7 +10,7 @@ import json
 import os
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import islice
 from pathlib import Path
 from typing import Any
@@ -19,7 +19,7 @@ import numpy as np
 
 from paperbot import __version__
 from paperbot.app.recorder import config_hash
-from paperbot.app.sources import Job, ReplayRequest, prepare
+from paperbot.app.sources import Job, ReplayRequest, parse_time, prepare
 from paperbot.app.space import Axis, Space, parse_axis
 from paperbot.app.trials import FIGURES, Bars, Span, Task, Trials
 from paperbot.core import types as t
@@ -109,10 +109,11 @@ def sweep(request: SweepRequest, say: Callable[[str], None], progress: Progress)
     if request.objective not in OBJECTIVES:
         raise CommandError(f"--objective {request.objective}: expected one of {', '.join(OBJECTIVES)}")
     space = Space(tuple(parse_axis(text) for text in request.vary), request.draws, request.seed)
-    job = prepare(request.replay, say)
+    # All bars are read: each set warms up on as many of those before its window as it needs.
+    job = prepare(replace(request.replay, start=None, end=None), say)
     bars = _read(job)
     spans = _spans(request, bars)
-    bars.prepare([span for span in {*spans} if span is not None])
+    bars.prepare(spans)
     replayed = request.replay
     strategies = tuple(replayed.strategies) if replayed.strategies else None
     trials = Trials(
@@ -142,12 +143,10 @@ def sweep(request: SweepRequest, say: Callable[[str], None], progress: Progress)
             mine = [row for row in log.rows.values() if row["fold"] == fold and row["part"] == "train"]
             chosen = ranked(_possible(mine), request.objective)[0]["set"]
             finish([Task(fold, "test", chosen, sets[chosen], test)])
-        order = {"all": 0, "train": 1, "test": 2}
-        known = {f"{fold} {part}" for fold in range(-1, request.folds) for part in order}
-        kept = _possible([row for key, row in log.rows.items() if key.rpartition(" ")[0] in known])
+        kept = _possible(list(log.rows.values()))
         if len(kept) < total:
             say(f"{total - len(kept)} of {total} trials are left out: their settings do not go together")
-        rows = sorted(kept, key=lambda row: (row["fold"], order[row["part"]], row["set"]))
+        rows = sorted(kept, key=lambda row: (row["fold"], row["part"] == "test", row["set"]))
         columns = ["fold", "part", "set", *(axis.key for axis in space.axes), *FIGURES]
         path = write_results(request.out, rows, [*columns, *(["digest"] if request.digests else [])])
     return SweepResult(rows, space.axes, request.objective, path)
@@ -159,21 +158,29 @@ def picture(result: SweepResult, out: Path) -> Path:
         from paperbot.web.page import render_sweep  # noqa: PLC0415
     except ImportError:
         raise CommandError("the picture needs plotly: pip install 'paperbot[report]'") from None
-    shown = [row for row in result.rows if row["part"] != "test"]
+    shown: dict[int, list[Row]] = {}
+    for row in result.rows:
+        if row["part"] != "test":
+            shown.setdefault(row["set"], []).append(row)
     folds = result.folds()
     tables = {"Best": result.best(TOP)} if not folds else {}
     for number, (train, test) in enumerate(folds):
         tables[f"Fold {number + 1}: chosen in training, then tested"] = [train, test]
     page = SweepPage(
         title=f"Paperbot: {len(result.rows):,} trials",
-        axes={axis.key: [row[axis.key] for row in shown] for axis in result.axes},
-        objective_name=result.objective,
-        objective=[row[result.objective] for row in shown],
+        axes={axis.key: [rows[0][axis.key] for rows in shown.values()] for axis in result.axes},
+        objective_name=f"{result.objective}, mean of the training windows" if folds else result.objective,
+        objective=[_mean([row[result.objective] for row in rows]) for rows in shown.values()],
         tables=tables,
         notes=[WARNING],
     )
     write_whole(out, render_sweep(page).encode())
     return out
+
+
+def _mean(values: Sequence[float | None]) -> float | None:
+    known = [value for value in values if value is not None]
+    return sum(known) / len(known) if known else None
 
 
 def _possible(rows: Sequence[Row]) -> list[Row]:
@@ -191,18 +198,24 @@ def _read(job: Job) -> Bars:
         parts = list(batches)
         by_symbol.append(np.concatenate(parts) if parts else np.zeros(0, dtype=t.BAR_EVENT))
     if not any(len(events) for events in by_symbol):
-        raise DataError("no bar lies between --start and --end")
+        raise DataError("there is no bar")
     return Bars(tuple(by_symbol), job.plan.timeframes_ns)
 
 
 def _spans(request: SweepRequest, bars: Bars) -> list[Span]:
     """The whole, or each fold's training and test window; all test windows have one length and follow each other."""
+    start = parse_time(request.replay.start, "--start")
+    stop = parse_time(request.replay.end, "--end")
+    opens = [events["open_ts"] for events in bars.by_symbol]
+    inside = [ts[(ts >= (start or 0)) & ((stop is None) | (ts < (stop or 0)))] for ts in opens]
+    if not any(len(ts) for ts in inside):
+        raise DataError("no bar lies between --start and --end")
     if request.folds == 0:
-        return [Span()]
+        return [Span(start, stop)]
     if request.folds < 0 or not 0.0 < request.train < 1.0:
         raise CommandError("--folds is a number above 0, and --train is between 0 and 1")
-    first = min(int(events["open_ts"][0]) for events in bars.by_symbol if len(events))
-    last = max(int(events["open_ts"][-1]) for events in bars.by_symbol if len(events)) + 1
+    first = min(int(ts[0]) for ts in inside if len(ts))
+    last = max(int(ts[-1]) for ts in inside if len(ts)) + 1
     grid = max(bars.timeframes_ns)
     ratio = request.train / (1.0 - request.train)
     test = int((last - first) / (request.folds + ratio)) // grid * grid
@@ -213,7 +226,7 @@ def _spans(request: SweepRequest, bars: Bars) -> list[Span]:
     for fold in range(request.folds):
         split = first + train + fold * test
         end = last if fold == request.folds - 1 else split + test
-        begin = None if fold == 0 or request.anchored else split - train
+        begin = start if fold == 0 or request.anchored else split - train
         spans += [Span(begin, split), Span(split, end)]
     return spans
 
@@ -228,6 +241,7 @@ def _fingerprint(request: SweepRequest, job: Job, bars: Bars, space: Space) -> s
         "core": CACHE_FOLDER.name,
         "settings": config_hash(job.configuration, job.plan),
         "bars": digest.hexdigest(),
+        "window": [request.replay.start, request.replay.end],
         "space": [(axis.key, axis.values) for axis in space.axes],
         "draws": [space.draws, space.seed],
         "folds": [request.folds, request.train, request.anchored, request.objective if request.folds else ""],
