@@ -1,5 +1,7 @@
 """However a stream is cut into calls, and whatever follows it, what came before is the same to the byte."""
 
+import hashlib
+import json
 from itertools import pairwise
 
 import numpy as np
@@ -12,6 +14,9 @@ from paperbot.app.replay import replay
 from paperbot.app.sources import ReplayRequest
 from paperbot.core import types as t
 from paperbot.engine.machine import Machine
+from paperbot.engine.outputs import Digest, money_of
+from paperbot.engine.runner import Runner
+from paperbot.engine.snapshot import decode, encode, restore
 from recorded import FIVE_BITTREX, read, run_events
 
 CHUNKS = (1, 2, 7, 1000)
@@ -40,6 +45,40 @@ def test_any_cuts_change_nothing(market, cuts, spare_rows):
     """Cuts fall inside slices too; with no spare rows the output buffer is exactly at its minimum."""
     plan, events = market
     assert_same(run_events(plan, events, cuts, spare_rows), run_events(plan, events))
+
+
+def canonical(content):
+    return json.dumps(content, sort_keys=True, separators=(",", ":")).encode()
+
+
+@settings(max_examples=60, deadline=None)
+@given(st.integers(0, 200), st.lists(st.integers(0, 200), max_size=8), st.integers(0, 2**32 - 1))
+def test_digest_is_the_chain_that_the_decision_describes(market, count, cuts, seed):
+    """By ADR-0017: SHA-256 over the last link and 64 records, a shorter block at the end, then the money."""
+    plan, _ = market
+    records = np.frombuffer(np.random.default_rng(seed).bytes(160 * count), dtype=t.OUT_HEAD)
+    state = Machine(plan.params).state
+    digest = Digest(plan)
+    for start, stop in pairwise([0, *sorted({cut for cut in cuts if cut < count}), count]):
+        digest.add(records[start:stop])
+    opening = {"symbols": plan.symbols, "opening": {"USDT": 10_000 * 10**8}}
+    link = hashlib.sha256(canonical(opening)).digest()
+    for start in range(0, count, 64):
+        link = hashlib.sha256(link + records[start : start + 64].tobytes()).digest()
+    assert digest.final(state) == hashlib.sha256(link + canonical(money_of(plan, state))).hexdigest()
+
+
+@pytest.mark.parametrize("at", [1, 700, 2999, 5000])
+def test_a_run_goes_on_from_a_snapshot_with_the_same_digest(market, at):
+    """Whatever part of a block of the digest is pending at that moment."""
+    plan, events = market
+    first, second = Runner(plan, []), Runner(plan, [])
+    first.feed(events[:at])
+    saved = encode(first, {})
+    first.feed(events[at:])
+    restore(decode(saved, "saved"), second, "saved")
+    second.feed(events[at:])
+    assert second.finish() == first.finish() == run_events(plan, events).digest
 
 
 @settings(max_examples=40, deadline=None)

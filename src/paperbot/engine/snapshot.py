@@ -13,21 +13,23 @@ from typing import Any
 import numpy as np
 
 from paperbot.core.numeric import CACHE_FOLDER
+from paperbot.core.types import OUTPUT_BYTES
 from paperbot.engine.machine import State
+from paperbot.engine.outputs import BLOCK_RECORDS
 from paperbot.engine.params import Plan
 from paperbot.engine.runner import Runner
 from paperbot.errors import StateError
 
 MAGIC = b"PAPERBOT"
-SCHEMA = 1
+SCHEMA = 2
 _HEAD = struct.Struct("<8sII")
 _SUM_BYTES = 32
 
 
 @dataclass(frozen=True)
 class Snapshot:
-    """What was saved: the state's memory, and a header (see `identity`; `link` is the digest's chain in hexadecimal,
-    `extra` the caller's).
+    """What was saved: the state's memory, and a header (see `identity`; `link` and `pending` are the digest so far, in
+    hexadecimal, `extra` the caller's).
     """
 
     header: dict[str, Any]
@@ -39,6 +41,7 @@ def identity(plan: Plan) -> dict[str, Any]:
     risk = plan.params.risk[0]
     return {
         "core": CACHE_FOLDER.name,
+        "digest_block": BLOCK_RECORDS,
         "symbols": list(plan.symbols),
         "timeframes_ns": list(plan.timeframes_ns),
         "assets": list(plan.assets),
@@ -65,7 +68,8 @@ def encode(runner: Runner, extra: dict[str, Any]) -> bytes:
     """The run as it stands, with what the caller wants to find again (JSON)."""
     assert runner.is_settled
     layout = _layout(runner.machine.state)
-    header = {**identity(runner.plan), "link": runner.digest.link.hex(), "layout": layout, "extra": extra}
+    digest = {"link": runner.digest.link.hex(), "pending": runner.digest.pending.hex()}
+    header = {**identity(runner.plan), **digest, "layout": layout, "extra": extra}
     text = json.dumps(header, sort_keys=True).encode()
     body = _HEAD.pack(MAGIC, SCHEMA, len(text)) + text + runner.machine.state.memory.tobytes()
     return body + hashlib.sha256(body).digest()
@@ -84,6 +88,7 @@ def decode(content: bytes, where: str) -> Snapshot:
     try:
         header = json.loads(body[_HEAD.size : _HEAD.size + length])
         is_whole = len(bytes.fromhex(header["link"])) == _SUM_BYTES and isinstance(header["extra"], dict)
+        is_whole = is_whole and len(bytes.fromhex(header.get("pending", ""))) % OUTPUT_BYTES == 0
         is_whole = is_whole and isinstance(header["layout"], list)
     except (ValueError, RecursionError, KeyError, TypeError, AttributeError):
         is_whole = False
@@ -105,6 +110,7 @@ def restore(snapshot: Snapshot, runner: Runner, where: str) -> None:
         raise StateError(f"{where}: holds {len(snapshot.memory)} bytes of state, not {len(state.memory)}")
     state.memory[:] = np.frombuffer(snapshot.memory, dtype=np.uint8)
     runner.digest.link = bytes.fromhex(snapshot.header["link"])
+    runner.digest.pending = bytes.fromhex(snapshot.header["pending"])
 
 
 def carry_over(snapshot: Snapshot, runner: Runner) -> None:
