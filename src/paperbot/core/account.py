@@ -5,7 +5,7 @@ nothing pass but reduce-only orders, and only RESUME lifts it.
 """
 
 from paperbot.core.book import end, is_flat
-from paperbot.core.ledger import drawdown_ppb, open_positions, revalue, write_row
+from paperbot.core.ledger import drawdown_ppb, revalue, write_row
 from paperbot.core.numeric import UP, kernel, ppb
 from paperbot.core.outputs import emit_halt
 from paperbot.core.sizing import leave
@@ -70,6 +70,17 @@ def close_day(w: World) -> None:
 
 
 @kernel
+def _is_exposed(w: World) -> bool:
+    """Whether any position is not flat."""
+    n_symbols = w.risk["n_symbols"]
+    for strategy in range(w.risk["n_strategies"]):
+        for symbol in range(n_symbols):
+            if not is_flat(w, strategy * n_symbols + symbol, symbol):
+                return True
+    return False
+
+
+@kernel(inline=True)
 def update_equity(w: World, ts: int) -> None:
     """At END_OF_SLICE: day figures, then equity, peak and drawdown."""
     account = w.account
@@ -80,7 +91,7 @@ def update_equity(w: World, ts: int) -> None:
             _rebase_day(w)
     revalue(w)
     account["slices"] += 1
-    if account["holdings"] > 0 and open_positions(w) > 0:
+    if account["holdings"] > 0 and _is_exposed(w):
         account["exposed_slices"] += 1
     if account["valued"] == 0:
         return
@@ -94,7 +105,7 @@ def update_equity(w: World, ts: int) -> None:
         account["max_drawdown_ppb"] = max(account["max_drawdown_ppb"], drawdown)
 
 
-@kernel
+@kernel(inline=True)
 def check_losses(w: World, ts: int) -> None:
     """Trip the kill switch when the day's loss or the drawdown has reached its cap."""
     account = w.account
@@ -143,7 +154,7 @@ def trip(w: World, ts: int, reason: int, reference: int) -> None:
     for symbol in range(n_symbols):
         for strategy in range(w.risk["n_strategies"]):
             index = strategy * n_symbols + symbol
-            if not is_flat(w, index) and w.positions[index]["exits"] == 0:
+            if not is_flat(w, index, symbol) and w.positions[index]["exits"] == 0:
                 leave(w, ts, strategy, symbol, Role.FLATTEN)
 
 
@@ -162,7 +173,7 @@ def resume(w: World, ts: int) -> None:
     emit_halt(w, OutputKind.RESUME, ts, reason, account["day_reference"])
 
 
-@kernel
+@kernel(inline=True)
 def row_if_due(w: World, ts: int) -> None:
     """At the end of a slice: a row for a fill, a halt or resume, or the cadence."""
     account = w.account

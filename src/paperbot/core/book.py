@@ -4,8 +4,8 @@ Only the gate (`risk.py`) puts an order here, and only `end` takes one out, so t
 link to a freed slot never stays behind.
 """
 
-from paperbot.core.numeric import EVEN, OVERFLOW, kernel
-from paperbot.core.oracle import notional
+from paperbot.core.numeric import OVERFLOW, kernel
+from paperbot.core.oracle import position_value
 from paperbot.core.outputs import emit_end, emit_order
 from paperbot.core.types import NOBODY, Code, OrderType, OutputKind, Record, Role, TimeInForce, World
 
@@ -34,16 +34,19 @@ def position_index(w: World, order: Record) -> int:
     return order["strategy"] * w.risk["n_symbols"] + order["symbol"]
 
 
-@kernel
-def is_flat(w: World, index: int) -> bool:
-    """Less than one step, or dust that is still worth less than an order may be."""
+@kernel(inline=True)
+def is_flat(w: World, index: int, symbol: int) -> bool:
+    """Whether a position in the symbol is less than one step, or dust that is still worth less than an order may be."""
     position = w.positions[index]
-    symbol = index % w.risk["n_symbols"]
-    if position["dust"] != 0:
-        value = notional(w, symbol, position["quantity"], w.symbols[symbol]["last_close"], EVEN)
-        if value != OVERFLOW and value < w.symbol_params[symbol]["min_notional"]:
-            return True
-    return position["quantity"] < w.symbol_params[symbol]["step"]
+    return position["quantity"] < w.symbol_params[symbol]["step"] or (
+        position["dust"] != 0 and _is_dust(w, position, symbol)
+    )
+
+
+@kernel
+def _is_dust(w: World, position: Record, symbol: int) -> bool:
+    value = position_value(w, position, symbol)
+    return value != OVERFLOW and value < w.symbol_params[symbol]["min_notional"]
 
 
 @kernel

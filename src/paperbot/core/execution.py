@@ -1,12 +1,5 @@
-"""How orders are matched with one bar of one symbol.
-
-Assumptions, each a line of `docs/fills.md` §4 and §5:
-- Nothing is known of the path inside a bar but open, high and low; where their order matters, the worse is taken.
-- Size is capped by a share of the bar's volume, which all orders of the symbol use up together.
-- A touch is not a fill: a resting limit needs a trade one tick beyond it.
-- Takers pay slippage and the taker fee; a maker gets exactly its limit.
-
-Matching on trades and the order book will be other phases of the same step.
+"""What an order that a bar has reached is filled with, at which price, and what that does to other orders
+(`docs/fills.md` §4 and §5). Takers pay slippage and the taker fee; a maker gets exactly its limit.
 """
 
 from paperbot.core.book import after, end, is_leg, legs, position_index
@@ -19,7 +12,6 @@ from paperbot.core.types import (
     PPB,
     Code,
     Liquidity,
-    OrderFlag,
     OrderType,
     OutputKind,
     Record,
@@ -71,14 +63,6 @@ def taker_price(w: World, order: Record, reference: int) -> int:
     if order["order_type"] == OrderType.LIMIT:
         price = min(price, order["limit_price"]) if buy else max(price, order["limit_price"])
     return price
-
-
-@kernel
-def _takes_part(w: World, order: Record, bar: Record) -> bool:
-    if is_leg(order):
-        # The pair rests at the venue from its entry's fill on: no latency.
-        return bar["open_ts"] >= order["created_ts"]
-    return bar["open_ts"] >= order["created_ts"] + w.symbol_params[order["symbol"]]["latency_ns"]
 
 
 @kernel
@@ -177,7 +161,7 @@ def _follow_up(w: World, slot: int, quantity: int, price: int, ts: int) -> None:
 
 
 @kernel
-def _end_if_immediate(w: World, slot: int, ts: int) -> None:
+def end_if_immediate(w: World, slot: int, ts: int) -> None:
     """IOC and FOK do not wait for another bar."""
     if w.orders[slot]["time_in_force"] == TimeInForce.IOC:
         end(w, slot, Code.IOC, ts)
@@ -200,13 +184,13 @@ def _settle(w: World, slot: int, short: bool, ts: int) -> None:  # noqa: FBT001
 
 
 @kernel
-def _execute(w: World, bar: Record, slot: int, reference: int, liquidity: int, cap: int) -> int:
+def execute(w: World, bar: Record, slot: int, reference: int, liquidity: int, cap: int) -> int:
     """Fill what can be filled of an order that was reached, end it if that settles it; returns what is left of cap."""
     order = w.orders[slot]
     ts = bar["close_ts"]
     params = w.symbol_params[order["symbol"]]
     if cap == 0:
-        _end_if_immediate(w, slot, ts)
+        end_if_immediate(w, slot, ts)
         return cap
     rest = order["quantity"] - order["filled"]
     if order["role"] == Role.TARGET:
@@ -240,136 +224,3 @@ def _execute(w: World, bar: Record, slot: int, reference: int, liquidity: int, c
         _follow_up(w, slot, quantity, price, ts)
     _settle(w, slot, short, ts)
     return cap - quantity
-
-
-@kernel
-def _trigger(w: World, slot: int, ts: int) -> None:
-    """A stop becomes a market order; a protective stop ends what its entry still wants to buy."""
-    order = w.orders[slot]
-    order["flags"] |= OrderFlag.TRIGGERED
-    if order["parent_slot"] != NOBODY:
-        end(w, order["parent_slot"], Code.STOPPED, ts)
-
-
-@kernel
-def _at_open(w: World, bar: Record, slot: int, cap: int) -> int:
-    """Phase 1 for one order; returns what is left of cap."""
-    order = w.orders[slot]
-    ts = bar["close_ts"]
-    buy = order["side"] == Side.BUY
-    opening = bar["open"]
-    kind = order["order_type"]
-    if kind == OrderType.MARKET or (order["flags"] & OrderFlag.TRIGGERED) != 0:
-        return _execute(w, bar, slot, opening, Liquidity.TAKER, cap)
-    if kind == OrderType.STOP:
-        if opening >= order["stop_price"] if buy else opening <= order["stop_price"]:
-            _trigger(w, slot, ts)
-            return _execute(w, bar, slot, opening, Liquidity.TAKER, cap)
-        return cap
-    limit = order["limit_price"]
-    if order["bars"] == 0:
-        if opening <= limit if buy else opening >= limit:
-            if (order["flags"] & OrderFlag.POST_ONLY) != 0:
-                end(w, slot, Code.WOULD_TAKE, ts)
-                return cap
-            return _execute(w, bar, slot, opening, Liquidity.TAKER, cap)
-        _end_if_immediate(w, slot, ts)
-        return cap
-    if _trades_through(w, order, opening):
-        return _execute(w, bar, slot, limit, Liquidity.MAKER, cap)
-    return cap
-
-
-@kernel
-def _trades_through(w: World, order: Record, price: int) -> bool:
-    """Whether a trade at the price would have filled a resting limit order."""
-    params = w.symbol_params[order["symbol"]]
-    beyond = 0 if params["touch_fills"] != 0 else params["tick"]
-    if order["side"] == Side.BUY:
-        return price <= order["limit_price"] - beyond
-    return price >= order["limit_price"] + beyond
-
-
-@kernel
-def _inside(w: World, bar: Record, slot: int, stops: bool, cap: int) -> int:  # noqa: FBT001
-    """Phases 2 (stops) and 3 (limits) for one order that the open did not reach; returns what is left of cap."""
-    order = w.orders[slot]
-    buy = order["side"] == Side.BUY
-    if stops:
-        if order["order_type"] != OrderType.STOP or (order["flags"] & OrderFlag.TRIGGERED) != 0:
-            return cap
-        stop = order["stop_price"]
-        if bar["high"] >= stop if buy else bar["low"] <= stop:
-            _trigger(w, slot, bar["close_ts"])
-            return _execute(w, bar, slot, stop, Liquidity.TAKER, cap)
-        return cap
-    if order["order_type"] != OrderType.LIMIT or _was_reached_at_open(w, order, bar):
-        return cap
-    if _trades_through(w, order, bar["low"] if buy else bar["high"]):
-        return _execute(w, bar, slot, order["limit_price"], Liquidity.MAKER, cap)
-    return cap
-
-
-@kernel
-def _was_reached_at_open(w: World, order: Record, bar: Record) -> bool:
-    if order["bars"] == 0:
-        if order["side"] == Side.BUY:
-            return bar["open"] <= order["limit_price"]
-        return bar["open"] >= order["limit_price"]
-    return _trades_through(w, order, bar["open"])
-
-
-@kernel
-def _expire(w: World, bar: Record, symbol: int) -> None:
-    slot = w.symbols[symbol]["head"]
-    while slot != NOBODY:
-        order = w.orders[slot]
-        following = order["next"]
-        if order["time_in_force"] == TimeInForce.GTD and bar["close_ts"] > order["expires_ts"]:
-            end(w, slot, Code.EXPIRED, bar["close_ts"])
-        slot = following
-
-
-@kernel
-def _grow_older(w: World, bar: Record, symbol: int, newest: int) -> None:
-    """Phase 5: count the bar for the orders that took part; give up entries that waited too long."""
-    timeout = w.risk["entry_timeout_bars"]
-    slot = w.symbols[symbol]["head"]
-    while slot != NOBODY:
-        order = w.orders[slot]
-        following = order["next"]
-        order["fresh"] = 0
-        if order["id"] < newest and _takes_part(w, order, bar):
-            order["bars"] += 1
-            if order["role"] == Role.ENTRY and 0 < timeout <= order["bars"]:
-                end(w, slot, Code.ENTRY_TIMEOUT, bar["close_ts"])
-        slot = following
-
-
-@kernel
-def match_bar(w: World, bar: Record, symbol: int) -> None:
-    """Match all open orders of the symbol with its bar, phase by phase, by ascending id in each."""
-    params = w.symbol_params[symbol]
-    cap = bar_capacity(params, bar)
-    newest = w.account["next_order_id"]
-    _expire(w, bar, symbol)
-    for phase in range(1, 4):
-        slot = w.symbols[symbol]["head"]
-        while slot != NOBODY and w.orders[slot]["id"] < newest:
-            order = w.orders[slot]
-            order_id = order["id"]
-            following = order["next"]
-            seq = w.account["seq"]
-            if _takes_part(w, order, bar):
-                cap = _at_open(w, bar, slot, cap) if phase == 1 else _inside(w, bar, slot, phase == 2, cap)
-            # Without an output nothing was ended or made, and the next in the chain is still the next.
-            slot = following if w.account["seq"] == seq else after(w, symbol, order_id)
-    slot = after(w, symbol, newest - 1)
-    while slot != NOBODY:
-        order = w.orders[slot]
-        order_id = order["id"]
-        if order["role"] == Role.STOP and bar["low"] <= order["stop_price"]:
-            _trigger(w, slot, bar["close_ts"])
-            cap = _execute(w, bar, slot, min(order["stop_price"], bar["open"]), Liquidity.TAKER, cap)
-        slot = after(w, symbol, order_id)
-    _grow_older(w, bar, symbol, newest)

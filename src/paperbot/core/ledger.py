@@ -7,7 +7,7 @@
 
 from paperbot.core.book import is_flat, position_index
 from paperbot.core.numeric import DOWN, EVEN, LIMIT, OVERFLOW, UP, kernel, mul_div, ppb
-from paperbot.core.oracle import convert, floats, notional, priced, to_account
+from paperbot.core.oracle import convert, floats, notional, position_value, priced, to_account
 from paperbot.core.outputs import emit
 from paperbot.core.types import (
     NOBODY,
@@ -313,7 +313,7 @@ def _value_positions(w: World) -> bool:
             quote = w.symbol_params[symbol]["quote"]
             if not priced(w, quote):
                 return False
-            value = notional(w, symbol, position["quantity"], w.symbols[symbol]["last_close"], EVEN)
+            value = position_value(w, position, symbol)
             in_account = to_account(w, quote, value, EVEN)
             gain = to_account(w, quote, value - position["cost"], EVEN)
             if value == OVERFLOW or in_account == OVERFLOW or gain == OVERFLOW or gross + in_account >= LIMIT:
@@ -351,9 +351,11 @@ def revalue(w: World) -> None:
 def open_positions(w: World) -> int:
     """How many (strategy, symbol) are not flat."""
     count = 0
-    for index in range(len(w.positions)):
-        if not is_flat(w, index):
-            count += 1
+    n_symbols = w.risk["n_symbols"]
+    for strategy in range(w.risk["n_strategies"]):
+        for symbol in range(n_symbols):
+            if not is_flat(w, strategy * n_symbols + symbol, symbol):
+                count += 1
     return count
 
 

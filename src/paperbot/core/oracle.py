@@ -6,12 +6,17 @@ sees the closes of the last finished slice: what a fill costs must not depend on
 """
 
 from paperbot.core.numeric import EVEN, OVERFLOW, kernel, mul_div
-from paperbot.core.types import RateVia, World
+from paperbot.core.types import RateVia, Record, World
+
+
+@kernel(inline=True)
+def priced(w: World, asset: int) -> bool:
+    """Whether every step from the asset to the account currency has a price."""
+    return w.asset_params[asset]["via"] == RateVia.ACCOUNT or _path_is_priced(w, asset)
 
 
 @kernel
-def priced(w: World, asset: int) -> bool:
-    """Whether every step from the asset to the account currency has a price."""
+def _path_is_priced(w: World, asset: int) -> bool:
     for _ in range(len(w.assets) + 1):
         step = w.asset_params[asset]
         via = step["via"]
@@ -50,12 +55,20 @@ def _ratio(w: World, asset: int) -> tuple[int, int]:
     return scale, close
 
 
-@kernel
+@kernel(inline=True)
 def to_account(w: World, asset: int, amount: int, rounding: int) -> int:
     """The amount in the account currency's minor unit, rounded at each step; OVERFLOW beyond 2^62. Needs `priced`."""
+    if w.asset_params[asset]["via"] == RateVia.ACCOUNT:
+        return amount
+    return _along_path(w, asset, amount, rounding)
+
+
+@kernel
+def _along_path(w: World, asset: int, amount: int, rounding: int) -> int:
     while w.asset_params[asset]["via"] != RateVia.ACCOUNT and amount != OVERFLOW:
         numerator, denominator = _ratio(w, asset)
-        amount = mul_div(amount, numerator, denominator, rounding)
+        if numerator != denominator:
+            amount = mul_div(amount, numerator, denominator, rounding)
         asset = w.asset_params[asset]["next"]
     return amount
 
@@ -75,7 +88,8 @@ def from_account(w: World, asset: int, amount: int, rounding: int) -> int:
         for _ in range(position):
             node = w.asset_params[node]["next"]
         numerator, denominator = _ratio(w, node)
-        amount = mul_div(amount, denominator, numerator, rounding)
+        if numerator != denominator:
+            amount = mul_div(amount, denominator, numerator, rounding)
     return amount
 
 
@@ -97,7 +111,6 @@ def notional(w: World, symbol: int, quantity: int, price: int, rounding: int) ->
 
 
 @kernel
-def position_value(w: World, index: int) -> int:
-    """A position's value at its symbol's last close, in the quote's minor unit."""
-    symbol = index % w.risk["n_symbols"]
-    return notional(w, symbol, w.positions[index]["quantity"], w.symbols[symbol]["last_close"], EVEN)
+def position_value(w: World, position: Record, symbol: int) -> int:
+    """The value of a position in the symbol at its last close, in the quote's minor unit; OVERFLOW beyond 2^62."""
+    return notional(w, symbol, position["quantity"], w.symbols[symbol]["last_close"], EVEN)

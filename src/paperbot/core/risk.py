@@ -240,7 +240,7 @@ def held_in_symbol(w: World, symbol: int) -> int:
     risk = w.risk
     total = _entries_value(w, symbol)
     for strategy in range(risk["n_strategies"]):
-        value = position_value(w, strategy * risk["n_symbols"] + symbol)
+        value = position_value(w, w.positions[strategy * risk["n_symbols"] + symbol], symbol)
         if value == OVERFLOW or total == OVERFLOW:
             return OVERFLOW
         total += value
@@ -290,9 +290,12 @@ def _size_rule(w: World, draft: Record) -> int:
 def _engaged_positions(w: World) -> int:
     """How many (strategy, symbol) hold something or have an entry working."""
     count = 0
-    for index in range(len(w.positions)):
-        if not is_flat(w, index) or w.positions[index]["entries"] > 0:
-            count += 1
+    n_symbols = w.risk["n_symbols"]
+    for strategy in range(w.risk["n_strategies"]):
+        for symbol in range(n_symbols):
+            index = strategy * n_symbols + symbol
+            if not is_flat(w, index, symbol) or w.positions[index]["entries"] > 0:
+                count += 1
     return count
 
 
@@ -317,7 +320,7 @@ def _risk_rule(w: World, draft: Record, ts: int) -> int:  # noqa: C901
         if code != Code.NONE:
             return code
         index = position_index(w, draft)
-        fresh = is_flat(w, index) and w.positions[index]["entries"] == 0
+        fresh = is_flat(w, index, draft["symbol"]) and w.positions[index]["entries"] == 0
         if fresh and risk["max_open_positions"] > 0 and _engaged_positions(w) >= risk["max_open_positions"]:
             return Code.MAX_OPEN_POSITIONS
     if risk["max_open_orders"] > 0 and account["entry_orders"] >= risk["max_open_orders"]:

@@ -5,9 +5,9 @@ import numpy as np
 from paperbot.core import types as t
 from paperbot.core.account import check_losses, close_day, open_books, resume, row_if_due, trip, update_equity
 from paperbot.core.book import end, end_role, is_flat, is_leg, new_draft
-from paperbot.core.execution import match_bar
 from paperbot.core.features import update_features
 from paperbot.core.ledger import settle, stop_run
+from paperbot.core.matching import match_bar
 from paperbot.core.numeric import EVEN, JIT, bridge, kernel, to_integer
 from paperbot.core.oracle import priced, to_account
 from paperbot.core.outputs import emit, emit_order
@@ -132,15 +132,15 @@ def _take_target(w: World, ts: int, strategy: int, symbol: int, target: int, sco
     if target == t.Target.LONG:
         if w.account["halted"] == 0:
             end_role(w, strategy, symbol, t.Role.EXIT, t.Code.SUPERSEDED, ts)
-        if is_flat(w, index) and position["entries"] == 0:
+        if is_flat(w, index, symbol) and position["entries"] == 0:
             enter(w, ts, strategy, symbol, max_quantity)
         return
-    if target == t.Target.SHORT and is_flat(w, index) and position["entries"] == 0:
+    if target == t.Target.SHORT and is_flat(w, index, symbol) and position["entries"] == 0:
         draft = new_draft(w, ts, symbol, strategy, t.Side.SELL, t.Role.EXIT)
         emit_order(w, t.OutputKind.BLOCKED, ts, draft, t.Code.SHORT_NOT_ALLOWED, w.symbols[symbol]["atr"])
         return
     end_role(w, strategy, symbol, t.Role.ENTRY, t.Code.SUPERSEDED, ts)
-    if not is_flat(w, index) and position["exits"] == 0:
+    if not is_flat(w, index, symbol) and position["exits"] == 0:
         leave(w, ts, strategy, symbol, t.Role.EXIT)
 
 
