@@ -35,7 +35,7 @@ WITHIN_LAYER = {
 CORE_IMPORTS = {"numpy", "numba", "enum", "math", "typing", "collections"}
 CORE_EXCEPTIONS = {
     "core/numeric.py": {"hashlib", "os", "pathlib"},  # It places the cache of machine code.
-    "core/pointer.py": {"llvmlite"},  # Numba's extension interface.
+    "core/pointer.py": {"llvmlite", "operator"},  # Numba's extension interface.
 }
 VENDORS = {
     "numba": {"core/numeric.py", "core/pointer.py"},
