@@ -13,6 +13,7 @@ import pyarrow as pa
 from numpy.typing import NDArray
 
 from paperbot.core import types as t
+from paperbot.core.records import of_kind
 from paperbot.names import Names
 
 Records = NDArray[np.void]
@@ -90,7 +91,7 @@ def _scaled(values: NDArray[Any], ids: NDArray[Any], decimals: Sequence[int]) ->
 
 def _times(values: NDArray[Any], *, zero_is_none: bool = False) -> Any:
     mask = values == 0 if zero_is_none else None
-    return pa.array(values.astype("datetime64[ns]"), type=pa.timestamp("ns"), mask=mask).cast(_TS)
+    return pa.array(values, type=pa.int64(), mask=mask).view(_TS)
 
 
 SourceOf = Callable[[int, int], str]
@@ -104,7 +105,7 @@ def replayed(_close_ts: int, _symbol: int) -> str:
 
 def trades_table(records: Records, names: Names, source_of: SourceOf = replayed) -> Any:
     """FILL records as a TRADES table."""
-    fills = records[records["kind"] == t.OutputKind.FILL].view(t.OUT_FILL)
+    fills = of_kind(records, t.OutputKind.FILL, t.OUT_FILL)
     symbol = fills["symbol"]
     base = np.array(names.bases)[symbol]
     quote = np.array(names.quotes)[symbol]
@@ -147,7 +148,7 @@ def trades_table(records: Records, names: Names, source_of: SourceOf = replayed)
 
 def ledger_table(records: Records, names: Names) -> Any:
     """LEDGER records as a LEDGER table; what needs a price that is missing is null."""
-    rows = records[records["kind"] == t.OutputKind.LEDGER].view(t.OUT_LEDGER)
+    rows = of_kind(records, t.OutputKind.LEDGER, t.OUT_LEDGER)
     unvalued = rows["valued"] == 0
     unit = names.account_unit()
 
@@ -187,7 +188,7 @@ def blocked_table(records: Records, names: Names) -> Any:
     """BLOCKED records as a BLOCKED table: what the gate refused, and the code of the rule. A field that makes no sense
     (which may be why) is null.
     """
-    rows = records[records["kind"] == t.OutputKind.BLOCKED].view(t.OUT_ORDER)
+    rows = of_kind(records, t.OutputKind.BLOCKED, t.OUT_ORDER)
     unknown = (rows["symbol"] < 0) | (rows["symbol"] >= len(names.symbols))
     symbol = np.where(unknown, 0, rows["symbol"])
 
@@ -295,7 +296,7 @@ class RoundTripTracker:
 
     def rows(self, records: Records) -> Iterator[Row]:
         """A row for each round trip that was completed within these records."""
-        for fill in records[records["kind"] == t.OutputKind.FILL].view(t.OUT_FILL):
+        for fill in of_kind(records, t.OutputKind.FILL, t.OUT_FILL):
             key = (int(fill["strategy"]), int(fill["symbol"]))
             trip = self._open.setdefault(key, self._new(fill))
             quantity, notional = int(fill["quantity"]), int(fill["notional"])
