@@ -153,7 +153,7 @@ CASES = {
     "and five candlestick patterns": lambda: engine(FEATURES, PATTERNS, *TRADED),
     "and a ledger row a bar": lambda: engine(FEATURES, PATTERNS, *TRADED, "ledger.every=1m"),
     "and the digest of every decision": lambda: run(FEATURES, PATTERNS, *TRADED, "ledger.every=1m"),
-    "the shipped configuration, digest included (it halts at its loss cap)": run,
+    "the shipped configuration, digest included (it halts at its drawdown cap)": run,
     "SMA 20/50": lambda: engine(SMA, *BARE),
     "SMA 20/50 and the digest": lambda: run(SMA, *BARE),
     "SMA 20/50, 10 symbols": lambda: engine(SMA, *BARE, bars=100_000, symbols=10),
