@@ -71,16 +71,15 @@ _REASONS = {
 
 def _named(ids: NDArray[Any], names: Sequence[str]) -> Any:
     """Names of ids; null for an id that nobody has."""
-    indices = pa.array(np.where((ids < 0) | (ids >= len(names)), len(names), ids).astype(np.int32))
-    return pa.DictionaryArray.from_arrays(indices, pa.array([*names, None], type=_TEXT)).cast(_TEXT)
+    known = [*names, None]
+    indices = np.where((ids < 0) | (ids >= len(names)), len(names), ids)
+    return pa.array([known[index] for index in indices.tolist()], type=_TEXT)
 
 
 def _lower(members: type[Any], ids: NDArray[Any]) -> Any:
     """Names of an enumeration's values; null for a value that it does not have."""
-    values, inverse = np.unique(ids, return_inverse=True)
-    known = members._value2member_map_
-    names = [known[value].name.lower() if value in known else None for value in values.tolist()]
-    return pa.array(names, type=_TEXT).take(pa.array(inverse))
+    names = {value: member.name.lower() for value, member in members._value2member_map_.items()}
+    return pa.array([names.get(value) for value in ids.tolist()], type=_TEXT)
 
 
 def _scaled(values: NDArray[Any], ids: NDArray[Any], decimals: Sequence[int]) -> NDArray[np.float64]:
