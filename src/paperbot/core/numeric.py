@@ -139,9 +139,9 @@ def mul_div(a: int, b: int, c: int, rounding: int) -> int:
         if remainder > 0:
             quotient += 1
     elif rounding == EVEN:
+        # Added without a branch: which half it is cannot be predicted.
         twice = remainder - (c - remainder)
-        if twice > 0 or (twice == 0 and (quotient & 1) == 1):
-            quotient += 1
+        quotient += np.int64(twice + (quotient & 1) > 0)
     if quotient >= LIMIT:
         return OVERFLOW
     return -quotient if negative else quotient

@@ -114,9 +114,11 @@ def make_plan(
     followed = int(np.bitwise_or.reduce(strategy_rows["enter_mask"] | strategy_rows["leave_mask"], initial=0))
     pattern_mask = followed | _mask(settings.features.patterns)
     rsi_slot = _add_feature(table, "rsi", configuration) if pattern_mask else t.NOBODY
+    place = np.append(table.settle(), t.NOBODY)  # NOBODY is -1, the last place.
+    strategy_rows["feature"] = place[strategy_rows["feature"]]
     risk = _risk(configuration, assets, len(symbols), len(chosen))
     risk["n_features"], risk["ring_size"] = len(table.rows), table.ring_size
-    risk["atr_feature"], risk["rsi_feature"], risk["pattern_mask"] = atr_slot, rsi_slot, pattern_mask
+    risk["atr_feature"], risk["rsi_feature"], risk["pattern_mask"] = place[atr_slot], place[rsi_slot], pattern_mask
     params = Params(
         risk=risk,
         symbols=_symbols(configuration, symbols, knobs, assets, decimals, timeframes_ns),
