@@ -50,7 +50,7 @@ def random_params(random: Generator) -> Params:
     strategies = np.zeros(n_strategies, dtype=t.STRATEGY_PARAMS)
     strategies["feature"] = t.NOBODY
     strategies[0]["kind"] = t.StrategyKind.SMA_CROSS
-    strategies[0]["feature"][:2] = 1, 2
+    strategies[0]["feature"][:2], strategies[0]["needs"] = (1, 2), 5
     enabled = (random.random(n_symbols * n_strategies) < 0.9).astype(np.int64)
     return Params(risk, symbols, assets, strategies, features, enabled, opening)
 

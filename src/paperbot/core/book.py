@@ -145,6 +145,7 @@ def end(w: World, slot: int, code: int, ts: int) -> None:
         order["locked"] = 0
         if account["slice_ts"] > account["clock_ts"]:
             quote["arriving"] += released
+            w.account["arrivals"] = 1
         else:
             quote["locked"] -= released
             quote["free"] += released

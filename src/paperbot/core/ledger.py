@@ -135,6 +135,7 @@ def _book_sell(w: World, order: Record, position: Record, quantity: int, proceed
     base["venue"] -= quantity
     quote["locked"] += proceeds
     quote["arriving"] += proceeds
+    w.account["arrivals"] = 1
     quote["venue"] += proceeds
     position["quantity"] -= quantity
     position["cost"] -= cost_taken
@@ -257,6 +258,9 @@ def post_fill(  # noqa: PLR0915
 @kernel(inline=True)
 def settle(w: World) -> None:
     """At the end of a slice: what arrived in it is free from now on."""
+    if w.account["arrivals"] == 0:
+        return
+    w.account["arrivals"] = 0
     for asset in range(len(w.assets)):
         record = w.assets[asset]
         if record["arriving"] != 0:

@@ -41,15 +41,9 @@ def _feature(w: World, symbol: int, slot: int) -> int:
 
 @kernel(inline=True)
 def is_ready(w: World, params: Record, symbol: int) -> bool:
-    """Whether all features that the strategy reads have seen enough bars."""
-    first = symbol * w.risk["n_features"]
-    for k in range(len(params["feature"])):
-        slot = params["feature"][k]
-        if slot == NOBODY:
-            return True
-        if w.features[first + slot]["count"] < w.feature_params[slot]["needs"]:
-            return False
-    return True
+    """Whether all features that the strategy reads have seen enough bars: each bar advances all, so one is asked."""
+    slot = params["feature"][0]
+    return slot == NOBODY or w.features[symbol * w.risk["n_features"] + slot]["count"] >= params["needs"]
 
 
 @kernel(inline=True)

@@ -339,18 +339,14 @@ ASSET_PARAMS = record(40, *words("rate_num", "rate_den"), ("via", "<i8"), ("symb
 """One oracle step: amount in `next` = amount * rate (override: rate_num / rate_den; symbol: its last close)."""
 
 STRATEGY_PARAMS = record(
-    240,
-    ("kind", "<i8"),
-    ("scratch", "<i8"),
-    ("address", "<i8"),
-    ("scratch_at", "<i8"),
-    ("enter_mask", "<i8"),
-    ("leave_mask", "<i8"),
+    248,
+    *words("kind", "needs", "scratch", "address", "scratch_at", "enter_mask", "leave_mask"),
     ("feature", "<i8", 8),
     ("value", "<f8", 16),
 )
-"""`feature`: slots in the feature table; `value`: the strategy's numbers; masks: sums of 1 << pattern; `address`: a
-compiled strategy's code; `scratch`, `scratch_at`: size of its memory for each symbol, and where it starts."""
+"""`feature`: slots in the feature table; `needs`: bars until all of them count; `value`: the strategy's numbers; masks:
+sums of 1 << pattern; `address`: a compiled strategy's code; `scratch`, `scratch_at`: size of its memory for each
+symbol, and where it starts."""
 
 FEATURE_PARAMS = record(40, ("kind", "<i8"), ("window", "<i8"), ("ring", "<i8"), ("source", "<i8"), ("needs", "<i8"))
 """`ring`: offset of its ring buffer within a symbol's block; `source`: slot of the feature it reads, or NOBODY;
@@ -374,7 +370,7 @@ RISK_PARAMS = record(
 
 # ---- state --------------------------------------------------------------------------------------------------------
 ACCOUNT = record(
-    328,
+    336,
     *words("seq", "next_order_id", "clock_ts", "slice_ts", "day_end_ts", "last_row_ts", "next_row_ts"),
     *words("equity", "start_equity", "day_reference", "day_floor", "peak", "peak_floor", "trough"),
     *words("max_drawdown_ppb", "realized", "unrealized", "fees", "gross"),
@@ -396,9 +392,10 @@ ACCOUNT = record(
     ("holdings", "<i8"),
     ("idle_value", "<i8"),
     ("idle_state", "<i8"),
+    ("arrivals", "<i8"),
 )
 """`holdings`: positions with any quantity. `idle_value`: what no position holds, as last valued; `idle_state` says how
-long that stands (see `IdleState`)."""
+long that stands (see `IdleState`). `arrivals`: whether anything has arrived in this slice (see `ASSET`)."""
 
 ASSET = record(56, *words("free", "locked", "opening", "venue", "fees", "held", "arriving"))
 """The double entry of one asset: opening + venue - fees = free + locked, where `venue` is what fills brought in and

@@ -116,6 +116,7 @@ def make_plan(
     rsi_slot = _add_feature(table, "rsi", configuration) if pattern_mask else t.NOBODY
     place = np.append(table.settle(), t.NOBODY)  # NOBODY is -1, the last place.
     strategy_rows["feature"] = place[strategy_rows["feature"]]
+    strategy_rows["needs"] = table.needs(strategy_rows["feature"])
     risk = _risk(configuration, assets, len(symbols), len(chosen))
     risk["n_features"], risk["ring_size"] = len(table.rows), table.ring_size
     risk["atr_feature"], risk["rsi_feature"], risk["pattern_mask"] = place[atr_slot], place[rsi_slot], pattern_mask
