@@ -22,7 +22,7 @@ from paperbot.errors import CommandError, OutputError, PaperbotError, StateError
 from paperbot.store.parquet import lock_folder
 from paperbot.store.sweeps import TrialLog, write_results
 from shell import environment, run
-from sweeps import CALM, CONFIG, FAST, FEW, SLOW, SMALL, asked, command, tiny
+from sweeps import CALM, CONFIG, FAST, FEW, SLOW, SMALL, asked, command, tiny, typed
 
 ANOTHER = "holds another sweep, or one of other bars; --new replaces it"
 PYTHON = """
@@ -301,6 +301,18 @@ def test_when_every_set_fails_the_sweep_does(tmp_path):
         with pytest.raises(PaperbotError, match=re.escape(f"every trial failed; the first: {EDGE}=2: strategy mine")):
             tiny(tmp_path / "sweep", **given)
         assert sorted(one.name for one in (tmp_path / "sweep").iterdir()) == ["trials.jsonl"]
+
+
+@pytest.mark.parametrize(("edges", "code"), [("2,0.999", 0), ("2,3", 2)])
+def test_failed_sets_are_said_in_one_line(tmp_path, capsys, edges, code):
+    """Word for word, whatever the strategy says."""
+    settings = mine(tmp_path / "mine.py", PYTHON.replace("too far", "[/red] too far"))
+    more = [part for text in settings for part in ("--set", text)]
+    assert typed(command(tmp_path / "sweep", *more, vary=(f"{EDGE}={edges}",), sources=SMALL)) == code
+    said = "1 of 2 trials failed, and have no figures; the first: " if code == 0 else "every trial failed; the first: "
+    (line,) = (one for one in capsys.readouterr().err.splitlines() if "failed" in one)
+    assert line.removeprefix("error: ").startswith(f"{said}{EDGE}=2: strategy mine on BTC/USDT at 2024-01-01T09:07:00Z")
+    assert line.endswith("ValueError: [/red] too far")
 
 
 def test_a_fault_of_ours_is_no_row(tmp_path, monkeypatch):

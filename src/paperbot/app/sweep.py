@@ -138,17 +138,16 @@ def sweep(request: SweepRequest, say: Callable[[str], None], progress: Progress)
     axes = ready.trials.axes
     with TrialLog(request.out, ready.fingerprint, afresh=request.afresh) as log:
         total = _run(ready, run, log, say, progress)
-        done = list(log.rows.values())
-        kept = [{ERROR: None, **row} for row in done if LEFT_OUT not in row]
+        kept = [{ERROR: None, **row} for row in log.rows.values() if LEFT_OUT not in row]
         rows = sorted(kept, key=lambda row: (row["fold"], row["part"] == "test", row["set"]))
         result = SweepResult(rows, axes, request.objective, request.out / RESULTS)
         if len(kept) < total:
             say(f"{total - len(kept)} of {total} trials are left out: their settings do not go together")
+        if len(result.failed) == len(rows):
+            raise CommandError(f"every trial failed; the first: {rows[0][ERROR]}")
         if result.failed:
-            said = f"{len(result.failed)} of {total} trials failed, and have no figures; the first: "
-            if len(result.failed) == len(rows):
-                raise CommandError(f"every trial failed; the first: {rows[0][ERROR]}")
-            say(said + str(result.failed[0][ERROR]))
+            first = result.failed[0][ERROR]
+            say(f"{len(result.failed)} of {total} trials failed, and have no figures; the first: {first}")
         columns = ["fold", "part", "set", *(axis.key for axis in axes), *FIGURES, ERROR]
         write_results(request.out, rows, [*columns, *(["digest"] if request.digests else [])], words={ERROR, "digest"})
     return result

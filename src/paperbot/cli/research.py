@@ -68,6 +68,7 @@ def sweep(
     from paperbot.app.sources import ReplayRequest  # noqa: PLC0415
     from paperbot.app.sweep import SweepRequest, picture  # noqa: PLC0415
     from paperbot.app.sweep import sweep as run  # noqa: PLC0415
+    from paperbot.store.sweeps import PICTURE  # noqa: PLC0415
 
     overrides = [*assignments(set_), {"llm": {"provider": "off"}}]
     replay = ReplayRequest(
@@ -85,12 +86,16 @@ def sweep(
         replay, vary, out, draws, seed, folds, train, anchored, objective, jobs, ray, digests, afresh
     )
     say_if_compiling()
+
+    def say(text: str) -> None:
+        err.print(text, soft_wrap=True, markup=False)
+
     columns = (TextColumn("trials"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn(), TimeRemainingColumn())
     with Progress(*columns, console=err, transient=True) as progress:
         task = progress.add_task("trials", total=None)
-        result = run(request, err.print, lambda done, total: progress.update(task, completed=done, total=total))
+        result = run(request, say, lambda done, total: progress.update(task, completed=done, total=total))
     try:
-        page = str(picture(result, out / "sweep.html"))
+        page = str(picture(result, out / PICTURE))
     except CommandError as error:
         page = str(error)
     if as_json:
@@ -115,7 +120,7 @@ def _print(result: "SweepResult", top: int, page: str) -> None:
     # As wide as it is: in a narrower one the numbers would be cut.
     width = out.measure(table, options=out.options.update(max_width=WIDEST)).maximum
     Console(highlight=False, width=max(width, out.width)).print(table)
-    out.print(f"written: {result.path}, {page}", soft_wrap=True)
+    out.print(f"written: {result.path}, {page}", soft_wrap=True, markup=False)
 
 
 def _cell(value: Any) -> str:
