@@ -28,7 +28,7 @@ from paperbot.core.numeric import CACHE_FOLDER
 from paperbot.errors import CommandError, ConfigError, DataError
 from paperbot.settings import UserStrategy
 from paperbot.store.durable import write_whole
-from paperbot.store.sweeps import RESULTS, TrialLog, write_results
+from paperbot.store.sweeps import PICTURE, RESULTS, TrialLog, write_results
 from paperbot.web.model import SweepPage
 
 Row = dict[str, Any]
@@ -86,6 +86,11 @@ class SweepResult:
         """(training row, test row) of each fold's chosen set; a fold in which none could be chosen is not there."""
         trained = {(row["fold"], row["set"]): row for row in self.rows if row["part"] == "train"}
         return [(trained[row["fold"], row["set"]], row) for row in self.rows if row["part"] == "test"]
+
+    @property
+    def page(self) -> Path:
+        """Where the page about it belongs."""
+        return self.path.with_name(PICTURE)
 
     @property
     def failed(self) -> list[Row]:

@@ -68,7 +68,6 @@ def sweep(
     from paperbot.app.sources import ReplayRequest  # noqa: PLC0415
     from paperbot.app.sweep import SweepRequest, picture  # noqa: PLC0415
     from paperbot.app.sweep import sweep as run  # noqa: PLC0415
-    from paperbot.store.sweeps import PICTURE  # noqa: PLC0415
 
     overrides = [*assignments(set_), {"llm": {"provider": "off"}}]
     replay = ReplayRequest(
@@ -86,22 +85,22 @@ def sweep(
         replay, vary, out, draws, seed, folds, train, anchored, objective, jobs, ray, digests, afresh
     )
     say_if_compiling()
-
-    def say(text: str) -> None:
-        err.print(text, soft_wrap=True, markup=False)
-
     columns = (TextColumn("trials"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn(), TimeRemainingColumn())
     with Progress(*columns, console=err, transient=True) as progress:
         task = progress.add_task("trials", total=None)
-        result = run(request, say, lambda done, total: progress.update(task, completed=done, total=total))
+        result = run(request, _say, lambda done, total: progress.update(task, completed=done, total=total))
     try:
-        page = str(picture(result, out / PICTURE))
+        page = str(picture(result, result.page))
     except CommandError as error:
         page = str(error)
     if as_json:
         typer.echo(json.dumps({"best": result.best(top), "folds": result.folds()}))
     else:
         _print(result, top, page)
+
+
+def _say(text: str) -> None:
+    err.print(text, soft_wrap=True, markup=False)
 
 
 def _print(result: "SweepResult", top: int, page: str) -> None:
