@@ -287,6 +287,26 @@ def test_a_set_that_fails_is_a_row_that_says_why(tmp_path, text, digests, words)
     assert (tmp_path / "sweep/trials.jsonl").read_bytes() == before
 
 
+@pytest.mark.parametrize(
+    ("vary", "words"),
+    [
+        (
+            "strategies.mine.params.egde=1,2",
+            "strategies.mine.params.egde=1: strategy mine: {path} has no parameter egde",
+        ),
+        (
+            "strategies.mine.path={path},no.py",
+            "strategies.mine.path=no.py: strategy mine: no.py: there is no such file",
+        ),
+    ],
+)
+def test_a_strategy_that_cannot_be_loaded_is_a_mistake(tmp_path, vary, words):
+    path = tmp_path / "mine.py"
+    with pytest.raises(StrategyError, match=re.escape(words.format(path=path))):
+        tiny(tmp_path / "sweep", vary=(vary.format(path=path),), settings=mine(path, PYTHON))
+    assert not (tmp_path / "sweep").exists()
+
+
 def test_a_set_that_fails_in_training_is_not_chosen(tmp_path):
     settings = mine(tmp_path / "mine.py", PYTHON)
     result, notes = tiny(tmp_path / "sweep", vary=(f"{EDGE}=2,0.999",), settings=settings, folds=2)

@@ -224,7 +224,7 @@ def test_a_fold_in_which_no_set_can_be_judged_has_no_choice(tmp_path):
     assert [row["part"] for row in result.rows] == ["train"] * 8
     assert result.folds() == []
     for fold in (1, 2):
-        said = f"fold {fold} has no choice and no test: in its training no set traded and has a sharpe"
+        said = f"fold {fold} has no choice and no test: in its training no set that traded has a sharpe"
         assert said in notes
     assert "luckiest" in picture(result, tmp_path / "page.html").read_text().partition("</head>")[2]
 

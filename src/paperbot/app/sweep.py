@@ -25,7 +25,7 @@ from paperbot.app.space import Axis, Space, Value, check_strategies, parse_axis
 from paperbot.app.trials import ERROR, FIGURES, LEFT_OUT, Bars, Part, Span, Task, Trials
 from paperbot.core import types as t
 from paperbot.core.numeric import CACHE_FOLDER
-from paperbot.errors import CommandError, ConfigError, DataError
+from paperbot.errors import CommandError, ConfigError, DataError, StrategyError
 from paperbot.settings import UserStrategy
 from paperbot.store.durable import write_whole
 from paperbot.store.sweeps import PICTURE, RESULTS, TrialLog, write_results
@@ -197,6 +197,8 @@ def _check_sets(trials: Trials, sets: Sequence[tuple[Value, ...]]) -> None:
         except ConfigError as error:  # One set may be impossible; what all have in common may not.
             reason = reason or str(error)
             continue
+        except StrategyError as error:
+            raise StrategyError(f"{trials.named(values)}: {error}") from None
         unseen.difference_update(enumerate(values))
     if len(unseen) == most:
         raise CommandError(f"none of the sets can be run: {reason}")
@@ -224,7 +226,7 @@ def _run(ready: _Ready, run: Runner, log: TrialLog, say: Callable[[str], None], 
         chosen = _choose([log.rows[task.key] for task in tasks], request.objective)
         if chosen is None:
             total -= 1
-            why = f"in its training no set traded and has a {request.objective}"
+            why = f"in its training no set that traded has a {request.objective}"
             say(f"fold {fold + 1} has no choice and no test: {why}")
         else:
             finish([Task(fold, "test", chosen, ready.sets[chosen], ready.spans[2 * fold + 1])])

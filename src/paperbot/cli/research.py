@@ -116,9 +116,10 @@ def _print(result: "SweepResult", top: int, page: str) -> None:
     for row in [row for pair in result.folds() for row in pair] if is_walk else result.best(top):
         first = [str(row["fold"] + 1), row["part"]] if is_walk else []
         table.add_row(*first, *(str(row[name]) for name in names), *(_cell(row[name]) for name in SHOWN))
-    # As wide as it is: in a narrower one the numbers would be cut.
-    width = out.measure(table, options=out.options.update(max_width=WIDEST)).maximum
-    Console(highlight=False, width=max(width, out.width)).print(table)
+    if table.row_count:
+        # As wide as it is: in a narrower one the numbers would be cut.
+        width = out.measure(table, options=out.options.update(max_width=WIDEST)).maximum
+        Console(highlight=False, width=max(width, out.width)).print(table)
     out.print(f"written: {result.path}, {page}", soft_wrap=True, markup=False)
 
 
