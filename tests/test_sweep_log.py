@@ -245,6 +245,7 @@ def test_a_full_disk_is_one_sentence_and_the_sweep_goes_on_when_there_is_room(tm
     code, _, err = run(cut, tmp_path)
     assert code == 0, err
     assert log.read_bytes().startswith(b"\n".join(known) + b"\n")
+    assert len([json.loads(line) for line in log.read_bytes().splitlines()]) == 25
     assert (tmp_path / "cut/sweep.parquet").read_bytes() == (tmp_path / "whole/sweep.parquet").read_bytes()
 
 

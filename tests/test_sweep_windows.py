@@ -5,7 +5,7 @@ from itertools import pairwise
 
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from paperbot.app.sources import ReplayRequest, prepare
@@ -35,20 +35,26 @@ def moment(minutes):
 
 # ---- what a window holds ------------------------------------------------------------------------------------------
 @given(
-    data=st.data(),
     lengths=st.lists(st.integers(1, 60), min_size=1, max_size=2),
+    missing=st.lists(st.sets(st.integers(0, 59), max_size=20), min_size=2, max_size=2),
     factor=st.sampled_from([1, 5]),
+    start=st.one_of(st.none(), st.integers(0, 70)),
+    length=st.one_of(st.none(), st.integers(0, 70)),
+    odd_ns=st.integers(0, 1),
     warmup=st.integers(0, 20),
 )
-def test_a_shared_window_is_what_replay_would_cut_for_itself(data, lengths, factor, warmup):
+@example(lengths=[20, 20], missing=[set(), set()], factor=5, start=7, length=10, odd_ns=0, warmup=2)
+@example(lengths=[20, 20], missing=[{7, 8}, set()], factor=5, start=7, length=10, odd_ns=0, warmup=2)
+@example(lengths=[20, 20], missing=[set(), set()], factor=5, start=5, length=7, odd_ns=0, warmup=2)
+def test_a_shared_window_is_what_replay_would_cut_for_itself(lengths, missing, factor, start, length, odd_ns, warmup):
     """One symbol, or two, with gaps, of one timeframe or of two."""
     timeframes_ns = (MINUTE_NS, MINUTE_NS * factor)[: len(lengths)]
     by_symbol = []
-    for symbol, (length, timeframe_ns) in enumerate(zip(lengths, timeframes_ns, strict=True)):
-        kept = data.draw(st.sets(st.integers(0, 80), min_size=1, max_size=length))
-        by_symbol.append(bars_at(symbol, kept, timeframe_ns))
-    start = data.draw(st.one_of(st.none(), st.integers(0, 90 * MINUTE_NS)))
-    end = data.draw(st.one_of(st.none(), st.integers(start or 0, 100 * MINUTE_NS)))
+    for symbol, (minutes, timeframe_ns) in enumerate(zip(lengths, timeframes_ns, strict=True)):
+        there = {*range(minutes * MINUTE_NS // timeframe_ns + 1)}
+        by_symbol.append(bars_at(symbol, there - missing[symbol] or {0}, timeframe_ns))
+    end = None if length is None else (start or 0) * MINUTE_NS + length * MINUTE_NS
+    start = None if start is None else start * MINUTE_NS + odd_ns
     window = Window(start, end, warmup)
     parts = list(merge([window.apply(iter([events.copy()])) for events in by_symbol], timeframes_ns))
     theirs = np.concatenate(parts) if parts else by_symbol[0][:0]
