@@ -43,8 +43,8 @@ def moment(minutes):
     odd_ns=st.integers(0, 1),
     warmup=st.integers(0, 20),
 )
-@example(lengths=[20, 20], missing=[set(), set()], factor=5, start=7, length=10, odd_ns=0, warmup=2)
-@example(lengths=[20, 20], missing=[{7, 8}, set()], factor=5, start=7, length=10, odd_ns=0, warmup=2)
+@example(lengths=[20, 20], missing=[set(), set()], factor=5, start=7, length=13, odd_ns=0, warmup=2)
+@example(lengths=[20, 20], missing=[{7, 8}, set()], factor=5, start=7, length=13, odd_ns=0, warmup=2)
 @example(lengths=[20, 20], missing=[set(), set()], factor=5, start=5, length=7, odd_ns=0, warmup=2)
 def test_a_shared_window_is_what_replay_would_cut_for_itself(lengths, missing, factor, start, length, odd_ns, warmup):
     """One symbol, or two, with gaps, of one timeframe or of two."""
