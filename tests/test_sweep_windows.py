@@ -145,6 +145,19 @@ def test_what_is_left_over_belongs_to_the_first_training_window(minutes, folds, 
     assert begins == [None, *(split - train for split in splits[1:])]
 
 
+@pytest.mark.parametrize("phase", [0, 30])
+def test_windows_begin_where_the_longest_bars_do(phase):
+    """Though the minutes end within an hour, and hours may begin at half past."""
+    hour_ns = 60 * MINUTE_NS
+    bars = Bars(
+        (bars_at(0, range(9), hour_ns, phase * MINUTE_NS), bars_at(1, range(595), MINUTE_NS)), (hour_ns, MINUTE_NS)
+    )
+    spans = _spans(asked("out", folds=2, train=0.5), bars)
+    for train, test in zip(spans[::2], spans[1::2], strict=True):
+        assert test.start_ns % hour_ns == phase * MINUTE_NS
+        assert train.end_ns == test.start_ns
+
+
 @pytest.mark.parametrize(
     ("how", "words"),
     [
