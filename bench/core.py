@@ -193,7 +193,8 @@ def start_times() -> dict[str, float]:
 
 
 STREAM = """
-import json, resource, sys, time
+import json, sys, time
+sys.path.insert(0, sys.argv.pop())
 from pathlib import Path
 from paperbot.app.replay import replay
 from paperbot.app.sources import ReplayRequest
@@ -202,7 +203,8 @@ start = time.perf_counter()
 request = ReplayRequest([f"BTC/USDT={sys.argv[1]}"], Path(sys.argv[3]), out=Path(sys.argv[2]), overrides=[
     parse_assignment(text) for text in sys.argv[4:]])
 result = replay(request, lambda _: None)
-peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
+from harness import peak_mb
+peak = peak_mb()
 print(json.dumps({"s": time.perf_counter() - start, "mb": peak, "bars": result.summary["bars"], "fills": result.summary["fills"]}))
 """
 
@@ -219,6 +221,7 @@ def stream(millions: int, columns: dict[str, np.ndarray]) -> dict[str, float]:
             writer.write_table(table)
         writer.close()
         command = [sys.executable, "-c", STREAM, str(path), folder, str(ROOT / "config" / "config.yaml"), *PIPELINE]
+        command.append(str(ROOT / "bench" / "peers"))
         done = subprocess.run(command, capture_output=True, text=True, check=True, cwd=ROOT)
     return json.loads(done.stdout)
 

@@ -1,7 +1,7 @@
-"""How Paperbot's own cost grows, a process for each figure: printed as one JSON list. See `make bench`."""
+"""What a bar costs in Paperbot and how that grows, a process for each figure: `python bench/growth.py --out FILE`."""
 
+import argparse
 import json
-import resource
 import statistics
 import subprocess
 import sys
@@ -10,10 +10,18 @@ import time
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parent.parent
-ROUNDS = 3
+sys.path[:0] = [str(ROOT / "bench"), str(ROOT / "bench" / "peers")]
+ROUNDS = 7
 SMA = "strategies=[{name: sma_cross, kind: sma_cross, fast: 20, slow: 50}]"
-PIPELINE = ("features.always=[rsi, atr, vwap, zscore, volatility]",)
+NO_STRATEGY = (
+    "strategies=[{name: nobody, kind: external}]",
+    *("account.currency=USDT", "risk.attach_stop=false", "risk.sizing=fixed_quote"),
+)
+FEATURES = "features.always=[rsi, atr, vwap, zscore, volatility]"
+PATTERNS = "features.patterns=[engulfing_bullish, engulfing_bearish, hammer, shooting_star, doji]"
 BARE = ("ledger.every=1d", "features.patterns=[]", "risk.daily_loss_cap=0", "risk.max_drawdown=0")
+TRADED = ("ledger.every=1d", "risk.daily_loss_cap=0", "risk.max_drawdown=0")
+"""The loss rules are off where a halt would end the trading after some thousand bars."""
 LADDER = (
     "strategies=[{name: ladder, kind: external}]",
     *(
@@ -27,15 +35,15 @@ LADDER = (
 )
 
 
-def engine(settings, bars: int, symbols: int = 1, orders: int = 0) -> tuple[float, float]:
-    """(ns a bar, MB) of the engine proper."""
-    sys.path.insert(0, str(ROOT / "bench"))
+Figures = tuple[list[float], float]
+"""ns a bar of each round, and the peak of the process in MB."""
+
+
+def plan_and_events(settings, bars: int, symbols: int = 1):
     import core
     import numpy as np
 
     from paperbot.config import load, parse_assignment
-    from paperbot.core import types as t
-    from paperbot.engine.machine import Machine
     from paperbot.engine.merge import merge
     from paperbot.engine.params import make_plan
 
@@ -48,83 +56,141 @@ def engine(settings, bars: int, symbols: int = 1, orders: int = 0) -> tuple[floa
         part = one.copy()
         part["symbol"] = index
         parts.append(iter([part]))
-    events = np.concatenate(list(merge(parts, plan.timeframes_ns)))
+    return plan, np.concatenate(list(merge(parts, plan.timeframes_ns)))
+
+
+def timed(start, events, rounds: int = ROUNDS) -> Figures:
+    """`start()` makes a run and returns what feeds it; the first round warms up and does not count."""
+    from harness import peak_mb
+
     times = []
-    for _ in range(ROUNDS):
+    for _ in range(rounds + 1):
+        feed = start()
+        begin = time.perf_counter()
+        feed(events)
+        times.append((time.perf_counter() - begin) / len(events) * 1e9)
+    return times[1:], peak_mb()
+
+
+def drain(machine):
+    def feed(events) -> None:
+        for _ in machine.advance(events):
+            pass
+
+    return feed
+
+
+def engine(*settings: str, bars: int = 1_000_000, symbols: int = 1, orders: int = 0) -> Figures:
+    """The engine proper, with so many orders resting out of reach."""
+    from paperbot.engine.machine import Machine
+
+    plan, events = plan_and_events(settings, bars, symbols)
+
+    def start():
         machine = Machine(plan.params)
-        for _ in machine.advance(events[:1]):
-            pass
+        drain(machine)(events[:symbols])
         for number in range(orders):
-            order = np.zeros(1, dtype=t.ORDER_EVENT)
-            order["ts"], order["kind"], order["side"] = machine.account["clock_ts"], t.EventKind.ORDER, t.Side.BUY
-            order["order_type"], order["time_in_force"] = t.OrderType.LIMIT, t.TimeInForce.GTC
-            order["quantity"], order["limit_price"] = 10**7, (5_000 - number) * 10**6
-            for _ in machine.advance(order.view(t.BAR_EVENT)):
-                pass
-        assert int(machine.account["open_orders"]) == orders, "the ladder must rest"
-        start = time.perf_counter()
-        for _ in machine.advance(events[1:]):
-            pass
-        times.append((time.perf_counter() - start) / len(events) * 1e9)
-    return statistics.median(times), resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
+            drain(machine)(ladder_order(machine, number))
+        assert orders == 0 or int(machine.account["open_orders"]) == orders, "the ladder must rest"
+        return drain(machine)
+
+    return timed(start, events[symbols:])
 
 
-def streamed(millions: int) -> tuple[float, float]:
-    """(ns a bar, MB) of the whole of `replay`, Parquet in and Parquet out."""
-    sys.path.insert(0, str(ROOT / "bench"))
+def ladder_order(machine, number: int):
+    import numpy as np
+
+    from paperbot.core import types as t
+
+    order = np.zeros(1, dtype=t.ORDER_EVENT)
+    order["ts"], order["kind"], order["side"] = machine.account["clock_ts"], t.EventKind.ORDER, t.Side.BUY
+    order["order_type"], order["time_in_force"] = t.OrderType.LIMIT, t.TimeInForce.GTC
+    order["quantity"], order["limit_price"] = 10**7, (5_000 - number) * 10**6
+    return order.view(t.BAR_EVENT)
+
+
+def run(*settings: str, bars: int = 1_000_000) -> Figures:
+    """A whole run between its files: the engine and the digest of every decision."""
+    from paperbot.engine.runner import Runner
+
+    plan, events = plan_and_events(settings, bars)
+    return timed(lambda: Runner(plan, []).feed, events)
+
+
+def live(*settings: str) -> Figures:
+    """One bar a call, as a live session feeds them."""
+    from paperbot.engine.machine import Machine
+
+    plan, events = plan_and_events(settings, 100_000)
+    singles = [events[at : at + 1] for at in range(len(events))]
+
+    def start():
+        machine = Machine(plan.params)
+
+        def feed(_) -> None:
+            for one in singles:
+                for _ in machine.advance(one):
+                    pass
+
+        return feed
+
+    return timed(start, events)
+
+
+def streamed(millions: int) -> Figures:
+    """The whole of `replay`, Parquet in and Parquet out, in a process of its own."""
     import core
 
     figures = core.stream(millions, core.random_walk(core.BARS))
-    return figures["s"] / figures["bars"] * 1e9, figures["mb"]
+    return [figures["s"] / figures["bars"] * 1e9], figures["mb"]
 
 
+TEN = ", ".join(f"{{name: s{k}, kind: sma_cross, fast: {5 + k}, slow: {40 + k}}}" for k in range(10))
 CASES = {
-    "1 M bars, SMA 20/50": lambda: engine((SMA, *BARE), 1_000_000),
-    "1 M bars, default pipeline (5 features, 2 strategies)": lambda: engine((*PIPELINE, *BARE), 1_000_000),
-    "the same with a ledger row a bar": lambda: engine((*PIPELINE, *BARE, "ledger.every=1m"), 1_000_000),
-    "the same as before, with 5 patterns": lambda: engine(
-        (*PIPELINE, *BARE, "features.patterns=[engulfing_bullish, engulfing_bearish, hammer, shooting_star, doji]"),
-        1_000_000,
-    ),
-    "10 symbols x 100 k bars": lambda: engine((SMA, *BARE), 100_000, symbols=10),
-    "100 symbols x 100 k bars": lambda: engine((SMA, *BARE), 100_000, symbols=100),
-    "10 strategies": lambda: engine(
-        (
-            "strategies=["
-            + ", ".join(f"{{name: s{k}, kind: sma_cross, fast: {5 + k}, slow: {40 + k}}}" for k in range(10))
-            + "]",
-            *BARE,
-        ),
-        300_000,
-    ),
-    "10 resting orders": lambda: engine((*LADDER, *BARE), 300_000, orders=10),
-    "100 resting orders": lambda: engine((*LADDER, *BARE), 300_000, orders=100),
-    "streamed from Parquet, 1 M bars": lambda: streamed(1),
-    "streamed from Parquet, 10 M bars": lambda: streamed(10),
-    "streamed from Parquet, 100 M bars": lambda: streamed(100),
+    "a bar and nothing else: no feature, no strategy": lambda: engine(*NO_STRATEGY, *BARE),
+    "and five features (RSI, ATR, VWAP, z-score, volatility)": lambda: engine(*NO_STRATEGY, FEATURES, *BARE),
+    "and the two shipped strategies, trading with stops and targets": lambda: engine(FEATURES, *BARE),
+    "and five candlestick patterns": lambda: engine(FEATURES, PATTERNS, *TRADED),
+    "and a ledger row a bar": lambda: engine(FEATURES, PATTERNS, *TRADED, "ledger.every=1m"),
+    "and the digest of every decision": lambda: run(FEATURES, PATTERNS, *TRADED, "ledger.every=1m"),
+    "the shipped configuration, digest included (it halts at its drawdown cap)": run,
+    "SMA 20/50": lambda: engine(SMA, *BARE),
+    "SMA 20/50 and the digest": lambda: run(SMA, *BARE),
+    "SMA 20/50, 10 symbols": lambda: engine(SMA, *BARE, bars=100_000, symbols=10),
+    "SMA 20/50, 100 symbols x 100 k bars": lambda: engine(SMA, *BARE, bars=100_000, symbols=100),
+    "10 SMA strategies": lambda: engine(f"strategies=[{TEN}]", *BARE, bars=300_000),
+    "no strategy, 1 resting order": lambda: engine(*LADDER, *BARE, bars=300_000, orders=1),
+    "no strategy, 10 resting orders": lambda: engine(*LADDER, *BARE, bars=300_000, orders=10),
+    "no strategy, 100 resting orders": lambda: engine(*LADDER, *BARE, bars=300_000, orders=100),
+    "live: one bar a call, five features and two strategies": lambda: live(FEATURES, *BARE),
+    "replay from Parquet to Parquet, 1 M bars": lambda: streamed(1),
+    "replay from Parquet to Parquet, 10 M bars": lambda: streamed(10),
+    "replay from Parquet to Parquet, 100 M bars": lambda: streamed(100),
 }
-LONG = {"streamed from Parquet, 10 M bars", "streamed from Parquet, 100 M bars", "100 symbols x 100 k bars"}
+LONG = {name for name in CASES if name.endswith(("10 M bars", "100 M bars", "x 100 k bars"))}
 
 
 def main() -> None:
-    if len(sys.argv) == 3:
-        ns, mb = CASES[sys.argv[2]]()
-        print(json.dumps({"what": sys.argv[2], "ns": ns, "mb": mb}))
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--out", type=Path, required=True)
+    parser.add_argument("--one", choices=CASES, help="this case, in this process")
+    parser.add_argument("--quick", action="store_true", help="without the cases that take long")
+    options = parser.parse_args()
+    if options.one:
+        times, mb = CASES[options.one]()
+        row = {"what": options.one, "ns": statistics.median(times), "min": min(times), "max": max(times), "mb": mb}
+        options.out.write_text(json.dumps(row) + "\n")
         return
     rows = []
     for what in CASES:
-        if "--quick" in sys.argv and what in LONG:
+        if options.quick and what in LONG:
             continue
         with tempfile.TemporaryDirectory() as folder:
-            done = subprocess.run(
-                [sys.executable, __file__, "--one", what], check=False, capture_output=True, text=True, cwd=folder
-            )
-        if done.returncode != 0:
-            print(what, done.stderr[-2000:], file=sys.stderr)
-            sys.exit(1)
-        rows.append(json.loads(done.stdout.splitlines()[-1]))
-        print(rows[-1], file=sys.stderr, flush=True)
-    print(json.dumps(rows))
+            out = Path(folder) / "row.json"
+            subprocess.run([sys.executable, __file__, "--out", out, "--one", what], check=True, cwd=folder)
+            rows.append(json.loads(out.read_text()))
+        print(rows[-1], flush=True)
+        options.out.write_text(json.dumps(rows) + "\n")
 
 
 if __name__ == "__main__":

@@ -1,14 +1,13 @@
 """Paperbot beside its peers: `make bench`. The same bars and the same job for all, interleaved in one run.
 
-Each peer runs in an environment of its own (`bench/peers/requirements-*.lock`), as a process for each round; what cannot
-be installed here is left out and named. Written: bench/results/side_by_side.{json,md,svg}, and the table of
-docs/performance.md. `--quick` does 100,000 bars only.
+Each peer runs in an environment of its own (`bench/peers/requirements-*.lock`), in processes that take turns; what
+cannot be installed here, or fails, is left out and named. Written: bench/results/side_by_side.{json,md,svg}, and the table of
+docs/performance.md. `--quick` does 100,000 bars only, and leaves that page alone.
 """
 
 import argparse
 import datetime
 import json
-import math
 import os
 import platform
 import shutil
@@ -17,21 +16,30 @@ import subprocess
 import sys
 import tempfile
 import time
+from importlib.metadata import version
 from pathlib import Path
 
 import numpy as np
+import pages
 
 ROOT = Path(__file__).resolve().parent.parent
 PEERS = ROOT / "bench" / "peers"
 RESULTS = ROOT / "bench" / "results"
 PAGE = ROOT / "docs" / "performance.md"
 ENVIRONMENTS = ROOT / "bench" / ".envs"
-ROUNDS = 3
+PROCESSES = 3
+"""Processes of a peer for each job, taking turns with the others'."""
+
+ROUNDS_OF_MOST = 5
+"""Timed runs in a process, after a first one: memory that was never touched before costs as much as the work."""
+
+ROUNDS = {"backtesting_py": 2, "nautilus": 1, "freqtrade_bars": 1}
+LONGEST_S = 600
 SIZES = (100_000, 1_000_000)
 SWEEP_BARS = 500_000
 TOLERANCE = 1e-6
 SLOW = {"nautilus", "freqtrade_bars"}
-"""Peers that take minutes for a million bars: they are timed on the short series only, and once."""
+"""Peers that take minutes for a million bars: they run the short series only, in one process."""
 
 OWN = sys.executable
 SCRIPTS = {
@@ -88,7 +96,8 @@ def environment(name: str) -> str | None:
     if base is None:
         return None
     print(f"installing {lock.name} (some minutes, once)", flush=True)
-    subprocess.run([base, "-m", "venv", "--clear", folder], check=True)
+    if subprocess.run([base, "-m", "venv", "--clear", folder], check=False).returncode != 0:
+        return None
     command = [python, "-m", "pip", "install", "-q", "--disable-pip-version-check", "--no-deps", "-r", lock]
     if subprocess.run(command, check=False).returncode != 0:
         return None
@@ -96,208 +105,121 @@ def environment(name: str) -> str | None:
     return str(python)
 
 
-# ---- one peer, one round ------------------------------------------------------------------------------------------
-def run_peer(script: str, python: str, job: str, file: Path) -> dict | None:
-    """The figures of a process: one warm-up run and one timed round; None when it failed."""
-    out = file.with_suffix(f".{script}.json")
-    env = {**os.environ, "PYTHONPATH": str(ROOT / "src") if python == OWN else ""}
-    start = time.perf_counter()
-    command = [python, PEERS / f"{script}.py", job, file, out, "--rounds", "1"]
-    done = subprocess.run(command, cwd=PEERS, env=env, check=False, capture_output=True, text=True)
-    if done.returncode != 0:
-        print(f"{script} {job}: {done.stderr.strip().splitlines()[-1:]}", flush=True)
-        return None
-    return {**json.loads(out.read_text()), "process_s": time.perf_counter() - start}
+# ---- one peer, one process ----------------------------------------------------------------------------------------
+class Bench:
+    """What was measured so far, and what failed; `save` writes it, so that a later failure loses nothing."""
 
+    def __init__(self, result: dict, pythons: dict[str, str], folder: Path) -> None:
+        self.result = result
+        self.pythons = pythons
+        self.folder = folder
 
-def measure(sizes: tuple[int, ...], pythons: dict[str, str], folder: Path) -> list[dict]:
-    """A row for each peer, job and size: medians, minima and maxima over interleaved rounds."""
-    rows = []
-    for size in sizes:
-        file = folder / f"{size}.npz"
-        np.savez(file, **bars(size))
-        chosen = {name: python for name, python in pythons.items() if size == min(SIZES) or name not in SLOW}
-        for job in ("sma", "rsi"):
-            found: dict[str, list[dict]] = {name: [] for name in chosen}
-            for number in range(ROUNDS):
-                for name, python in chosen.items():
-                    if name in SLOW and number > 0:
-                        continue
-                    figures = run_peer(name, python, job, file)
-                    if figures:
-                        found[name].append(figures)
-                print(f"{size:,} bars, {job}: round {number + 1} of {ROUNDS}", flush=True)
-            rows += [row_of(name, job, size, runs, found["oracle"][0]) for name, runs in found.items() if runs]
-    return rows
+    def save(self) -> None:
+        RESULTS.mkdir(exist_ok=True)
+        (RESULTS / "side_by_side.json").write_text(json.dumps(self.result, indent=1) + "\n")
 
-
-def row_of(name: str, job: str, size: int, runs: list[dict], oracle: dict) -> dict:
-    seconds = [one["engine_s"][0] for one in runs]
-    last = runs[-1]
-    off = abs(last["final_equity"] / oracle["final_equity"] - 1.0)
-    same = (last["entries"], last["exits"]) == (oracle["entries"], oracle["exits"]) and off <= TOLERANCE
-    return {
-        "script": name,
-        "peer": last["peer"],
-        "version": last["version"],
-        "job": job,
-        "bars": size,
-        "seconds": seconds,
-        "bars_per_s": size / statistics.median(seconds),
-        "import_s": statistics.median(one["import_s"] for one in runs),
-        "first_run_s": statistics.median(one["first_run_s"] for one in runs),
-        "process_s": statistics.median(one["process_s"] for one in runs),
-        "peak_rss_mb": max(one["peak_rss_mb"] for one in runs),
-        "entries": last["entries"],
-        "exits": last["exits"],
-        "final_equity": last["final_equity"],
-        "off": off,
-        "comparable": same,
-    }
-
-
-# ---- a sweep ------------------------------------------------------------------------------------------------------
-OUR_SWEEP = """
-import json, resource, sys, time
-sys.path.insert(0, sys.argv[3])
-import numpy as np, pyarrow as pa, pyarrow.parquet as pq, tempfile
-from pathlib import Path
-with np.load(sys.argv[1]) as columns:
-    table = pa.table({"ts": columns["open_ms"], **{k: columns[k] for k in ("open", "high", "low", "close", "volume")}})
-folder = Path(tempfile.mkdtemp())
-pq.write_table(table, folder / "bars.parquet")
-start = time.perf_counter()
-from paperbot.app.sources import ReplayRequest
-from paperbot.app.sweep import SweepRequest, sweep
-from paperbot.config import parse_assignment
-from paperbot_bars import COMMON, SMA
-import_s = time.perf_counter() - start
-overrides = [parse_assignment(text) for text in (*COMMON, *SMA)]
-replay = ReplayRequest([f"BTC/USDT={folder / 'bars.parquet'}"], Path(sys.argv[4]), overrides=overrides)
-vary = ("strategies.sma_cross.fast=5:29:1", "strategies.sma_cross.slow=40:135:5")
-times = []
-for jobs in (1, 2):
-    start = time.perf_counter()
-    rows = sweep(SweepRequest(replay, vary, folder / str(jobs), jobs=jobs), lambda _: None, lambda a, b: None).rows
-    times.append(time.perf_counter() - start)
-print(json.dumps({"peer": "Paperbot", "import_s": import_s, "engine_s": times[1], "one_thread_s": times[0],
-    "pairs": len(rows), "equity_max": max(row["equity"] for row in rows),
-    "equity_20_50": next(r["equity"] for r in rows if r["strategies.sma_cross.fast"] == 20 and r["strategies.sma_cross.slow"] == 50),
-    "peak_rss_mb": resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024}))
-"""
-
-
-def sweeps(pythons: dict[str, str], folder: Path) -> list[dict]:
-    """500 pairs of means over 500,000 bars."""
-    file = folder / "sweep.npz"
-    np.savez(file, **bars(SWEEP_BARS))
-    env = {**os.environ, "PYTHONPATH": str(ROOT / "src")}
-    command = [OWN, "-c", OUR_SWEEP, file, "-", PEERS, ROOT / "config/config.yaml"]
-    ours = subprocess.run(command, env=env, cwd=PEERS, check=True, capture_output=True, text=True)
-    rows = [json.loads(ours.stdout.splitlines()[-1])]
-    for engine in ("rust", "numba"):
-        if f"vbt_{engine}" in pythons:
-            out = folder / f"sweep-{engine}.json"
-            python = pythons[f"vbt_{engine}"]
-            command = [python, PEERS / "vbt_sweep.py", engine, file, out]
-            if subprocess.run(command, cwd=PEERS, check=False, capture_output=True).returncode == 0:
-                rows.append(json.loads(out.read_text()))
-    print("sweep done", flush=True)
-    return rows
-
-
-# ---- how our own cost grows ---------------------------------------------------------------------------------------
-def growth(*, quick: bool) -> list[dict]:
-    """Our engine alone: symbols, strategies, open orders, length; ns a bar and MB."""
-    out = subprocess.run(
-        [OWN, ROOT / "bench/growth.py", *(["--quick"] if quick else [])],
-        env={**os.environ, "PYTHONPATH": str(ROOT / "src")},
-        check=True,
-        capture_output=True,
-        text=True,
-    )
-    return json.loads(out.stdout.splitlines()[-1])
-
-
-# ---- what people read ---------------------------------------------------------------------------------------------
-def table(rows: list[dict], job: str, size: int) -> str:
-    mine = sorted((row for row in rows if (row["job"], row["bars"]) == (job, size)), key=lambda row: -row["bars_per_s"])
-    ours = next(row for row in mine if row["script"] == "paperbot_bars")
-    lines = [
-        f"\n**{job.upper()}, {size:,} bars**\n",
-        "| engine | bars/s, median (min to max) | Paperbot is … times as fast | import s | first run s | process s | MB"
-        " | trades and equity |",
-        "|---|--:|--:|--:|--:|--:|--:|---|",
-    ]
-    for row in mine:
-        rates = [size / one for one in row["seconds"]]
-        pairs = [a / b for a, b in zip(row["seconds"], ours["seconds"], strict=False)]
-        verdict = (
-            f"agree to {row['off']:.0e}"
-            if row["comparable"]
-            else f"NOT COMPARABLE: {row['entries']} entries, {row['off']:.0e}"
-        )
-        lines.append(
-            f"| {row['peer']} {row['version']} | {short(row['bars_per_s'])} ({short(min(rates))} to {short(max(rates))})"
-            f" | {statistics.median(pairs):.2g} ({min(pairs):.2g} to {max(pairs):.2g}) | {row['import_s']:.1f}"
-            f" | {row['first_run_s']:.2f} | {row['process_s']:.1f} | {row['peak_rss_mb']:.0f} | {verdict} |"
-        )
-    return "\n".join(lines)
-
-
-def short(rate: float) -> str:
-    return f"{rate / 1e6:.3g} M" if rate >= 1e6 else f"{rate / 1e3:.3g} k"
-
-
-def markdown(result: dict) -> str:
-    parts = [
-        f"{'The short series only (`--quick`). ' if result['quick'] else ''}Measured on {result['date']}: {result['machine']}, Python {result['python']}, {ROUNDS} interleaved rounds (NautilusTrader and freqtrade: one)."
-    ]
-    if result["absent"]:
-        parts.append(f"Not installed here: {', '.join(result['absent'])}.")
-    for size in sorted({row["bars"] for row in result["rows"]}):
-        parts += [table(result["rows"], job, size) for job in ("sma", "rsi")]
-    if result["sweeps"]:
-        parts.append(
-            "\n**500 pairs of means over 500,000 bars**\n\n| engine | s | MB | equity of 20/50 |\n|---|--:|--:|--:|"
-        )
-        for row in result["sweeps"]:
-            more = f" (one thread {row['one_thread_s']:.1f})" if "one_thread_s" in row else ""
-            parts[-1] += (
-                f"\n| {row['peer']} | {row['engine_s']:.1f}{more} | {row['peak_rss_mb']:.0f} | {row['equity_20_50']:.4f} |"
+    def run(self, what: str, command: list, env: dict[str, str] | None = None) -> bool:
+        """Whether it ended well; what it said last is kept where it did not."""
+        try:
+            done = subprocess.run(
+                command, cwd=PEERS, env=env, check=False, capture_output=True, text=True, timeout=LONGEST_S
             )
-    if result["growth"]:
-        parts.append("\n**How Paperbot's own cost grows**\n\n| what | ns a bar | MB |\n|---|--:|--:|")
-        parts[-1] += "".join(f"\n| {row['what']} | {row['ns']:.0f} | {row['mb']:.0f} |" for row in result["growth"])
-    return "\n".join(parts) + "\n"
+            said = "" if done.returncode == 0 else (done.stderr.strip().splitlines() or ["no word"])[-1]
+        except subprocess.TimeoutExpired:
+            said = f"took more than {LONGEST_S} s"
+        if said:
+            print(f"{what}: {said}", flush=True)
+            self.result["failed"].setdefault(what, said)
+        return not said
+
+    def process(self, script: str, job: str, file: Path, rounds: int) -> dict | None:
+        """The figures of one process: a first run and some timed rounds; None when it failed."""
+        out, python = file.with_suffix(f".{script}.json"), self.pythons[script]
+        env = {**os.environ, "PYTHONPATH": str(ROOT / "src") if python == OWN else ""}
+        env["BENCH_STARTED"] = str(time.monotonic())
+        command = [python, PEERS / f"{script}.py", job, file, out, "--rounds", str(rounds)]
+        return json.loads(out.read_text()) if self.run(f"{script} {job}", command, env) else None
+
+    def measure(self, sizes: tuple[int, ...]) -> None:
+        """A row for each peer, job and size, from processes that take turns."""
+        for size in sizes:
+            file = self.folder / f"{size}.npz"
+            np.savez(file, **bars(size))
+            chosen = [name for name in self.pythons if size == min(SIZES) or name not in SLOW]
+            for job in ("sma", "rsi"):
+                found: dict[str, dict[int, dict]] = {name: {} for name in chosen}
+                for number in range(PROCESSES):
+                    for name in chosen:
+                        if name in SLOW and number > 0:
+                            continue
+                        figures = self.process(name, job, file, ROUNDS.get(name, ROUNDS_OF_MOST))
+                        if figures:
+                            found[name][number] = figures
+                    print(f"{size:,} bars, {job}: {number + 1} of {PROCESSES}", flush=True)
+                self.result["rows"] += rows_of(job, size, found)
+                self.save()
+
+    def sweeps(self) -> None:
+        """500 pairs of means over 500,000 bars, on one processor and on two."""
+        file = self.folder / "sweep.npz"
+        np.savez(file, **bars(SWEEP_BARS))
+        peers = {"Paperbot": [OWN, PEERS / "paperbot_sweep.py"]}
+        for engine in ("rust", "numba"):
+            if f"vbt_{engine}" in self.pythons:
+                peers[engine] = [self.pythons[f"vbt_{engine}"], PEERS / "vbt_sweep.py", engine]
+        out = self.folder / "sweep.json"
+        ours: list[float] | None = None
+        for jobs in (1, 2):
+            for name, command in peers.items():
+                env = {**os.environ, "PYTHONPATH": str(ROOT / "src") if name == "Paperbot" else ""}
+                if self.run(f"sweep {name}", [*command, file, out, "--jobs", str(jobs)], env):
+                    figures = json.loads(out.read_text())
+                    equities = figures.pop("equities")
+                    ours = ours or equities
+                    figures["off"] = max(abs(one / own - 1.0) for one, own in zip(equities, ours, strict=True))
+                    self.result["sweeps"].append(figures)
+                    self.save()
+        print("sweep done", flush=True)
+
+    def own(self, script: str, *options: str) -> list[dict]:
+        """The rows that one of our own scripts prints."""
+        out = self.folder / f"{script}.json"
+        env = {**os.environ, "PYTHONPATH": str(ROOT / "src")}
+        command = [OWN, ROOT / "bench" / f"{script}.py", "--out", out, *options]
+        rows = json.loads(out.read_text()) if self.run(script, command, env) else []
+        print(f"{script} done", flush=True)
+        return rows
 
 
-def chart(rows: list[dict]) -> str:
-    """Bars per second of the SMA job on the longest series that everybody ran, as an SVG with a logarithmic scale."""
-    size = min(SIZES)
-    mine = sorted(
-        (row for row in rows if row["job"] == "sma" and row["bars"] == size), key=lambda row: -row["bars_per_s"]
-    )
-    low, high = 3.0, 9.0
-    lines = []
-    for place, row in enumerate(mine):
-        y = 40 + 26 * place
-        width = (math.log10(row["bars_per_s"]) - low) / (high - low) * 420
-        color = "#2a9d8f" if row["script"] == "paperbot_bars" else "#8d99ae"
-        lines.append(f'<text x="215" y="{y + 13}" text-anchor="end">{row["peer"]}</text>')
-        lines.append(f'<rect x="225" y="{y}" width="{max(width, 1):.0f}" height="18" fill="{color}"/>')
-        lines.append(f'<text x="{230 + width:.0f}" y="{y + 13}">{short(row["bars_per_s"])}</text>')
-    body = "\n".join(lines)
-    title = f"Bars a second, SMA 20/50, {size:,} bars (logarithmic)"
-    return (
-        f'<svg xmlns="http://www.w3.org/2000/svg" width="740" height="{60 + 26 * len(mine)}" font-family="sans-serif"'
-        f' font-size="13"><text x="20" y="22" font-weight="bold">{title}</text>\n{body}\n</svg>\n'
-    )
+def rows_of(job: str, size: int, found: dict[str, dict[int, dict]]) -> list[dict]:
+    """Rows of one job and size. `seconds`: by process, the median of its rounds; `fastest_s`, `slowest_s`: of all."""
+    rows = []
+    oracle = next(iter(found.get("oracle", {}).values()), None)
+    for name, runs in found.items():
+        if not runs:
+            continue
+        every = list(runs.values())
+        last, rounds = every[-1], [one for run in every for one in run["engine_s"]]
+        row = {key: last[key] for key in ("peer", "version", "entries", "exits", "final_equity")}
+        row |= {"script": name, "job": job, "bars": size}
+        row["seconds"] = {number: statistics.median(run["engine_s"]) for number, run in runs.items()}
+        row["bars_per_s"] = size / statistics.median(row["seconds"].values())
+        row |= {"fastest_s": min(rounds), "slowest_s": max(rounds), "timed_rounds": len(rounds)}
+        for key in ("import_s", "first_run_s", "first_result_s"):
+            row[key] = statistics.median(one[key] for one in every)
+        row["peak_rss_mb"] = max(one["peak_rss_mb"] for one in every)
+        row["off"], row["comparable"] = None, False
+        if oracle:
+            row["off"] = abs(last["final_equity"] / oracle["final_equity"] - 1.0)
+            same = (last["entries"], last["exits"]) == (oracle["entries"], oracle["exits"])
+            row["comparable"] = same and row["off"] <= TOLERANCE
+        rows.append(row)
+    return rows
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--quick", action="store_true", help="100,000 bars, no sweep")
+    parser.add_argument("--quick", action="store_true", help="100,000 bars, no sweep; docs/performance.md stays")
     quick = parser.parse_args().quick
     pythons, absent = {}, []
     found = {name: environment(name) for name in NEEDS}
@@ -308,32 +230,39 @@ def main() -> None:
             pythons[script] = python
         else:
             absent.append(script)
-    with tempfile.TemporaryDirectory() as name:
-        folder = Path(name)
-        rows = measure(SIZES[:1] if quick else SIZES, pythons, folder)
-        swept = [] if quick else sweeps(pythons, folder)
     lines = Path("/proc/cpuinfo").read_text().splitlines() if Path("/proc/cpuinfo").exists() else []
     models = [line.partition(":")[2].strip() for line in lines if line.startswith("model name")]
-    cpu = next(iter(models), "?")
     result = {
         "date": datetime.datetime.now(datetime.UTC).date().isoformat(),
-        "machine": f"{cpu}, {os.cpu_count()} cores, {platform.system()} {platform.release()}",
+        "machine": f"{next(iter(models), '?')}, {os.cpu_count()} cores, {platform.system()} {platform.release()}",
         "python": platform.python_version(),
+        "libraries": {name: version(name) for name in ("numba", "numpy", "pyarrow")},
         "absent": absent,
+        "failed": {},
         "quick": quick,
-        "rows": rows,
-        "sweeps": swept,
-        "growth": growth(quick=quick),
+        "rows": [],
+        "sweeps": [],
+        "growth": [],
+        "starts": [],
     }
-    RESULTS.mkdir(exist_ok=True)
-    (RESULTS / "side_by_side.json").write_text(json.dumps(result, indent=1) + "\n")
-    (RESULTS / "side_by_side.md").write_text(markdown(result))
-    (RESULTS / "side_by_side.svg").write_text(chart(rows))
-    if PAGE.exists():
+    with tempfile.TemporaryDirectory() as name:
+        bench = Bench(result, pythons, Path(name))
+        bench.measure(SIZES[:1] if quick else SIZES)
+        if not quick:
+            bench.sweeps()
+        result["growth"] = bench.own("growth", *(["--quick"] if quick else []))
+        result["starts"] = bench.own("starts")
+    bench.save()
+    page = pages.markdown(result)
+    (RESULTS / "side_by_side.md").write_text(page)
+    (RESULTS / "side_by_side.svg").write_text(pages.chart(result["rows"], min(SIZES)))
+    if PAGE.exists() and not quick:
         before, _, rest = PAGE.read_text().partition("<!-- measured -->")
         after = rest.partition("<!-- /measured -->")[2]
-        PAGE.write_text(f"{before}<!-- measured -->\n{markdown(result)}<!-- /measured -->{after}")
-    print(markdown(result))
+        PAGE.write_text(f"{before}<!-- measured -->\n{page}<!-- /measured -->{after}")
+    print(page)
+    if not {"paperbot_bars", "oracle"} <= {row["script"] for row in result["rows"]}:
+        sys.exit("error: Paperbot or the oracle did not run, so nothing is compared")
 
 
 if __name__ == "__main__":

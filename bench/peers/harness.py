@@ -6,7 +6,9 @@ Used as `python peers/<peer>.py JOB BARS_NPZ OUT_JSON [--rounds N]`, each peer i
 import argparse
 import gc
 import json
+import os
 import resource
+import sys
 import time
 from abc import ABC, abstractmethod
 from collections.abc import Mapping
@@ -31,6 +33,8 @@ TIE = 1e-8
 """Means of floats this close are equal: rolling sums come out that far apart, where closes in steps of 0.0001 make
 means that differ by 0.000001 at least."""
 MINUTE_MS = 60_000
+STARTED = "BENCH_STARTED"
+"""In the environment: `time.monotonic()` when the process was asked for."""
 
 
 @dataclass(frozen=True)
@@ -82,13 +86,16 @@ class Job(ABC):
         """The result of the last run (not timed)."""
 
 
-def reference_s() -> float:
-    """Seconds of a fixed loop in plain Python: what the machine gives at this moment, to judge the figures by."""
-    start = time.perf_counter()
-    total = 0
-    for i in range(3_000_000):
-        total += i
-    return time.perf_counter() - start
+def peak_mb() -> float:
+    """The most memory that this process ever held.
+
+    Linux hands `ru_maxrss` on from the process that started this one; VmHWM belongs to the program itself.
+    """
+    status = Path("/proc/self/status")
+    if status.exists():
+        words = next(line for line in status.read_text().splitlines() if line.startswith("VmHWM")).split()
+        return int(words[1]) / 1024
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / (1024 * 1024 if sys.platform == "darwin" else 1024)
 
 
 def timed_round(job: Job) -> float:
@@ -108,14 +115,13 @@ def main(peer: str, version: str, import_s: float, jobs: Mapping[str, type[Job]]
     parser.add_argument("--rounds", type=int, default=3)
     options = parser.parse_args()
 
-    before_s = reference_s()
     start = time.perf_counter()
     bars = Bars.read(options.bars_npz)
     job = jobs[options.job](bars)
     load_s = time.perf_counter() - start
     first_run_s = timed_round(job)
+    first_result_s = time.monotonic() - float(os.environ.get(STARTED, "nan"))
     engine_s = [timed_round(job) for _ in range(options.rounds)]
-    after_s = reference_s()
     figures = {
         "peer": peer,
         "version": version,
@@ -124,10 +130,10 @@ def main(peer: str, version: str, import_s: float, jobs: Mapping[str, type[Job]]
         "import_s": import_s,
         "load_s": load_s,
         "first_run_s": first_run_s,
+        "first_result_s": first_result_s,
         "engine_s": engine_s,
-        "reference_s": [before_s, after_s],
         **asdict(job.outcome()),
-        "peak_rss_mb": resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024,
+        "peak_rss_mb": peak_mb(),
         "notes": job.notes,
     }
     options.out_json.write_text(json.dumps(figures, indent=1) + "\n")

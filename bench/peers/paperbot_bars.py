@@ -29,9 +29,8 @@ import numpy as np
 from paperbot import __version__
 from paperbot.config import load, parse_assignment
 from paperbot.core import types as t
-from paperbot.engine.machine import Machine
 from paperbot.engine.params import make_plan
-from paperbot.engine.runner import closing_records, fault_error
+from paperbot.engine.runner import Runner
 
 IMPORT_S = time.perf_counter() - _start
 ROOT = Path(__file__).resolve().parents[2]
@@ -69,6 +68,19 @@ def events_of(bars: Bars) -> np.ndarray:
     return events
 
 
+class Keeper:
+    """Keeps a run's output records."""
+
+    def __init__(self, kept: list[np.ndarray]) -> None:
+        self.kept = kept
+
+    def events(self, events: np.ndarray) -> None:
+        """What the engine is about to be fed."""
+
+    def records(self, records: np.ndarray) -> None:
+        self.kept.append(records)
+
+
 class PaperbotJob(Job):
     """A plan over the events."""
 
@@ -81,20 +93,18 @@ class PaperbotJob(Job):
         self.plan = make_plan(load(ROOT / "config/config.yaml", overrides), {"BTC/USDT": MINUTE_NS})
 
     def reset(self) -> None:
-        self.machine = Machine(self.plan.params)
+        self.kept: list[np.ndarray] = []
+        self.runner = Runner(self.plan, [Keeper(self.kept)])
 
     def run(self) -> None:
-        self.records = list(self.machine.advance(self.events))
+        """All that `paperbot replay` does between its files, the digest of every decision included."""
+        self.runner.feed(self.events)
+        self.runner.finish()
 
     def outcome(self) -> Outcome:
-        if self.machine.failed:
-            raise fault_error(self.plan, self.machine)
-        kinds = np.concatenate(self.records)
-        fills = kinds[kinds["kind"] == t.OutputKind.FILL].view(t.OUT_FILL)
-        last = np.concatenate(list(closing_records(self.machine)) or [kinds[:0]])
-        rows = np.concatenate([kinds, last])
-        equity = rows[rows["kind"] == t.OutputKind.LEDGER].view(t.OUT_LEDGER)["equity"][-1]
-        sides = fills["side"]
+        records = np.concatenate(self.kept)
+        sides = records[records["kind"] == t.OutputKind.FILL].view(t.OUT_FILL)["side"]
+        equity = records[records["kind"] == t.OutputKind.LEDGER].view(t.OUT_LEDGER)["equity"][-1]
         return Outcome(int((sides == t.Side.BUY).sum()), int((sides == t.Side.SELL).sum()), equity / 1e8)
 
 

@@ -1,10 +1,11 @@
-"""The jobs as vectorbt users write them: whole-column signals, simulated by `Portfolio.from_signals`.
+"""The jobs in vectorbt: whole-column signals, simulated by `Portfolio.from_signals`.
 
 Signals are moved one bar on and filled at that bar's open. A `percent` order spends that share of the cash with the
 fee included, so a share `x` of the cash in base currency is `x * (1 + FEE)`.
 """
 
 import time
+from typing import Any
 
 from harness import (
     ATR_STOPS,
@@ -26,34 +27,37 @@ from harness import (
 
 _start = time.perf_counter()
 import numpy as np
-import pandas as pd
 import talib
 import vectorbt as vbt
+from numpy.typing import NDArray
 
 IMPORT_S = time.perf_counter() - _start
 VERSION = vbt.__version__
 
 
+def next_bar(column: NDArray[Any], first: Any) -> NDArray[Any]:
+    """The column moved one bar on."""
+    moved = np.empty_like(column)
+    moved[0], moved[1:] = first, column[:-1]
+    return moved
+
+
 class VectorbtJob(Job):
-    """Signals and sizes of a job over pandas columns."""
+    """Signals and sizes of a job over plain arrays, with TA-Lib's indicators: vectorbt's own take a third longer."""
 
     engine = "auto"
 
     def __init__(self, bars: Bars) -> None:
         super().__init__(bars)
         vbt.settings["engine"] = self.engine
-        index = pd.to_datetime(bars.open_ms, unit="ms")
-        self.open, self.high, self.low, self.close = (
-            pd.Series(column, index=index) for column in (bars.open, bars.high, bars.low, bars.close)
-        )
 
-    def simulate(self, long: pd.Series, flat: pd.Series, share: float | pd.Series) -> None:
+    def simulate(self, long: NDArray[np.bool_], flat: NDArray[np.bool_], share: float | NDArray[np.float64]) -> None:
         """Trade at the open after each signal, a buy for this share of the cash."""
         self.portfolio = vbt.Portfolio.from_signals(
-            self.close,
-            entries=long.shift(1, fill_value=False),
-            exits=flat.shift(1, fill_value=False),
-            price=self.open,
+            self.bars.close,
+            entries=next_bar(long, first=False),
+            exits=next_bar(flat, first=False),
+            price=self.bars.open,
             size=share * (1 + FEE),
             size_type="percent",
             fees=FEE,
@@ -70,19 +74,19 @@ class VectorbtJob(Job):
 
 class Sma(VectorbtJob):
     def run(self) -> None:
-        fast, slow = vbt.MA.run(self.close, FAST), vbt.MA.run(self.close, SLOW)
-        long = fast.ma - slow.ma > TIE
+        close = self.bars.close
+        long = talib.SMA(close, FAST) - talib.SMA(close, SLOW) > TIE
         self.simulate(long, ~long, FRACTION)
 
 
 class Rsi(VectorbtJob):
     def run(self) -> None:
-        close = self.close.to_numpy()
-        strength = pd.Series(talib.RSI(close, PERIOD), index=self.close.index)
-        atr = talib.ATR(self.high.to_numpy(), self.low.to_numpy(), close, PERIOD)
-        per_cash = np.minimum(RISK / (atr * ATR_STOPS), FRACTION / close)  # base currency bought per unit of equity
-        per_cash = pd.Series(per_cash, index=self.close.index).shift(1)
-        self.simulate(strength < OVERSOLD, strength > RECOVERED, per_cash * self.open * (1 + SLIPPAGE))
+        bars = self.bars
+        strength = talib.RSI(bars.close, PERIOD)
+        atr = talib.ATR(bars.high, bars.low, bars.close, PERIOD)
+        per_cash = np.minimum(RISK / (atr * ATR_STOPS), FRACTION / bars.close)  # base bought per unit of equity
+        share = next_bar(per_cash, first=np.nan) * bars.open * (1 + SLIPPAGE)
+        self.simulate(strength < OVERSOLD, strength > RECOVERED, share)
 
 
 def jobs(engine: str) -> dict[str, type[VectorbtJob]]:

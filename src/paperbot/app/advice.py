@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from paperbot.app.observers import usd_rate_of
+from paperbot.app.sources import ADVICE_FILE
 from paperbot.config import Configuration, shipped
 from paperbot.engine.interleave import NOTHING
 from paperbot.engine.machine import Machine
@@ -27,7 +28,6 @@ from paperbot.store.durable import write_whole
 from paperbot.telemetry.logs import WHOLE, Log
 from paperbot.telemetry.metrics import Metrics
 
-ADVICE_FILE = "advice.jsonl"
 LARGEST = 1 << 60
 MAX_REASON = 200
 PROBED = 1000

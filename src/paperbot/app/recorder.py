@@ -44,13 +44,13 @@ class Recorder:
 
     def events(self, events: Records) -> None:
         """Count bars, and remember each symbol's first and last close for buy and hold."""
-        bars = events[(events["kind"] == EventKind.BAR) & ((events["flags"] & BarFlag.WARMUP) == 0)]
+        bars = np.flatnonzero((events["kind"] == EventKind.BAR) & ((events["flags"] & BarFlag.WARMUP) == 0))
         self.bars += len(bars)
-        for symbol in range(len(self._plan.symbols)):
-            closes = bars["close"][bars["symbol"] == symbol]
-            if len(closes):
-                self._first_close[symbol] = self._first_close[symbol] or int(closes[0])
-                self._last_close[symbol] = int(closes[-1])
+        symbols, closes = events["symbol"][bars], events["close"]
+        for symbol, at in zip(*np.unique(symbols, return_index=True), strict=True):
+            self._first_close[symbol] = self._first_close[symbol] or int(closes[bars[at]])
+        for symbol, back in zip(*np.unique(symbols[::-1], return_index=True), strict=True):
+            self._last_close[symbol] = int(closes[bars[len(bars) - 1 - back]])
 
     def records(self, records: Records) -> None:
         """Write and count what came out."""

@@ -4,11 +4,10 @@ from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass
 from itertools import chain
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from paperbot.app.advice import ADVICE_FILE, AdviceDesk, make_provider
 from paperbot.app.recorder import Recorder
-from paperbot.app.sources import ReplayRequest, duration_text, prepare, timeframe_ns
+from paperbot.app.sources import ADVICE_FILE, ReplayRequest, duration_text, prepare, timeframe_ns
 from paperbot.clock import format_ts
 from paperbot.engine.machine import Machine
 from paperbot.engine.replay import run_replay
@@ -18,6 +17,11 @@ from paperbot.market.check import FileCheck
 from paperbot.market.files import BarFile
 from paperbot.ports import Watcher
 from paperbot.store.report import Statistics
+
+if TYPE_CHECKING:
+    from paperbot.app.advice import AdviceDesk
+    from paperbot.app.sources import Job
+    from paperbot.names import Names
 
 
 @dataclass(frozen=True)
@@ -35,12 +39,13 @@ def replay(request: ReplayRequest, say: Callable[[str], None], watchers: Sequenc
     `say` takes notes for people. Raises PaperbotError.
     """
     job = prepare(request, say)
-    provider = make_provider(job.configuration, request.advice)
+    is_advised = request.advice is not None or job.configuration.settings.llm.provider != "off"
+    make_desk = _desk_maker(job, request.advice) if is_advised else None
     desks: list[AdviceDesk] = []
 
-    def askers(machine: Machine) -> list[AdviceDesk]:
-        if provider is not None:
-            desks.append(AdviceDesk(job.configuration, job.plan, recorder.names, machine, provider))
+    def askers(machine: Machine) -> list["AdviceDesk"]:
+        if make_desk is not None:
+            desks.append(make_desk(recorder.names, machine))
         return desks
 
     with Recorder(request.out, job.configuration, job.plan) as recorder:
@@ -51,6 +56,15 @@ def replay(request: ReplayRequest, say: Callable[[str], None], watchers: Sequenc
         is_source = request.advice is not None and request.advice.resolve() == (request.out / ADVICE_FILE).resolve()
         files = [*recorder.files, *(desk.store(request.out) for desk in desks if not is_source)]
     return ReplayResult(recorder.summary(digest, machine.account), recorder.statistics, files)
+
+
+def _desk_maker(job: "Job", recorded: Path | None) -> "Callable[[Names, Machine], AdviceDesk]":
+    """How to make the advisor's desk. Imported here: most replays ask nobody, and it takes as long as NumPy."""
+    from paperbot.app.advice import AdviceDesk, make_provider  # noqa: PLC0415
+
+    provider = make_provider(job.configuration, recorded)
+    assert provider is not None
+    return lambda names, machine: AdviceDesk(job.configuration, job.plan, names, machine, provider)
 
 
 def check_file(path: Path, timeframe: str | None, price_decimals: int) -> dict[str, Any]:

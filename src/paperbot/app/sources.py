@@ -21,6 +21,9 @@ from paperbot.ports import Records
 
 Tree = dict[str, Any]
 
+ADVICE_FILE = "advice.jsonl"
+"""Where a run keeps what its advisor was asked and answered."""
+
 
 @dataclass(frozen=True)
 class ReplayRequest:

@@ -11,6 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from paperbot.core import types as t
+from paperbot.core.records import of_kind
 from paperbot.names import Names
 
 Records = NDArray[np.void]
@@ -58,8 +59,8 @@ class Statistics:
         codes, counts = np.unique(records["code"][kinds == t.OutputKind.BLOCKED], return_counts=True)
         for code, count in zip(codes.tolist(), counts.tolist(), strict=True):
             self.blocked[t.Code(code).name.lower()] += count
-        self._add_fills(records[kinds == t.OutputKind.FILL].view(t.OUT_FILL))
-        self._add_rows(records[kinds == t.OutputKind.LEDGER].view(t.OUT_LEDGER))
+        self._add_fills(of_kind(records, t.OutputKind.FILL, t.OUT_FILL))
+        self._add_rows(of_kind(records, t.OutputKind.LEDGER, t.OUT_LEDGER))
 
     @property
     def fills(self) -> int:
@@ -125,11 +126,11 @@ class Statistics:
         self.lost -= int(account[closed & (account < 0)].sum())
 
     def _add_rows(self, rows: Records) -> None:
-        valued = rows[rows["valued"] != 0]
-        valued = valued[valued["code"] != 1]  # The opening row.
-        days = (valued["ts"] - 1) // t.DAY_NS
+        valued = np.flatnonzero(rows["valued"])
+        valued = valued[rows["code"][valued] != 1]  # The opening row.
+        days = (rows["ts"][valued] - 1) // t.DAY_NS
         last = np.flatnonzero(np.append(days[1:] != days[:-1], True)) if len(days) else np.zeros(0, dtype=np.int64)
-        self.day_equity.update(zip(days[last].tolist(), valued["equity"][last].tolist(), strict=True))
+        self.day_equity.update(zip(days[last].tolist(), rows["equity"][valued[last]].tolist(), strict=True))
         if len(rows):
             self.last_ledger = rows[-1:].copy()
 

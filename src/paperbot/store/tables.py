@@ -13,6 +13,7 @@ import pyarrow as pa
 from numpy.typing import NDArray
 
 from paperbot.core import types as t
+from paperbot.core.records import of_kind
 from paperbot.names import Names
 
 Records = NDArray[np.void]
@@ -70,16 +71,15 @@ _REASONS = {
 
 def _named(ids: NDArray[Any], names: Sequence[str]) -> Any:
     """Names of ids; null for an id that nobody has."""
-    indices = pa.array(np.where((ids < 0) | (ids >= len(names)), len(names), ids).astype(np.int32))
-    return pa.DictionaryArray.from_arrays(indices, pa.array([*names, None], type=_TEXT)).cast(_TEXT)
+    known = [*names, None]
+    indices = np.where((ids < 0) | (ids >= len(names)), len(names), ids)
+    return pa.array([known[index] for index in indices.tolist()], type=_TEXT)
 
 
 def _lower(members: type[Any], ids: NDArray[Any]) -> Any:
     """Names of an enumeration's values; null for a value that it does not have."""
-    values, inverse = np.unique(ids, return_inverse=True)
-    known = members._value2member_map_
-    names = [known[value].name.lower() if value in known else None for value in values.tolist()]
-    return pa.array(names, type=_TEXT).take(pa.array(inverse))
+    names = {value: member.name.lower() for value, member in members._value2member_map_.items()}
+    return pa.array([names.get(value) for value in ids.tolist()], type=_TEXT)
 
 
 def _scaled(values: NDArray[Any], ids: NDArray[Any], decimals: Sequence[int]) -> NDArray[np.float64]:
@@ -90,7 +90,7 @@ def _scaled(values: NDArray[Any], ids: NDArray[Any], decimals: Sequence[int]) ->
 
 def _times(values: NDArray[Any], *, zero_is_none: bool = False) -> Any:
     mask = values == 0 if zero_is_none else None
-    return pa.array(values.astype("datetime64[ns]"), type=pa.timestamp("ns"), mask=mask).cast(_TS)
+    return pa.array(values, type=pa.int64(), mask=mask).view(_TS)
 
 
 SourceOf = Callable[[int, int], str]
@@ -104,7 +104,7 @@ def replayed(_close_ts: int, _symbol: int) -> str:
 
 def trades_table(records: Records, names: Names, source_of: SourceOf = replayed) -> Any:
     """FILL records as a TRADES table."""
-    fills = records[records["kind"] == t.OutputKind.FILL].view(t.OUT_FILL)
+    fills = of_kind(records, t.OutputKind.FILL, t.OUT_FILL)
     symbol = fills["symbol"]
     base = np.array(names.bases)[symbol]
     quote = np.array(names.quotes)[symbol]
@@ -147,7 +147,7 @@ def trades_table(records: Records, names: Names, source_of: SourceOf = replayed)
 
 def ledger_table(records: Records, names: Names) -> Any:
     """LEDGER records as a LEDGER table; what needs a price that is missing is null."""
-    rows = records[records["kind"] == t.OutputKind.LEDGER].view(t.OUT_LEDGER)
+    rows = of_kind(records, t.OutputKind.LEDGER, t.OUT_LEDGER)
     unvalued = rows["valued"] == 0
     unit = names.account_unit()
 
@@ -187,7 +187,7 @@ def blocked_table(records: Records, names: Names) -> Any:
     """BLOCKED records as a BLOCKED table: what the gate refused, and the code of the rule. A field that makes no sense
     (which may be why) is null.
     """
-    rows = records[records["kind"] == t.OutputKind.BLOCKED].view(t.OUT_ORDER)
+    rows = of_kind(records, t.OutputKind.BLOCKED, t.OUT_ORDER)
     unknown = (rows["symbol"] < 0) | (rows["symbol"] >= len(names.symbols))
     symbol = np.where(unknown, 0, rows["symbol"])
 
@@ -295,7 +295,7 @@ class RoundTripTracker:
 
     def rows(self, records: Records) -> Iterator[Row]:
         """A row for each round trip that was completed within these records."""
-        for fill in records[records["kind"] == t.OutputKind.FILL].view(t.OUT_FILL):
+        for fill in of_kind(records, t.OutputKind.FILL, t.OUT_FILL):
             key = (int(fill["strategy"]), int(fill["symbol"]))
             trip = self._open.setdefault(key, self._new(fill))
             quantity, notional = int(fill["quantity"]), int(fill["notional"])

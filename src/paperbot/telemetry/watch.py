@@ -6,6 +6,7 @@ from typing import Any
 import numpy as np
 
 from paperbot.core import types as t
+from paperbot.core.records import of_kind
 from paperbot.names import Names
 from paperbot.ports import Clock, Records
 from paperbot.settings import PatternFollower, Strategy
@@ -141,7 +142,7 @@ class Telemetry:
 
     def catch_up_realized(self, records: Records) -> None:
         """Add what earlier fills realized; a gauge cannot begin at 0 again when the process does."""
-        fills = records[records["kind"] == t.OutputKind.FILL].view(t.OUT_FILL)
+        fills = of_kind(records, t.OutputKind.FILL, t.OUT_FILL)
         usd = self._oracle_usd() if self._names.usd_rate is None else self._names.usd_rate
         if usd is None or len(fills) == 0:
             return
