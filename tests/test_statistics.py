@@ -54,7 +54,7 @@ def collected(names, parts):
 def figures(statistics):
     return {
         **{name: getattr(statistics, name) for name in ("orders", "blocked", "fills", "round_trips", "wins")},
-        **{name: getattr(statistics, name) for name in ("gained", "lost", "start_equity", "day_equity")},
+        **{name: getattr(statistics, name) for name in ("gained", "lost", "day_equity")},
         "last": statistics.last_ledger.tobytes(),
         **{by: {name: asdict(group) for name, group in statistics.groups(by).items()} for by in ("symbol", "strategy")},
     }

@@ -2,6 +2,7 @@
 machine reads them there.
 """
 
+import os
 import socket
 from collections.abc import Callable, Iterable, Iterator
 from itertools import islice
@@ -17,32 +18,42 @@ QUEUED = 4
 KNOCK_S = 5.0
 
 
-def on_ray(address: str) -> Run:
+def on_ray(address: str, jobs: int = 0) -> Run:
     """A runner of tasks on the cluster at an address; `local`: a cluster of this machine, for as long as it takes.
 
-    Raises CommandError when Ray is not installed or does not answer.
+    It is reached now. Raises CommandError when Ray is not installed or does not answer.
     """
     try:
         import ray  # noqa: PLC0415
     except ImportError:
         raise CommandError("--ray needs ray: pip install 'paperbot[ray]'") from None
+    if not ray.is_initialized():
+        _knock(address)
+        try:
+            ray.init(
+                address=None if address == LOCAL else address,
+                num_cpus=(jobs or os.cpu_count()) if address == LOCAL else None,
+                include_dashboard=False,
+                log_to_driver=False,
+                configure_logging=False,
+            )
+        except (ConnectionError, RuntimeError, ValueError) as error:
+            raise CommandError(f"--ray {address}: {str(error).splitlines()[0]}") from None
 
-    def run(trials: Trials, bars: Bars, tasks: Iterable[Task], jobs: int) -> Iterator[tuple[Task, Tree]]:
-        if not ray.is_initialized():
-            _knock(address)
-            try:
-                ray.init(
-                    address=None if address == LOCAL else address,
-                    num_cpus=jobs if address == LOCAL else None,
-                    include_dashboard=False,
-                    log_to_driver=False,
-                    configure_logging=False,
-                )
-            except (ConnectionError, RuntimeError, ValueError) as error:
-                raise CommandError(f"--ray {address}: {str(error).splitlines()[0]}") from None
-        yield from _run(ray, trials, bars, tasks)
+    def run(trials: Trials, bars: Bars, tasks: Iterable[Task], _: int) -> Iterator[tuple[Task, Tree]]:
+        try:
+            yield from _run(ray, trials, bars, tasks)
+        except ray.exceptions.RayError as error:
+            raise CommandError(f"--ray {address}: {_reason(error)}") from None
 
     return run
+
+
+def _reason(error: Exception) -> str:
+    """Ray's errors hold whole reports: of one that wraps another, the other; else the first line."""
+    cause = getattr(error, "cause", None)
+    lines = str(cause or error).strip().splitlines() or [type(error).__name__]
+    return f"{type(cause).__name__}: {lines[0]}" if cause else lines[0]
 
 
 def _knock(address: str) -> None:
@@ -69,9 +80,18 @@ def _run(ray: Any, trials: Trials, bars: Bars, tasks: Iterable[Task]) -> Iterato
             return
         done, _ = ray.wait(list(running), num_returns=1)
         for reference in done:
-            yield from zip(running.pop(reference), ray.get(reference), strict=True)
+            for task, outcome in zip(running.pop(reference), ray.get(reference), strict=False):
+                if isinstance(outcome, Exception):
+                    raise outcome
+                yield task, outcome
 
 
-def _some(bars: Bars, trials: Trials, work: list[tuple[Any, Any]]) -> list[Tree]:
-    """Runs on a worker."""
-    return [trials.run(values, span, bars) for values, span in work]
+def _some(bars: Bars, trials: Trials, work: list[tuple[Any, Any]]) -> list[Tree | Exception]:
+    """Runs on a worker. A fault of ours ends the batch as its last outcome, so that those before it are kept."""
+    outcomes: list[Tree | Exception] = []
+    for values, span in work:
+        try:
+            outcomes.append(trials.run(values, span, bars))
+        except Exception as error:  # noqa: BLE001
+            return [*outcomes, error]
+    return outcomes

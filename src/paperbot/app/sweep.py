@@ -4,13 +4,14 @@ Without folds each set runs once over all bars. With folds (walk-forward) each s
 window, and the best of a fold over the test window behind it: what came out there was not looked at when choosing.
 """
 
-import contextlib
 import hashlib
 import json
+import math
 import os
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
 from dataclasses import dataclass, replace
+from fractions import Fraction
 from itertools import islice
 from pathlib import Path
 from typing import Any
@@ -20,13 +21,14 @@ import numpy as np
 from paperbot import __version__
 from paperbot.app.recorder import config_hash
 from paperbot.app.sources import Job, ReplayRequest, parse_time, prepare
-from paperbot.app.space import Axis, Space, parse_axis
-from paperbot.app.trials import FIGURES, Bars, Span, Task, Trials
+from paperbot.app.space import Axis, Space, Value, check_strategies, parse_axis
+from paperbot.app.trials import ERROR, FIGURES, LEFT_OUT, Bars, Part, Span, Task, Trials
 from paperbot.core import types as t
 from paperbot.core.numeric import CACHE_FOLDER
-from paperbot.errors import CommandError, ConfigError, DataError
+from paperbot.errors import CommandError, ConfigError, DataError, StrategyError
+from paperbot.settings import UserStrategy
 from paperbot.store.durable import write_whole
-from paperbot.store.sweeps import TrialLog, write_results
+from paperbot.store.sweeps import PICTURE, RESULTS, TrialLog, write_results
 from paperbot.web.model import SweepPage
 
 Row = dict[str, Any]
@@ -81,9 +83,19 @@ class SweepResult:
         return ranked(mine, self.objective)[:count]
 
     def folds(self) -> list[tuple[Row, Row]]:
-        """(training row, test row) of each fold's best set."""
-        tests = [row for row in self.rows if row["part"] == "test"]
-        return [(self.best(1, row["fold"])[0], row) for row in tests]
+        """(training row, test row) of each fold's chosen set; a fold in which none could be chosen is not there."""
+        trained = {(row["fold"], row["set"]): row for row in self.rows if row["part"] == "train"}
+        return [(trained[row["fold"], row["set"]], row) for row in self.rows if row["part"] == "test"]
+
+    @property
+    def page(self) -> Path:
+        """Where the page about it belongs."""
+        return self.path.with_name(PICTURE)
+
+    @property
+    def failed(self) -> list[Row]:
+        """Rows of sets that failed midway."""
+        return [row for row in self.rows if row[ERROR] is not None]
 
 
 Runner = Callable[[Trials, Bars, Iterable[Task], int], Iterator[tuple[Task, Row]]]
@@ -91,65 +103,140 @@ Runner = Callable[[Trials, Bars, Iterable[Task], int], Iterator[tuple[Task, Row]
 
 
 def ranked(rows: Sequence[Row], objective: str) -> list[Row]:
-    """Best first; rows without a figure come last, and of equals the one with the lower number is first."""
+    """Best first, and of equals the one with the lower number. Behind those come rows without the figure, behind them
+    sets that never traded, and last those that failed.
+    """
     sign = OBJECTIVES[objective]
 
-    def place(row: Row) -> tuple[bool, float, int]:
+    def place(row: Row) -> tuple[bool, bool, bool, float, int]:
         value = row[objective]
-        return value is None, -sign * (value or 0.0), row["set"]
+        return row[ERROR] is not None, not row["fills"], value is None, -sign * (value or 0.0), row["set"]
 
     return sorted(rows, key=place)
 
 
+@dataclass(frozen=True)
+class _Ready:
+    """A sweep in which no mistake was found, before anything is written. `spans`: see `_spans`."""
+
+    request: SweepRequest
+    bars: Bars
+    spans: list[Span]
+    trials: Trials
+    sets: list[tuple[Value, ...]]
+    fingerprint: str
+
+    def tasks(self, fold: int = -1) -> list[Task]:
+        """All sets over a fold's training window, or over everything."""
+        span = self.spans[max(2 * fold, 0)]
+        part: Part = "train" if fold >= 0 else "all"
+        return [Task(fold, part, number, values, span) for number, values in enumerate(self.sets)]
+
+
 def sweep(request: SweepRequest, say: Callable[[str], None], progress: Progress) -> SweepResult:
-    """Run what is not done yet, and write the results. Raises PaperbotError.
+    """Run what is not done yet, and write the results. Raises PaperbotError; for a mistake before anything is written.
 
     `progress(done, all)` is told after each trial.
     """
+    ready = _prepare(request, say)
+    run = _runner(request)
+    axes = ready.trials.axes
+    with TrialLog(request.out, ready.fingerprint, afresh=request.afresh) as log:
+        total = _run(ready, run, log, say, progress)
+        kept = [{ERROR: None, **row} for row in log.rows.values() if LEFT_OUT not in row]
+        rows = sorted(kept, key=lambda row: (row["fold"], row["part"] == "test", row["set"]))
+        result = SweepResult(rows, axes, request.objective, request.out / RESULTS)
+        if len(kept) < total:
+            say(f"{total - len(kept)} of {total} trials are left out: their settings do not go together")
+        if len(result.failed) == len(rows):
+            raise CommandError(f"every trial failed; the first: {rows[0][ERROR]}")
+        if result.failed:
+            first = result.failed[0][ERROR]
+            say(f"{len(result.failed)} of {total} trials failed, and have no figures; the first: {first}")
+        columns = ["fold", "part", "set", *(axis.key for axis in axes), *FIGURES, ERROR]
+        write_results(request.out, rows, [*columns, *(["digest"] if request.digests else [])], words={ERROR, "digest"})
+    return result
+
+
+def _prepare(request: SweepRequest, say: Callable[[str], None]) -> _Ready:
+    """Read and check everything. Raises PaperbotError."""
     if request.objective not in OBJECTIVES:
         raise CommandError(f"--objective {request.objective}: expected one of {', '.join(OBJECTIVES)}")
+    if request.folds < 0 or not 0.0 < request.train < 1.0:
+        raise CommandError("--folds is not below 0, and --train is between 0 and 1")
     space = Space(tuple(parse_axis(text) for text in request.vary), request.draws, request.seed)
     # All bars are read: each set warms up on as many of those before its window as it needs.
     job = prepare(replace(request.replay, start=None, end=None), say)
-    bars = _read(job)
-    spans = _spans(request, bars)
-    bars.prepare(spans)
-    replayed = request.replay
-    strategies = tuple(replayed.strategies) if replayed.strategies else None
+    known = [one.name for one in job.configuration.settings.strategies]
+    check_strategies(space.axes, known, job.plan.strategies)
+    ticks = job.plan.params.symbols["tick"].tolist()
+    grids = {
+        source.symbol: (decimals, tick if source.synthetic else None)
+        for source, decimals, tick in zip(job.sources, job.plan.price_decimals, ticks, strict=True)
+    }
+    chosen = tuple(request.replay.strategies) if request.replay.strategies else None
     trials = Trials(
-        job.files, tuple(job.overrides), job.configuration, job.plan, strategies, space.axes, request.digests
+        *(job.files, tuple(job.overrides), job.configuration, job.timeframes_ns, grids, chosen, space.axes),
+        digests=request.digests,
     )
     sets = list(space.sets())
-    with contextlib.suppress(ConfigError):  # One set may be impossible; what all have in common may not.
-        trials.plan(sets[0])
-    run = _runner(request)
-    with TrialLog(request.out, _fingerprint(request, job, bars, space), afresh=request.afresh) as log:
-        total = len(sets) * max(request.folds, 1) + request.folds
-        jobs = request.jobs or os.cpu_count() or 1
+    _check_sets(trials, sets)
+    bars = _read(job)
+    return _Ready(request, bars, _spans(request, bars), trials, sets, _fingerprint(request, job, bars, space))
 
-        def finish(tasks: Sequence[Task]) -> None:
+
+def _check_sets(trials: Trials, sets: Sequence[tuple[Value, ...]]) -> None:
+    """Plan sets until each value was in one that can be run. Raises PaperbotError for a mistake, or if none can be."""
+    unseen = {(place, value) for values in sets for place, value in enumerate(values)}
+    most, reason = len(unseen), ""
+    for values in sets:
+        if unseen.isdisjoint(enumerate(values)):
+            continue
+        try:
+            trials.plan(values)
+        except ConfigError as error:  # One set may be impossible; what all have in common may not.
+            reason = reason or str(error)
+            continue
+        except StrategyError as error:
+            raise StrategyError(f"{trials.named(values)}: {error}") from None
+        unseen.difference_update(enumerate(values))
+    if len(unseen) == most:
+        raise CommandError(f"none of the sets can be run: {reason}")
+
+
+def _run(ready: _Ready, run: Runner, log: TrialLog, say: Callable[[str], None], progress: Progress) -> int:
+    """Run the trials that are not in the log yet; returns how many there are in all."""
+    request, axes = ready.request, ready.trials.axes
+    jobs = request.jobs or os.cpu_count() or 1
+    total = len(ready.sets) * max(request.folds, 1) + request.folds
+
+    def finish(tasks: Sequence[Task]) -> None:
+        progress(len(log.rows), total)
+        waiting = [task for task in tasks if task.key not in log.rows]
+        for task, figures in run(ready.trials, ready.bars, waiting, jobs):
+            named = dict(zip((axis.key for axis in axes), task.values, strict=True))
+            log.add(task.key, {"fold": task.fold, "part": task.part, "set": task.number, **named, **figures})
             progress(len(log.rows), total)
-            waiting = [task for task in tasks if task.key not in log.rows]
-            for task, figures in run(trials, bars, waiting, jobs):
-                named = dict(zip((axis.key for axis in space.axes), task.values, strict=True))
-                log.add(task.key, {"fold": task.fold, "part": task.part, "set": task.number, **named, **figures})
-                progress(len(log.rows), total)
 
-        if request.folds == 0:
-            finish([Task(-1, "all", number, values, spans[0]) for number, values in enumerate(sets)])
-        for fold in range(request.folds):
-            train, test = spans[2 * fold], spans[2 * fold + 1]
-            finish([Task(fold, "train", number, values, train) for number, values in enumerate(sets)])
-            mine = [row for row in log.rows.values() if row["fold"] == fold and row["part"] == "train"]
-            chosen = ranked(_possible(mine), request.objective)[0]["set"]
-            finish([Task(fold, "test", chosen, sets[chosen], test)])
-        kept = _possible(list(log.rows.values()))
-        if len(kept) < total:
-            say(f"{total - len(kept)} of {total} trials are left out: their settings do not go together")
-        rows = sorted(kept, key=lambda row: (row["fold"], row["part"] == "test", row["set"]))
-        columns = ["fold", "part", "set", *(axis.key for axis in space.axes), *FIGURES]
-        path = write_results(request.out, rows, [*columns, *(["digest"] if request.digests else [])])
-    return SweepResult(rows, space.axes, request.objective, path)
+    if request.folds == 0:
+        finish(ready.tasks())
+    for fold in range(request.folds):
+        tasks = ready.tasks(fold)
+        finish(tasks)
+        chosen = _choose([log.rows[task.key] for task in tasks], request.objective)
+        if chosen is None:
+            total -= 1
+            why = f"in its training no set that traded has a {request.objective}"
+            say(f"fold {fold + 1} has no choice and no test: {why}")
+        else:
+            finish([Task(fold, "test", chosen, ready.sets[chosen], ready.spans[2 * fold + 1])])
+    return total
+
+
+def _choose(rows: Sequence[Row], objective: str) -> int | None:
+    """The number of the best set of a training window, if there is one that traded and can be judged."""
+    best = ranked([{ERROR: None, **row} for row in rows if LEFT_OUT not in row], objective)[0]
+    return best["set"] if best["fills"] and best[objective] is not None else None
 
 
 def picture(result: SweepResult, out: Path) -> Path:
@@ -163,16 +250,21 @@ def picture(result: SweepResult, out: Path) -> Path:
         if row["part"] != "test":
             shown.setdefault(row["set"], []).append(row)
     folds = result.folds()
-    tables = {"Best": result.best(TOP)} if not folds else {}
-    for number, (train, test) in enumerate(folds):
-        tables[f"Fold {number + 1}: chosen in training, then tested"] = [train, test]
+    is_walk = any(row["part"] == "train" for row in result.rows)
+    tables = {"Best": result.best(TOP)} if not is_walk else {}
+    for train, test in folds:
+        tables[f"Fold {train['fold'] + 1}: chosen in training, then tested"] = [train, test]
+    failed = [f"{len(result.failed):,} trials failed; the first: {result.failed[0][ERROR]}"] if result.failed else []
     page = SweepPage(
         title=f"Paperbot: {len(result.rows):,} trials",
         axes={axis.key: [rows[0][axis.key] for rows in shown.values()] for axis in result.axes},
-        objective_name=f"{result.objective}, mean of the training windows" if folds else result.objective,
+        objective_name=f"{result.objective}, mean of the training windows" if is_walk else result.objective,
         objective=[_mean([row[result.objective] for row in rows]) for rows in shown.values()],
-        tables=tables,
-        notes=[WARNING],
+        tables={
+            heading: [{key: value for key, value in row.items() if key != ERROR} for row in rows]
+            for heading, rows in tables.items()
+        },
+        notes=[WARNING, *failed],
     )
     write_whole(out, render_sweep(page).encode())
     return out
@@ -183,79 +275,94 @@ def _mean(values: Sequence[float | None]) -> float | None:
     return sum(known) / len(known) if known else None
 
 
-def _possible(rows: Sequence[Row]) -> list[Row]:
-    """Rows of sets that could be run. Raises CommandError, with a reason, when there is none."""
-    kept = [row for row in rows if "error" not in row]
-    if not kept:
-        raise CommandError(f"none of the sets can be run: {rows[0]['error']}")
-    return kept
-
-
 def _read(job: Job) -> Bars:
     """All bars, in memory once. Raises DataError when there is none."""
     by_symbol = []
     for batches in job.batches:
         parts = list(batches)
-        by_symbol.append(np.concatenate(parts) if parts else np.zeros(0, dtype=t.BAR_EVENT))
+        none = np.zeros(0, dtype=t.BAR_EVENT)
+        by_symbol.append(parts[0] if len(parts) == 1 else np.concatenate([none, *parts]))
     if not any(len(events) for events in by_symbol):
         raise DataError("there is no bar")
     return Bars(tuple(by_symbol), job.plan.timeframes_ns)
 
 
 def _spans(request: SweepRequest, bars: Bars) -> list[Span]:
-    """The whole, or each fold's training and test window; all test windows have one length and follow each other."""
+    """The whole, or each fold's training and test window. Raises DataError or CommandError.
+
+    Test windows have one length, follow each other and end with the bars; what is left over before them belongs to the
+    first training window. They begin where bars of all timeframes do: no bar of a training window closes after that.
+    """
     start = parse_time(request.replay.start, "--start")
     stop = parse_time(request.replay.end, "--end")
-    opens = [events["open_ts"] for events in bars.by_symbol]
-    inside = [ts[(ts >= (start or 0)) & ((stop is None) | (ts < (stop or 0)))] for ts in opens]
-    if not any(len(ts) for ts in inside):
+    inside = []
+    for events, timeframe_ns in zip(bars.by_symbol, bars.timeframes_ns, strict=True):
+        ts = events["open_ts"]
+        ts = ts[np.searchsorted(ts, start or 0) : len(ts) if stop is None else np.searchsorted(ts, stop)]
+        if len(ts):
+            inside.append((int(ts[0]), int(ts[-1]) + timeframe_ns, timeframe_ns))
+    if not inside:
         raise DataError("no bar lies between --start and --end")
     if request.folds == 0:
         return [Span(start, stop)]
-    if request.folds < 0 or not 0.0 < request.train < 1.0:
-        raise CommandError("--folds is a number above 0, and --train is between 0 and 1")
-    first = min(int(ts[0]) for ts in inside if len(ts))
-    last = max(int(ts[-1]) for ts in inside if len(ts)) + 1
-    grid = max(bars.timeframes_ns)
-    ratio = request.train / (1.0 - request.train)
-    test = int((last - first) / (request.folds + ratio)) // grid * grid
-    train = int(test * ratio) // grid * grid
+    first, last = min(one[0] for one in inside), max(one[1] for one in inside)
+    share, grid = Fraction(str(request.train)), math.lcm(*bars.timeframes_ns)
+    test = int((last - first) * (1 - share) / (request.folds * (1 - share) + share)) // grid * grid
+    train = int(test * share / (1 - share)) // grid * grid
     if test == 0 or train == 0:
         raise CommandError("the bars are too few for so many folds")
+    longest = max(inside, key=lambda one: one[2])
+    last += (longest[0] - last) % grid
     spans = []
     for fold in range(request.folds):
-        split = first + train + fold * test
-        end = last if fold == request.folds - 1 else split + test
+        split = last - (request.folds - fold) * test
         begin = start if fold == 0 or request.anchored else split - train
-        spans += [Span(begin, split), Span(split, end)]
+        straddled = bars.straddled(split)
+        spans.append(Span(begin, split if straddled is None else straddled))
+        spans.append(Span(split, stop if fold == request.folds - 1 else split + test))
     return spans
 
 
 def _fingerprint(request: SweepRequest, job: Job, bars: Bars, space: Space) -> str:
-    """What must be the same for trials to be taken over: bars, settings, the space, folds, and the engine."""
+    """What must be the same for trials to be taken over: bars, settings, the space, folds, and the engine. How it was
+    typed does not matter, nor does an option that has no effect.
+    """
     digest = hashlib.sha256()
     for events in bars.by_symbol:
-        digest.update(events.tobytes())
+        digest.update(events.view(np.uint8).data)
+    walk = [request.folds, request.train, request.anchored, request.objective]
     what = {
         "version": __version__,
         "core": CACHE_FOLDER.name,
         "settings": config_hash(job.configuration, job.plan),
+        "files": _strategy_files(job, space),
         "bars": digest.hexdigest(),
-        "window": [request.replay.start, request.replay.end],
+        "window": [parse_time(request.replay.start, "--start"), parse_time(request.replay.end, "--end")],
         "space": [(axis.key, axis.values) for axis in space.axes],
-        "draws": [space.draws, space.seed],
-        "folds": [request.folds, request.train, request.anchored, request.objective if request.folds else ""],
+        "draws": [space.draws, space.seed] if space.is_drawn else [],
+        "folds": walk if request.folds else [],
         "digests": request.digests,
     }
     return hashlib.sha256(json.dumps(what, sort_keys=True).encode()).hexdigest()[:32]
 
 
+def _strategy_files(job: Job, space: Space) -> dict[str, str]:
+    """The content, hashed, of each strategy file that the settings or the space name."""
+    users = [one for one in job.configuration.settings.strategies if isinstance(one, UserStrategy)]
+    paths = {one.path for one in users if one.name in job.plan.strategies}
+    for axis in space.axes:
+        if axis.strategy is not None and axis.key.endswith(".path"):
+            paths |= {Path(str(value)) for value in axis.values}
+    return {str(path): hashlib.sha256(path.read_bytes()).hexdigest() for path in paths if path.is_file()}
+
+
 def _runner(request: SweepRequest) -> Runner:
+    """What runs the tasks. Raises CommandError when the cluster cannot be reached."""
     if request.ray is None:
         return on_threads
     from paperbot.app.cluster import on_ray  # noqa: PLC0415
 
-    return on_ray(request.ray)
+    return on_ray(request.ray, request.jobs)
 
 
 def on_threads(trials: Trials, bars: Bars, tasks: Iterable[Task], jobs: int) -> Iterator[tuple[Task, Row]]:
@@ -270,7 +377,8 @@ def on_threads(trials: Trials, bars: Bars, tasks: Iterable[Task], jobs: int) -> 
                 if not running:
                     return
                 done, _ = wait(running, return_when=FIRST_COMPLETED)
-                for future in done:
+                # Of those that are done at once, one that fails for a fault of ours comes last: the others are kept.
+                for future in sorted(done, key=lambda one: one.exception() is not None):
                     yield running.pop(future), future.result()
         finally:
             pool.shutdown(wait=True, cancel_futures=True)

@@ -15,7 +15,7 @@ from paperbot.engine.merge import merge
 from paperbot.engine.params import Plan, make_plan
 from paperbot.engine.replay import Window
 from paperbot.engine.runner import Runner, closing_records, fault_error
-from paperbot.errors import CommandError, ConfigError
+from paperbot.errors import CommandError, ConfigError, PaperbotError
 from paperbot.ports import Records
 from paperbot.store.report import Statistics, summarize
 
@@ -28,8 +28,12 @@ FIGURES = (
 )
 """What a row tells of a trial, as the summary of a replay names it; `blocked` is a number here."""
 
+ERROR = "error"
+LEFT_OUT = "left_out"
+"""Why there are no figures: the set failed midway, or its settings do not go together."""
+
 LEDGER_EVERY = {"ledger": {"every": "1d"}}
-"""A sweep reads one ledger row a day: rows are for looking at, and change nothing that is traded."""
+"""Without digests a sweep reads one ledger row a day: no figure depends on how many there are."""
 
 
 @dataclass(frozen=True)
@@ -58,74 +62,115 @@ class Task:
 
 @dataclass
 class Bars:
-    """All bars of a sweep, one array for each symbol, and the windows that were cut from them.
+    """All bars of a sweep: one array for each symbol, and one of all in the order of the engine.
 
-    A window that needs no warm-up before it is merged once, and every trial reads that one array.
+    Wherever a window begins and ends between two slices it is a part of that one array, and every trial reads it there.
     """
 
     by_symbol: tuple[Records, ...]
     timeframes_ns: tuple[int, ...]
-    _merged: dict[Span, Records] = field(default_factory=dict)
+    merged: Records = field(init=False)
 
-    def prepare(self, spans: Sequence[Span]) -> None:
-        """Merge the windows, before threads ask for them."""
-        for span in spans:
-            self._merged[span] = self._merge(Window(span.start_ns, span.end_ns))
+    def __post_init__(self) -> None:
+        """Merge all; the bars of one symbol alone are in order as they are, and are flagged where they lie."""
+        if len(self.by_symbol) == 1:
+            self.merged = self.by_symbol[0]
+            self.merged["flags"] |= t.BarFlag.END_OF_SLICE
+        else:
+            self.merged = self._merge(Window())
 
     def window(self, span: Span, warmup_bars: int) -> list[Records]:
         """The events of a window, in one or two arrays: the bars that only warm up, and those that count."""
-        if span.start_ns is None or warmup_bars == 0:
-            return [self._merged[span]]
-        if len(set(self.timeframes_ns)) > 1:  # A long bar may close after a short one that counts.
+        first, last = self._cut(span.start_ns, 0), self._cut(span.end_ns, len(self.merged))
+        if first is None or last is None:  # A long bar may close after a short one that counts.
             return [self._merge(Window(span.start_ns, span.end_ns, warmup_bars))]
+        counting = self.merged[first:last]
+        if span.start_ns is None or warmup_bars == 0:
+            return [counting]
         before = []
         for events in self.by_symbol:
-            first = int(np.searchsorted(events["open_ts"], span.start_ns))
+            begin = int(np.searchsorted(events["open_ts"], span.start_ns))
             stop = len(events) if span.end_ns is None else int(np.searchsorted(events["open_ts"], span.end_ns))
-            before.append(events[max(first - warmup_bars, 0) : first] if first < stop else events[:0])
+            before.append(events[max(begin - warmup_bars, 0) : begin] if begin < stop else events[:0])
         warming = np.concatenate([before[0][:0], *merge([iter([one]) for one in before], self.timeframes_ns)])
         warming["flags"] |= t.BarFlag.WARMUP
-        return [warming, self._merged[span]]
+        return [warming, counting]
+
+    def straddled(self, ts: int) -> int | None:
+        """The opening time of the first bar that opens before a time and closes after it."""
+        opens = []
+        for events in self.by_symbol:
+            first = int(np.searchsorted(events["close_ts"], ts, side="right"))
+            if first < len(events) and events["open_ts"][first] < ts:
+                opens.append(int(events["open_ts"][first]))
+        return min(opens, default=None)
+
+    def _cut(self, ts: int | None, otherwise: int) -> int | None:
+        """Where in the one array the bars that open from a time on begin; None when others lie among them."""
+        if ts is None:
+            return otherwise
+        places = [int(np.searchsorted(events["open_ts"], ts)) for events in self.by_symbol]
+        pairs = list(zip(self.by_symbol, places, strict=True))
+        before = max((int(events["close_ts"][at - 1]) for events, at in pairs if at > 0), default=-1)
+        after = min((int(events["close_ts"][at]) for events, at in pairs if at < len(events)), default=None)
+        return sum(places) if after is None or before < after else None
 
     def _merge(self, window: Window) -> Records:
         batches = [window.apply(iter([events])) for events in self.by_symbol]
         parts = list(merge(batches, self.timeframes_ns))
-        return np.concatenate(parts) if parts else self.by_symbol[0][:0]
+        if not parts:
+            return self.by_symbol[0][:0]
+        return parts[0] if len(parts) == 1 else np.concatenate(parts)
 
 
 @dataclass(frozen=True)
 class Trials:
-    """What all trials of a sweep have in common. It can be sent to another process; bars travel beside it."""
+    """What all trials of a sweep have in common. It can be sent to another process; bars travel beside it.
+
+    `grids`: by symbol, the price decimals that its bars were read with, and the tick that made-up bars were made with.
+    """
 
     files: ConfigFiles
     overrides: tuple[Tree, ...]
     configuration: Configuration
-    base: Plan
+    timeframes_ns: dict[str, int]
+    grids: dict[str, tuple[int, int | None]]
     strategies: tuple[str, ...] | None
     axes: tuple[Axis, ...]
     digests: bool = False
 
     def plan(self, values: Sequence[Value]) -> Plan:
-        """The plan of a set. Raises ConfigError or CommandError for a set that cannot be run."""
+        """The plan of a set. Raises ConfigError, CommandError or StrategyError for a set that cannot be run."""
         tree = as_tree(self.configuration, self.axes, values)
-        configuration = self.files.configure([*self.overrides, tree, LEDGER_EVERY])
-        timeframes_ns = dict(zip(self.base.symbols, self.base.timeframes_ns, strict=True))
-        plan = make_plan(configuration, timeframes_ns, self.strategies)
-        if plan.price_decimals != self.base.price_decimals:
-            raise CommandError("execution.price_decimals cannot be varied: it is what the bars were read with")
+        configuration = self.files.configure([*self.overrides, tree, {} if self.digests else LEDGER_EVERY])
+        plan = make_plan(configuration, self.timeframes_ns, self.strategies)
+        ticks = plan.params.symbols["tick"].tolist()
+        for symbol, decimals, tick in zip(plan.symbols, plan.price_decimals, ticks, strict=True):
+            if decimals != self.grids[symbol][0]:
+                raise CommandError("execution.price_decimals cannot be varied: it is what the bars were read with")
+            if self.grids[symbol][1] not in {None, tick}:
+                raise CommandError("execution.tick_size cannot be varied: it is what synthetic bars were made with")
         return plan
 
     def run(self, values: Sequence[Value], span: Span, bars: Bars) -> Tree:
-        """The figures of a set over a window; for a set that its settings do not allow (as when a grid asks for a fast
-        mean slower than the slow one) the reason, as `error`. Raises CommandError, StrategyError or DataError.
+        """The figures of a set over a window. Where there are none, the reason: `left_out` for settings that do not go
+        together (as when a grid asks for a fast mean slower than the slow one), `error` for a set that failed midway.
         """
         try:
-            plan = self.plan(values)
+            return self._run(self.plan(values), span, bars)
         except ConfigError as error:
-            return {"error": str(error)}
+            return {LEFT_OUT: str(error)}
+        except PaperbotError as error:
+            return {**dict.fromkeys(FIGURES), ERROR: f"{self.named(values)}: {error}"}
+
+    def named(self, values: Sequence[Value]) -> str:
+        """A set, as people write it."""
+        return ", ".join(f"{axis.key}={value}" for axis, value in zip(self.axes, values, strict=True))
+
+    def _run(self, plan: Plan, span: Span, bars: Bars) -> Tree:
         collector = _Collector(Statistics(names_of(plan)))
         events = bars.window(span, plan.warmup_bars)
-        # The digest costs more than the engine, so it is left out unless it is wanted; the runner always makes it.
+        # The digest costs a fifth of the run, so it is left out unless it is wanted; the runner always makes it.
         run = _with_digest if self.digests or plan.python_strategies else _bare
         machine, digest = run(plan, events, collector)
         summary = summarize(collector.statistics, machine.account, self.configuration.market, {})

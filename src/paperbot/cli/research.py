@@ -24,6 +24,7 @@ SHOWN = {
     "round_trips": "round trips",
     "fees": "fees",
 }
+WIDEST = 10_000
 
 
 @app.command()
@@ -87,9 +88,9 @@ def sweep(
     columns = (TextColumn("trials"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn(), TimeRemainingColumn())
     with Progress(*columns, console=err, transient=True) as progress:
         task = progress.add_task("trials", total=None)
-        result = run(request, err.print, lambda done, total: progress.update(task, completed=done, total=total))
+        result = run(request, _say, lambda done, total: progress.update(task, completed=done, total=total))
     try:
-        page = str(picture(result, out / "sweep.html"))
+        page = str(picture(result, result.page))
     except CommandError as error:
         page = str(error)
     if as_json:
@@ -98,21 +99,28 @@ def sweep(
         _print(result, top, page)
 
 
+def _say(text: str) -> None:
+    err.print(text, soft_wrap=True, markup=False)
+
+
 def _print(result: "SweepResult", top: int, page: str) -> None:
     out = Console(highlight=False)
     names = [axis.key for axis in result.axes]
-    heads = [name.rpartition(".")[2] for name in names] + list(SHOWN.values())
-    if result.folds():
-        table = Table("fold", "part", *heads, title=f"walk-forward, chosen by {result.objective}")
-        for train, test in result.folds():
-            for row in (train, test):
-                table.add_row(str(row["fold"] + 1), row["part"], *(_cell(row[name]) for name in (*names, *SHOWN)))
+    short = [name.rpartition(".")[2] for name in names]
+    heads = [one if short.count(one) == 1 else name for one, name in zip(short, names, strict=True)]
+    is_walk = any(row["part"] == "train" for row in result.rows)
+    if is_walk:
+        table = Table("fold", "part", *heads, *SHOWN.values(), title=f"walk-forward, chosen by {result.objective}")
     else:
-        table = Table(*heads, title=f"best of {len(result.rows):,} by {result.objective}")
-        for row in result.best(top):
-            table.add_row(*(_cell(row[name]) for name in (*names, *SHOWN)))
-    out.print(table)
-    out.print(f"written: {result.path}, {page}", soft_wrap=True)
+        table = Table(*heads, *SHOWN.values(), title=f"best of {len(result.rows):,} by {result.objective}")
+    for row in [row for pair in result.folds() for row in pair] if is_walk else result.best(top):
+        first = [str(row["fold"] + 1), row["part"]] if is_walk else []
+        table.add_row(*first, *(str(row[name]) for name in names), *(_cell(row[name]) for name in SHOWN))
+    if table.row_count:
+        # As wide as it is: in a narrower one the numbers would be cut.
+        width = out.measure(table, options=out.options.update(max_width=WIDEST)).maximum
+        Console(highlight=False, width=max(width, out.width)).print(table)
+    out.print(f"written: {result.path}, {page}", soft_wrap=True, markup=False)
 
 
 def _cell(value: Any) -> str:

@@ -45,7 +45,6 @@ class Statistics:
         self.blocked: Counter[str] = Counter()
         self.gained = 0
         self.lost = 0
-        self.start_equity: int | None = None
         self.last_ledger: Records | None = None
         self.day_equity: dict[int, int] = {}
         self._steps = np.array(names.steps, dtype=np.int64)
@@ -128,8 +127,6 @@ class Statistics:
 
     def _add_rows(self, rows: Records) -> None:
         valued = np.flatnonzero(rows["valued"])
-        if len(valued) and self.start_equity is None:
-            self.start_equity = int(rows["equity"][valued[0]])
         valued = valued[rows["code"][valued] != 1]  # The opening row.
         days = (rows["ts"][valued] - 1) // t.DAY_NS
         last = np.flatnonzero(np.append(days[1:] != days[:-1], True)) if len(days) else np.zeros(0, dtype=np.int64)
@@ -137,9 +134,9 @@ class Statistics:
         if len(rows):
             self.last_ledger = rows[-1:].copy()
 
-    def sharpe(self, market: str) -> float | None:
+    def sharpe(self, market: str, start_equity: int) -> float | None:
         """The ratio of daily equity, the opening one being day 0."""
-        equities = [self.start_equity or 0, *(self.day_equity[day] for day in sorted(self.day_equity))]
+        equities = [start_equity, *(self.day_equity[day] for day in sorted(self.day_equity))]
         return sharpe(equities, DAYS_A_YEAR[market])
 
 
@@ -159,7 +156,8 @@ def summarize(statistics: Statistics, account: np.void, market: str, buy_and_hol
     row = statistics.last_ledger
     valued = row is not None and bool(row["valued"][0])
     equity = int(row["equity"][0]) if row is not None and valued else None
-    start = statistics.start_equity
+    # The core's own first valuation: the first valued row is later where a coin is held, and as late as rows are rare.
+    start = int(account["start_equity"]) if valued else None
     slices = int(account["slices"])
     trips = statistics.round_trips
     return {
@@ -176,7 +174,7 @@ def summarize(statistics: Statistics, account: np.void, market: str, buy_and_hol
         "return_pct": 100.0 * (equity / start - 1.0) if equity is not None and start else None,
         "buy_and_hold_pct": sum(buy_and_hold.values()) / len(buy_and_hold) if buy_and_hold else None,
         "max_drawdown_pct": int(account["max_drawdown_ppb"]) / 1e7 if valued else None,
-        "sharpe": statistics.sharpe(market),
+        "sharpe": statistics.sharpe(market, start or 0),
         "profit_factor": statistics.gained / statistics.lost if statistics.lost > 0 else None,
         "win_rate_pct": 100.0 * statistics.wins / trips if trips else None,
         "exposure_pct": 100.0 * int(account["exposed_slices"]) / slices if slices else None,

@@ -18,7 +18,7 @@ Columns = dict[str, NDArray[Any]]
 MOMENT = np.timedelta64(1, "ns")
 USED = {
     "trades": "ts symbol order_id strategy side qty price fee fee_asset role liquidity",
-    "ledger": "ts equity drawdown realized_pnl fees open_positions",
+    "ledger": "ts equity drawdown realized_pnl unrealized_pnl fees fx_revaluation open_positions",
     "orders": "order_id",
     "round_trips": "symbol strategy entry_ts exit_ts duration_s reason qty entry_price exit_price pnl return_pct quote"
     " pnl_account_minor pnl_minor",
@@ -99,7 +99,7 @@ def statistics(results: Results, days_a_year: int) -> dict[str, float | int | st
     ledger, trips = results.ledger, results.round_trips
     known = ~np.isnan(ledger["equity"])
     equity = ledger["equity"][known]
-    start = float(equity[0]) if len(equity) else None
+    start = _start(ledger) if len(equity) else None
     last = float(ledger["equity"][-1]) if len(known) and known[-1] else None
     daily = [start, *by_day(results)["close"]] if start is not None else []
     pnl, pnl_account = trips["pnl_minor"], trips["pnl_account_minor"]
@@ -138,7 +138,7 @@ def by_day(results: Results) -> Columns:
     rows = slice(1, None)  # The opening row stands at the beginning of the first day.
     days = _days(ledger["ts"][rows])
     last = np.flatnonzero(np.append(days[1:] != days[:-1], True)) if len(days) else np.zeros(0, dtype=np.int64)
-    close, before = [], _first_known(ledger["equity"])
+    close, before = [], _start(ledger)
     change = []
     for begin, end in pairwise([0, *(last + 1).tolist()]):
         within = ledger["equity"][rows][begin:end]
@@ -156,9 +156,17 @@ def by_day(results: Results) -> Columns:
     }
 
 
-def _first_known(values: NDArray[Any]) -> float:
-    known = values[~np.isnan(values)]
-    return float(known[0]) if len(known) else np.nan
+def _start(ledger: Columns) -> float:
+    """The first equity that there was, which lies before the first valued row where rows are rare: every such row says
+    what came to it since. NaN where none has a value.
+    """
+    known = np.flatnonzero(~np.isnan(ledger["equity"]))
+    if len(known) == 0:
+        return np.nan
+    equity, realized, unrealized, fees, revaluation = (
+        float(ledger[name][known[0]]) for name in ("equity", "realized_pnl", "unrealized_pnl", "fees", "fx_revaluation")
+    )
+    return equity - realized - unrealized + fees - revaluation
 
 
 def by_group(results: Results, column: str) -> list[dict[str, Any]]:

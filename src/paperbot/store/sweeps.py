@@ -3,26 +3,29 @@
 import contextlib
 import json
 import os
-from collections.abc import Iterable, Sequence
+from collections.abc import Collection, Iterable, Sequence
 from pathlib import Path
 from typing import Any, Self
 
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from paperbot.errors import CommandError, OutputError
+from paperbot.errors import CommandError, OutputError, StateError
 from paperbot.store.parquet import lock_folder
 
 Row = dict[str, Any]
 DONE = "trials.jsonl"
 RESULTS = "sweep.parquet"
+PICTURE = "sweep.html"
+_HEAD = b'{"sweep": "'
 
 
 class TrialLog:
     """Lines of finished trials, by key; a sweep that was interrupted goes on behind them.
 
-    The first line says which sweep it is. A line that was cut off by a crash is dropped. A context manager: one sweep
-    at a time has the folder. Raises OutputError when it cannot be written, CommandError when it holds another sweep.
+    The first line says which sweep it is. A last line that was cut off by a crash is dropped. A context manager: one
+    sweep at a time has the folder. `afresh` replaces another sweep, and removes its results. Raises OutputError when it
+    cannot be written, CommandError when it holds another sweep, and StateError when it is damaged: it is kept then.
     """
 
     def __init__(self, folder: Path, fingerprint: str, *, afresh: bool) -> None:
@@ -32,28 +35,45 @@ class TrialLog:
             folder.mkdir(parents=True, exist_ok=True)
             with contextlib.ExitStack() as stack:
                 stack.enter_context(lock_folder(folder))
+                # Without a buffer there is nothing left over that a full disk could refuse once more when it closes.
+                self._file = stack.enter_context(self._path.open("ab", buffering=0))
                 self._begin(folder, fingerprint, afresh=afresh)
-                self._file = stack.enter_context(self._path.open("a", encoding="utf-8"))
                 self._held = stack.pop_all()
         except OSError as error:
-            raise OutputError(f"{folder}: results cannot be written: {os.strerror(error.errno or 0)}") from None
+            raise OutputError(f"{folder}: results cannot be written: {_reason(error)}") from None
 
     def _begin(self, folder: Path, fingerprint: str, *, afresh: bool) -> None:
-        lines = self._path.read_text(encoding="utf-8").splitlines(keepends=True) if self._path.exists() else []
-        head = json.dumps({"sweep": fingerprint}) + "\n"
-        if afresh or not lines or not lines[0].endswith("\n"):
-            self._path.write_text(head, encoding="utf-8")
+        """A log in which no trial is done yet is nobody's."""
+        head = json.dumps({"sweep": fingerprint}).encode()
+        *lines, torn = self._path.read_bytes().split(b"\n")
+        first = lines[0] if lines else torn
+        if afresh:
+            for name in (RESULTS, PICTURE):
+                (folder / name).unlink(missing_ok=True)
+        elif not first.startswith(_HEAD) and (lines or not _HEAD.startswith(first)):
+            raise StateError(f"{self._path}: line 1 begins no sweep; --new begins afresh, --out goes elsewhere")
+        elif lines and lines[0] == head:
+            self._take_over(lines[1:])
+            self._file.truncate(sum(len(line) + 1 for line in lines))
             return
-        if lines[0] != head:
+        elif lines[1:]:
             raise CommandError(
                 f"{folder}: holds another sweep, or one of other bars; --new replaces it, --out goes elsewhere"
             )
-        whole = [line for line in lines[1:] if line.endswith("\n")]
-        if len(whole) + 1 < len(lines):
-            self._path.write_text("".join([head, *whole]), encoding="utf-8")
-        for line in whole:
-            one = json.loads(line)
-            self.rows[one["key"]] = one["row"]
+        self._file.truncate(0)
+        self._write(head + b"\n")
+
+    def _take_over(self, lines: Sequence[bytes]) -> None:
+        for number, line in enumerate(lines, 2):
+            try:
+                one = json.loads(line)
+                row = one["row"]
+                is_whole = one["key"] == f"{row['fold']} {row['part']} {row['set']}"
+            except (ValueError, TypeError, KeyError):  # What is no UTF-8 is a ValueError, too.
+                is_whole = False
+            if not is_whole:
+                raise StateError(f"{self._path}: line {number} is damaged; --new begins afresh, --out goes elsewhere")
+            self.rows[one["key"]] = row
 
     def __enter__(self) -> Self:
         """The log is open already."""
@@ -65,19 +85,30 @@ class TrialLog:
 
     def add(self, key: str, row: Row) -> None:
         """A trial is done. Raises OutputError."""
-        self.rows[key] = row
         try:
-            self._file.write(json.dumps({"key": key, "row": row}) + "\n")
-            self._file.flush()
+            self._write(json.dumps({"key": key, "row": row}).encode() + b"\n")
         except OSError as error:
-            raise OutputError(f"{self._path}: cannot be written: {os.strerror(error.errno or 0)}") from None
+            raise OutputError(f"{self._path}: cannot be written: {_reason(error)}") from None
+        self.rows[key] = row
+
+    def _write(self, line: bytes) -> None:
+        """A full disk takes a part of a line, and refuses the rest."""
+        while line:
+            line = line[self._file.write(line) :]
 
 
-def write_results(folder: Path, rows: Sequence[Row], columns: Iterable[str]) -> Path:
-    """The rows as Parquet, whole or not at all. Raises OutputError."""
+def _reason(error: OSError) -> str:
+    return os.strerror(error.errno) if error.errno else str(error)
+
+
+def write_results(folder: Path, rows: Sequence[Row], columns: Iterable[str], words: Collection[str] = ()) -> Path:
+    """The rows as Parquet, whole or not at all; `words`: columns that are text even where all is null.
+
+    Raises OutputError.
+    """
     path = folder / RESULTS
     unfinished = path.with_name(f".{path.name}.unfinished")
-    table = pa.table({name: _column([row.get(name) for row in rows]) for name in columns})
+    table = pa.table({name: _column([row.get(name) for row in rows], is_text=name in words) for name in columns})
     try:
         pq.write_table(table, unfinished, compression="zstd", store_schema=False)
         unfinished.replace(path)
@@ -87,13 +118,13 @@ def write_results(folder: Path, rows: Sequence[Row], columns: Iterable[str]) -> 
     return path
 
 
-def _column(values: list[Any]) -> Any:
+def _column(values: list[Any], *, is_text: bool) -> Any:
     """Numbers where all are; text for what is mixed."""
     known = [value for value in values if value is not None]
-    if all(isinstance(value, bool) for value in known) and known:
+    if not is_text and known and all(isinstance(value, bool) for value in known):
         return pa.array(values, type=pa.bool_())
-    if all(isinstance(value, int) and not isinstance(value, bool) for value in known) and known:
+    if not is_text and known and all(isinstance(value, int) and not isinstance(value, bool) for value in known):
         return pa.array(values, type=pa.int64())
-    if all(isinstance(value, int | float) and not isinstance(value, bool) for value in known):
+    if not is_text and all(isinstance(value, int | float) and not isinstance(value, bool) for value in known):
         return pa.array([None if value is None else float(value) for value in values], type=pa.float64())
     return pa.array([None if value is None else str(value) for value in values], type=pa.string())
