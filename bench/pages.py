@@ -76,12 +76,12 @@ def short(rate: float) -> str:
 def _sweeps(rows: list[dict]) -> str:
     lines = [
         "\n**500 pairs of means over 500,000 bars**\n",
-        "| engine | processors | s | import and warm-up s | MB | all 500 final equities |",
+        "| engine | processors | s | import and warm-up s | MB | final equities |",
         "|---|--:|--:|--:|--:|---|",
     ]
     lines += [
         f"| {row['peer']} | {row['jobs']} | {row['engine_s']:.1f} | {row['import_s'] + row['warm_up_s']:.1f}"
-        f" | {row['peak_rss_mb']:.0f} | agree to {row['off']:.0e} |"
+        f" | {row['peak_rss_mb']:.0f} | {row['agree']} of {row['pairs']} agree to 1e-06, the furthest to {row['off']:.0e} |"
         for row in rows
     ]
     return "\n".join(lines)

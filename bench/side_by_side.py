@@ -176,7 +176,8 @@ class Bench:
                     figures = json.loads(out.read_text())
                     equities = figures.pop("equities")
                     ours = ours or equities
-                    figures["off"] = max(abs(one / own - 1.0) for one, own in zip(equities, ours, strict=True))
+                    off = [abs(one / own - 1.0) for one, own in zip(equities, ours, strict=True)]
+                    figures |= {"pairs": len(off), "agree": sum(one <= TOLERANCE for one in off), "off": max(off)}
                     self.result["sweeps"].append(figures)
                     self.save()
         print("sweep done", flush=True)

@@ -64,14 +64,15 @@ def kernel(function: F | None = None, *, inline: bool = False, python: bool = Fa
     """Compile a core function: no reference counting (it allocates nothing), by force inlined if it runs on every bar.
 
     `_nrt=False` is a private option of Numba; without it each array view costs an incref and a decref, which was most
-    of the time of a bar. Only what is marked `python` can be called from Python: the wrappers cost compile time.
+    of the time of a bar. Only what is marked `python` can be called from Python and has machine code of its own in the
+    cache: wrappers cost compile time, and two hundred cache entries a twentieth of a start.
     """
     if function is None:
         return lambda f: kernel(f, inline=inline, python=python)
     flags: dict[str, Any] = {"error_model": "numpy", "_nrt": False, "forceinline": inline}
     if not python:
         flags.update(no_cpython_wrapper=True, no_cfunc_wrapper=True)
-    return numba.njit(cache=True, **flags)(function)
+    return numba.njit(cache=python, **flags)(function)
 
 
 def compile_strategy(function: Callable[..., Any], shape: tuple[int, int, int, int, int]) -> Any:
