@@ -8,7 +8,6 @@ import ctypes
 import json
 import os
 import platform
-import resource
 import shutil
 import statistics
 import subprocess
@@ -270,7 +269,6 @@ def main() -> None:
     RESULTS.mkdir(exist_ok=True)
     report = {"ns_per_bar": seconds, "starts": starts, "streams": streams, "machine": platform.platform()}
     report["python"], report["numpy"] = platform.python_version(), np.__version__
-    report["peak_mb"] = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
     (RESULTS / "core.json").write_text(json.dumps(report, indent=1) + "\n")
 
 
