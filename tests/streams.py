@@ -60,7 +60,8 @@ def _markets(random: Generator, n_symbols: int) -> tuple[np.ndarray, np.ndarray,
     symbols = np.zeros(n_symbols, dtype=t.SYMBOL_PARAMS)
     assets = np.zeros(3 + n_symbols, dtype=t.ASSET_PARAMS)
     assets[0]["via"] = t.RateVia.ACCOUNT
-    assets[1]["via"], assets[1]["rate_num"], assets[1]["rate_den"] = t.RateVia.OVERRIDE, 10_003, 10_000
+    assets[1]["via"] = t.RateVia.OVERRIDE
+    assets[1]["rate_num"], assets[1]["rate_den"] = random.choice([(10_003, 10_000), (9_997, 10_000), (1, 1)])
     assets[2]["via"], assets[2]["rate_num"], assets[2]["rate_den"] = t.RateVia.OVERRIDE, 317, 1
     opening = np.zeros(len(assets), dtype=np.int64)
     opening[0] = int(random.choice([0, 2_000, 50_000])) * QUOTE_UNIT

@@ -1,6 +1,7 @@
 """The journal: durable before it acts, one chain, one writer; what is damaged is found, kept and reported."""
 
 import hashlib
+import json
 import os
 import resource
 import shutil
@@ -20,6 +21,8 @@ from paperbot.app.ops import rerun, unbalanced
 from paperbot.app.session import carry_session, control_event, create_session, open_session
 from paperbot.clock import SystemClock
 from paperbot.core import types as t
+from paperbot.engine.runner import Runner
+from paperbot.engine.snapshot import carry_over, decode, encode
 from paperbot.errors import CommandError, StateError
 from paperbot.store.journal import FILE, GENESIS, Input, Journal, Lock, is_locked, link
 from paperbot.store.outputs import read_outputs
@@ -240,6 +243,50 @@ def test_a_full_replay_checks_what_it_replays(tmp_path, market):
     assert session.recovered.quarantined == 801 - 200
     assert session.runner.machine.account["halted"] == t.HaltReason.JOURNAL
     session.close()
+
+
+@pytest.mark.parametrize("has_snapshot", [True, False])
+def test_a_session_of_an_earlier_version_is_carried_on(tmp_path, has_snapshot):
+    """One of before layouts were told, whose records lack fields and whose features stand in another order."""
+    shutil.copytree(Path(__file__).parent / "golden/session_before_layouts", tmp_path / "before")
+    if not has_snapshot:
+        (tmp_path / "before/241.state").unlink()
+    told = json.loads((tmp_path / "before/told.json").read_text())
+    plan, _ = read(["BTC/USDT=synthetic:5:200", "ETH/USDT=synthetic:5:200"])
+    session = carry_session(tmp_path, "before", "after", plan, CLOCK)
+    state = session.runner.machine.state
+    assert {name: state.assets[name].tolist() for name in told["assets"]} == told["assets"]
+    assert state.account["equity"] == told["equity"]
+    assert state.positions["quantity"].tolist() == told["quantity"]
+    assert state.positions["cost"].tolist() == told["cost"]
+    assert sorted(one for one in state.orders["id"].tolist() if one > 0) == told["orders"]
+    now = plan.params.features[["kind", "window"]].tolist()
+    was = [tuple(feature) for feature in told["features"]]
+    assert now != was
+    for symbol in range(2):
+        for slot, feature in enumerate(now):
+            old = symbol * len(was) + was.index(feature)
+            found = state.features[symbol * len(now) + slot]
+            assert (found["value"], found["count"]) == (told["values"][old], told["counts"][old])
+    digest = session.digest()
+    session.close()
+    again = open_session(tmp_path, "after", plan, CLOCK)
+    assert again.digest() == digest
+    again.close()
+
+
+def test_what_arrives_in_a_slice_is_free_after_it_when_another_core_goes_on(market):
+    plan, events, _ = market
+    runner, later = Runner(plan, []), Runner(plan, [])
+    runner.feed(events[:20])  # Nobody trades yet, so nothing else arrives.
+    quote = plan.assets.index("USDT")
+    for name, change in (("arriving", 7), ("locked", 7), ("free", -7)):
+        runner.machine.state.assets[name][quote] += change
+    free = int(runner.machine.state.assets["free"][quote])
+    carry_over(decode(encode(runner, {}), "saved"), later)
+    assert int(later.machine.state.assets["free"][quote]) == free
+    later.feed(events[20:22])
+    assert int(later.machine.state.assets["arriving"][quote]) == 0
 
 
 @pytest.mark.parametrize("save_at", [(), (100,)])

@@ -33,9 +33,13 @@ def fixed_part(plan: Plan) -> dict[str, Any]:
     return json.loads(json.dumps({**known, "sizes": sizes}))  # type: ignore[no-any-return]
 
 
-def check_fixed_part(before: Plan, now: Plan, name: str) -> None:
-    """Raises CommandError when a configuration asks for what cannot change inside a session."""
+def check_fixed_part(before: Plan, now: Plan, name: str, *, carried: bool = False) -> None:
+    """Raises CommandError when a configuration asks for what cannot change inside a session. `carried`: another core
+    may keep the same features in another order.
+    """
     old, new = fixed_part(before), fixed_part(now)
+    if carried:
+        old["features"], new["features"] = sorted(old["features"]), sorted(new["features"])
     for key, label in NEVER_CHANGES.items():
         if old[key] != new[key]:
             raise CommandError(

@@ -347,7 +347,7 @@ def carry_session(root: Path, old: str, name: str, plan: Plan, clock: Clock) -> 
         with Journal(root / old) as journal:
             snapshot, seq = _last_good(root / old, journal)
             first = _plan_at(journal, 1, str(journal.path))
-            check_fixed_part(first, plan, old)
+            check_fixed_part(first, plan, old, carried=True)
             if snapshot is None:  # What it began with: never the balances of a configuration.
                 began = opening_runner(root / old, first, [])
                 snapshot = decode(encode(began, {"seq": 0}), str(root / old))

@@ -15,6 +15,12 @@ against 51).
 """
 
 
+def needs_of(features: Records, slots: NDArray[np.int64]) -> NDArray[np.int64]:
+    """The bars until all features of a row of slots count; 0 for a row of nobody. Shape (n, m) to (n,)."""
+    bars = np.append(features["needs"], 0)  # NOBODY is -1, the last place.
+    return np.asarray(bars[slots].max(axis=1, initial=0))
+
+
 class FeatureTable:
     """The features in use, each once; a slot is an index into it."""
 
@@ -46,11 +52,6 @@ class FeatureTable:
     def array(self) -> Records:
         """FEATURE_PARAMS."""
         return np.array(self.rows, dtype=t.FEATURE_PARAMS)
-
-    def needs(self, slots: NDArray[np.int64]) -> NDArray[np.int64]:
-        """The bars until all features of a row of slots count; 0 for a row of nobody. Shape (n, m) to (n,)."""
-        bars = np.array([*(row[4] for row in self.rows), 0], dtype=np.int64)  # NOBODY is -1, the last place.
-        return np.asarray(bars[slots].max(axis=1))
 
     def warmup_bars(self, timeframe_ns: int) -> int:
         """Bars until every value is what a longer history would give, or as near as Wilder's smoothing gets."""

@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 
 from paperbot.config import Configuration, matching
 from paperbot.core import types as t
-from paperbot.engine.featuretable import FeatureTable
+from paperbot.engine.featuretable import FeatureTable, needs_of
 from paperbot.engine.machine import Params, Records
 from paperbot.engine.userland import Loaded, load_strategy
 from paperbot.errors import ConfigError
@@ -116,7 +116,7 @@ def make_plan(
     rsi_slot = _add_feature(table, "rsi", configuration) if pattern_mask else t.NOBODY
     place = np.append(table.settle(), t.NOBODY)  # NOBODY is -1, the last place.
     strategy_rows["feature"] = place[strategy_rows["feature"]]
-    strategy_rows["needs"] = table.needs(strategy_rows["feature"])
+    strategy_rows["needs"] = needs_of(table.array(), strategy_rows["feature"])
     risk = _risk(configuration, assets, len(symbols), len(chosen))
     risk["n_features"], risk["ring_size"] = len(table.rows), table.ring_size
     risk["atr_feature"], risk["rsi_feature"], risk["pattern_mask"] = place[atr_slot], place[rsi_slot], pattern_mask

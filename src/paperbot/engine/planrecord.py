@@ -1,7 +1,8 @@
 """A plan as JSON and back: what a PARAMS input holds, so that a session runs again from its journal alone.
 
-The arrays are stored by name, type and bytes. Users' compiled strategies travel as source text and are compiled again;
-Python strategies need not travel, because their answers are inputs of their own.
+The arrays are stored by name, layout and bytes, so that a later version finds its fields in them. Users' compiled
+strategies travel as source text and are compiled again; Python strategies need not travel, because their answers are
+inputs of their own.
 """
 
 import base64
@@ -13,6 +14,8 @@ from typing import Any
 import numpy as np
 
 from paperbot.core import types as t
+from paperbot.engine.featuretable import needs_of
+from paperbot.engine.layout import as_dtype, described, fill
 from paperbot.engine.machine import Params
 from paperbot.engine.params import Plan
 from paperbot.engine.userland import load_strategy
@@ -29,6 +32,9 @@ _DTYPES: dict[str, Any] = {
 }
 assert set(_DTYPES) == {field.name for field in fields(Params)}
 
+_UNTOLD = {"strategies": [field for field in t.STRATEGY_PARAMS.descr if field[0] != "needs"]}
+"""Layouts of rows from before layouts were told, where they differ from today's."""
+
 _NAMES = ("symbols", "assets", "strategies", "asset_decimals", "price_decimals", "timeframes_ns")
 
 
@@ -43,6 +49,7 @@ def encode_plan(plan: Plan) -> dict[str, Any]:
         "currency": plan.currency,
         "usd_rate": plan.usd_rate,
         "warmup_bars": plan.warmup_bars,
+        "layouts": {name: described(dtype) for name, dtype in _DTYPES.items()},
         "arrays": {name: base64.b64encode(array.tobytes()).decode() for name, array in params.items()},
         "compiled": {
             str(index): {"name": one.name, "params": one.params, "source": one.path.read_text(encoding="utf-8")}
@@ -52,13 +59,19 @@ def encode_plan(plan: Plan) -> dict[str, Any]:
 
 
 def decode_plan(record: dict[str, Any], where: str) -> Plan:
-    """The plan of a PARAMS input. Raises StateError when its arrays are of another version's layout."""
+    """The plan of a PARAMS input, of this version or an earlier one: fields that there were not are 0, but a strategy's
+    `needs`, which follows from its features. Raises StateError when an array does not fit its layout.
+    """
     arrays = {}
     for name, dtype in _DTYPES.items():
         content = base64.b64decode(record["arrays"][name])
-        if len(content) % dtype.itemsize:
+        layout = record.get("layouts", {}).get(name) or _UNTOLD.get(name)
+        told = as_dtype(layout) if layout else dtype
+        if len(content) % told.itemsize:
             raise StateError(f"{where}: its parameters ({name}) are of another version")
-        arrays[name] = np.frombuffer(content, dtype=dtype).copy()
+        arrays[name] = np.zeros(len(content) // told.itemsize, dtype=dtype)
+        fill(arrays[name], np.frombuffer(content, dtype=told))
+    arrays["strategies"]["needs"] = needs_of(arrays["features"], arrays["strategies"]["feature"])
     compiled = {}
     for index, one in record["compiled"].items():
         with tempfile.TemporaryDirectory() as folder:

@@ -12,8 +12,10 @@ from typing import Any
 
 import numpy as np
 
+from paperbot.core import types as t
 from paperbot.core.numeric import CACHE_FOLDER
 from paperbot.core.types import OUTPUT_BYTES
+from paperbot.engine.layout import as_dtype, described, fill
 from paperbot.engine.machine import State
 from paperbot.engine.outputs import BLOCK_RECORDS
 from paperbot.engine.params import Plan
@@ -22,6 +24,7 @@ from paperbot.errors import StateError
 
 MAGIC = b"PAPERBOT"
 SCHEMA = 2
+PENDING_SINCE = 2
 _HEAD = struct.Struct("<8sII")
 _SUM_BYTES = 32
 
@@ -40,8 +43,7 @@ def identity(plan: Plan) -> dict[str, Any]:
     """What a snapshot and the run that loads it must have in common."""
     risk = plan.params.risk[0]
     return {
-        "core": CACHE_FOLDER.name,
-        "digest_block": BLOCK_RECORDS,
+        "core": f"{CACHE_FOLDER.name}-{BLOCK_RECORDS}",
         "symbols": list(plan.symbols),
         "timeframes_ns": list(plan.timeframes_ns),
         "assets": list(plan.assets),
@@ -57,11 +59,7 @@ def identity(plan: Plan) -> dict[str, Any]:
 def _layout(state: State) -> list[tuple[str, Any, int]]:
     """(name, type, count) of each array in the state's memory, in order."""
     arrays = [(field.name, getattr(state, field.name)) for field in fields(State) if field.name != "memory"]
-    return [(name, _described(array.dtype), len(array)) for name, array in arrays]
-
-
-def _described(dtype: np.dtype[Any]) -> Any:
-    return [list(field) for field in dtype.descr] if dtype.names else dtype.str
+    return [(name, described(array.dtype), len(array)) for name, array in arrays]
 
 
 def encode(runner: Runner, extra: dict[str, Any]) -> bytes:
@@ -69,7 +67,8 @@ def encode(runner: Runner, extra: dict[str, Any]) -> bytes:
     assert runner.is_settled
     layout = _layout(runner.machine.state)
     digest = {"link": runner.digest.link.hex(), "pending": runner.digest.pending.hex()}
-    header = {**identity(runner.plan), **digest, "layout": layout, "extra": extra}
+    rings = runner.plan.params.features["ring"].tolist()
+    header = {**identity(runner.plan), **digest, "rings": rings, "layout": layout, "extra": extra}
     text = json.dumps(header, sort_keys=True).encode()
     body = _HEAD.pack(MAGIC, SCHEMA, len(text)) + text + runner.machine.state.memory.tobytes()
     return body + hashlib.sha256(body).digest()
@@ -88,7 +87,8 @@ def decode(content: bytes, where: str) -> Snapshot:
     try:
         header = json.loads(body[_HEAD.size : _HEAD.size + length])
         is_whole = len(bytes.fromhex(header["link"])) == _SUM_BYTES and isinstance(header["extra"], dict)
-        is_whole = is_whole and len(bytes.fromhex(header.get("pending", ""))) % OUTPUT_BYTES == 0
+        pending = bytes.fromhex(header["pending"] if schema >= PENDING_SINCE else "")
+        is_whole = is_whole and len(pending) in range(0, BLOCK_RECORDS * OUTPUT_BYTES, OUTPUT_BYTES)
         is_whole = is_whole and isinstance(header["layout"], list)
     except (ValueError, RecursionError, KeyError, TypeError, AttributeError):
         is_whole = False
@@ -114,22 +114,41 @@ def restore(snapshot: Snapshot, runner: Runner, where: str) -> None:
 
 
 def carry_over(snapshot: Snapshot, runner: Runner) -> None:
-    """Put a state that another core has saved into a fresh run of the same names: field by field, where both have it.
+    """Put a state that another core has saved into a fresh run of the same names: by the names of fields, where both
+    have them, and features by kind and window, in whatever order each core keeps them.
 
     The digest begins anew: it is another session.
     """
-    state, at = runner.machine.state, 0
-    for name, described, count in snapshot.header["layout"]:
-        old = np.dtype([tuple(field) for field in described]) if isinstance(described, list) else np.dtype(described)
-        values = np.frombuffer(snapshot.memory, dtype=old, count=count, offset=at)
+    state, saved, at = runner.machine.state, {}, 0
+    for name, layout, count in snapshot.header["layout"]:
+        old = as_dtype(layout)
+        saved[name] = np.frombuffer(snapshot.memory, dtype=old, count=count, offset=at)
         at += old.itemsize * count
+    for name in saved.keys() - {"memory", "features", "rings"}:
         array = getattr(state, name, None)
-        if array is None or len(array) != count or name == "memory":
+        if array is not None and len(array) == len(saved[name]):
+            fill(array, saved[name])
+    _carry_features(snapshot.header, saved["features"], saved["rings"], runner)
+    state.account["arrivals"] = int(state.assets["arriving"].any())
+
+
+def _carry_features(header: dict[str, Any], features: Any, rings: Any, runner: Runner) -> None:
+    """Each symbol's features and their rings. A header of before rings were told has them in order of the features."""
+    state, rows = runner.machine.state, runner.plan.params.features
+    was = [tuple(feature) for feature in header["features"]]
+    has_ring = [kind in {t.FeatureKind.SMA, t.FeatureKind.ZSCORE, t.FeatureKind.VOLATILITY} for kind, _ in was]
+    sizes = [window if has else 0 for (_, window), has in zip(was, has_ring, strict=True)]
+    starts = header.get("rings") or [sum(sizes[:slot]) for slot in range(len(sizes))]
+    n_symbols = len(runner.plan.symbols)
+    old_block, block = len(rings) // n_symbols, len(state.rings) // n_symbols
+    moved = np.zeros(len(features), dtype=state.features.dtype)
+    fill(moved, features)
+    for slot, row in enumerate(rows):
+        key = (int(row["kind"]), int(row["window"]))
+        if key not in was:
             continue
-        if old.names is None or array.dtype.names is None:
-            if old == array.dtype:
-                array[:] = values
-            continue
-        for field in set(old.names) & set(array.dtype.names):
-            if old[field] == array.dtype[field]:
-                array[field] = values[field]
+        old = was.index(key)
+        for symbol in range(n_symbols):
+            state.features[symbol * len(rows) + slot] = moved[symbol * len(was) + old]
+            begin, to = symbol * old_block + starts[old], symbol * block + int(row["ring"])
+            state.rings[to : to + sizes[old]] = rings[begin : begin + sizes[old]]
