@@ -19,6 +19,21 @@ CALM = (
     *("risk.sizing=fixed_fraction", "risk.fixed_fraction=0.2"),
 )
 MINUTE_NS = 60 * 10**9
+PYTHON = """
+from paperbot.strategy import FLAT, LONG
+FEATURES = ["sma(5)", "sma(20)"]
+PARAMS = {"edge": 1.0}
+
+class Strategy:
+    def __init__(self, params):
+        self.edge = params["edge"]
+
+    def on_bar(self, bar):
+        if self.edge > 1.5 and bar.close_ts > 1_704_100_000_000_000_000:
+            raise ValueError("too far")
+        return LONG if bar.features[0] > bar.features[1] * self.edge else FLAT
+"""
+"""A strategy in Python; with an edge above 1.5 it raises after nine hours of a made-up market."""
 
 
 def asked(out, *, vary=VARY, sources=SOURCES, settings=CALM, replayed=None, **how):

@@ -20,6 +20,7 @@ from sweeps import (
     CONFIG,
     FAST,
     FEW,
+    PYTHON,
     SLOW,
     SMALL,
     VARY,
@@ -69,20 +70,6 @@ def test_a_coin_that_is_held_at_the_start_counts_from_its_first_price(tmp_path, 
         assert_same(row, summary)
 
 
-PYTHON = """
-from paperbot.strategy import FLAT, LONG
-FEATURES = ["sma(5)", "sma(20)"]
-PARAMS = {"edge": 1.0}
-
-class Strategy:
-    def __init__(self, params):
-        self.edge = params['edge']
-
-    def on_bar(self, bar):
-        return LONG if bar.features[0] > bar.features[1] * self.edge else FLAT
-"""
-
-
 def test_a_python_strategy_can_be_varied_too(tmp_path):
     (tmp_path / "mine.py").write_text(PYTHON)
     setting = f"strategies=[{{name: mine, path: {tmp_path / 'mine.py'}}}]"
@@ -108,7 +95,7 @@ def test_the_results_do_not_depend_on_how_many_threads_there_are(tmp_path):
 def test_ray_gives_the_same_bytes(tmp_path):
     """Those of a set that fails too, and of a strategy in a file."""
     pytest.importorskip("ray", reason="no ray here (make stack-tools)")
-    (tmp_path / "mine.py").write_text(PYTHON.replace("return LONG", "assert self.edge < 2\n        return LONG"))
+    (tmp_path / "mine.py").write_text(PYTHON)
     settings = (f"strategies=[{{name: mine, path: {tmp_path / 'mine.py'}}}]", *CALM)
     vary = ("strategies.mine.params.edge=0.999,1.001,2,1",)
     given = [part for text in settings for part in ("--set", text)]

@@ -22,23 +22,9 @@ from paperbot.errors import CommandError, OutputError, PaperbotError, StateError
 from paperbot.store.parquet import lock_folder
 from paperbot.store.sweeps import TrialLog, write_results
 from shell import environment, run
-from sweeps import CALM, CONFIG, FAST, FEW, SLOW, SMALL, asked, command, tiny, typed
+from sweeps import CALM, CONFIG, FAST, FEW, PYTHON, SLOW, SMALL, asked, command, tiny, typed
 
 ANOTHER = "holds another sweep, or one of other bars; --new replaces it"
-PYTHON = """
-from paperbot.strategy import FLAT, LONG
-FEATURES = ["sma(5)", "sma(20)"]
-PARAMS = {"edge": 1.0}
-
-class Strategy:
-    def __init__(self, params):
-        self.edge = params["edge"]
-
-    def on_bar(self, bar):
-        if self.edge > 1.5 and bar.close_ts > 1_704_100_000_000_000_000:
-            raise ValueError("too far")
-        return LONG if bar.features[0] > bar.features[1] * self.edge else FLAT
-"""
 COMPILED = """
 import math
 from paperbot.strategy import FLAT, LONG, compiled
