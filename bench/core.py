@@ -191,6 +191,31 @@ def start_times() -> dict[str, float]:
     return figures
 
 
+def python_replay() -> dict[str, float]:
+    """`paperbot replay` of a million bars with the Python strategy of the examples: the whole command."""
+    sys.path.insert(0, str(ROOT / "bench" / "peers"))
+    settings = [f"strategies=[{{name: weekday, path: {ROOT / 'examples' / 'weekday.py'}}}]", *PIPELINE[1:]]
+    code = "import sys; sys.path.insert(0, sys.argv.pop()); from paperbot.app.replay import replay; " + WHOLE
+    with tempfile.TemporaryDirectory() as folder:
+        command = [sys.executable, "-c", code, folder, str(ROOT / "config" / "config.yaml"), str(BARS), *settings]
+        start = time.perf_counter()
+        done = subprocess.run(
+            [*command, str(ROOT / "bench" / "peers")], capture_output=True, text=True, check=True, cwd=ROOT
+        )
+        seconds = time.perf_counter() - start
+    return {"s": seconds, "bars": BARS, "mb": float(done.stdout)}
+
+
+WHOLE = """
+from pathlib import Path
+from paperbot.app.sources import ReplayRequest
+from paperbot.config import parse_assignment
+replay(ReplayRequest([f"BTC/USDT=synthetic:7:{sys.argv[3]}"], Path(sys.argv[2]), out=Path(sys.argv[1]),
+    overrides=[parse_assignment(text) for text in sys.argv[4:]]), lambda _: None)
+from harness import peak_mb
+print(peak_mb())
+"""
+
 STREAM = """
 import json, sys, time
 sys.path.insert(0, sys.argv.pop())
@@ -259,6 +284,8 @@ def main() -> None:
         print(f"SMA job as a share of the C loop's speed, pair by pair: {min(ratios):.2f} to {max(ratios):.2f}")
     starts = start_times()
     print("  ".join(f"{name} {value:.1f}" for name, value in starts.items()))
+    python = python_replay()
+    print(f"replay with a Python strategy: {python['bars'] / python['s'] / 1e3:.0f} k bars/s, peak {python['mb']:.0f} MB")
     streams = {}
     for millions in (5, 50) if "--no-stream" not in sys.argv else ():
         streams[millions] = stream(millions, columns)
@@ -267,7 +294,7 @@ def main() -> None:
             f"{millions} M bars streamed from Parquet: {one['s']:.1f} s, {one['bars'] / one['s'] / 1e6:.2f} M bars/s, peak {one['mb']:.0f} MB"
         )
     RESULTS.mkdir(exist_ok=True)
-    report = {"ns_per_bar": seconds, "starts": starts, "streams": streams, "machine": platform.platform()}
+    report = {"ns_per_bar": seconds, "starts": starts, "python_replay": python, "streams": streams, "machine": platform.platform()}
     report["python"], report["numpy"] = platform.python_version(), np.__version__
     (RESULTS / "core.json").write_text(json.dumps(report, indent=1) + "\n")
 

@@ -219,6 +219,7 @@ class Books:
     start_equity: int = 0
     day_reference: int = 0
     peak: int = 0
+    rule_peak: int = 0
     realized: int = 0
     unrealized: int = 0
     fees: int = 0
@@ -1244,8 +1245,8 @@ class Twin:
             b.equity = limited(cash + b.gross)
             if not b.ever_valued:
                 b.ever_valued = True
-                b.start_equity = b.day_reference = b.peak = b.equity
-            b.peak = max(b.peak, b.equity)
+                b.start_equity = b.day_reference = b.peak = b.rule_peak = b.equity
+            b.peak, b.rule_peak = max(b.peak, b.equity), max(b.rule_peak, b.equity)
             limited(b.drawdown_ppb)
         except Overflow:
             raise Stopped(t.Fault.OVERFLOW) from None
@@ -1333,7 +1334,7 @@ class Twin:
             return
         rules = [
             (t.HaltReason.DAILY_LOSS, b.day_reference, self.risk.daily_loss_ppb),
-            (t.HaltReason.MAX_DRAWDOWN, b.peak, self.risk.max_drawdown_ppb),
+            (t.HaltReason.MAX_DRAWDOWN, b.rule_peak, self.risk.max_drawdown_ppb),
         ]
         for reason, reference, share_ppb in rules:
             if share_ppb > 0 and reference > 0 and b.equity <= reference - ppb(reference, share_ppb, UP):
@@ -1356,7 +1357,7 @@ class Twin:
     def resume(self, ts: int) -> None:
         b = self.books
         reason, b.halted, b.halt_reason = b.halt_reason, False, 0
-        b.day_reference = b.peak = b.equity
+        b.day_reference = b.rule_peak = b.equity
         self.row_due = True
         self.emit_halt(OutputKind.RESUME, ts, reason, b.day_reference)
 

@@ -230,6 +230,21 @@ def test_killswitch_trips_on_drawdown_from_the_peak():
     assert desk.of(t.OutputKind.HALT, t.OUT_HALT)[0]["reason"] == t.HaltReason.MAX_DRAWDOWN
 
 
+def test_killswitch_resume_begins_the_rule_anew_but_not_the_drawdown_that_people_see():
+    """Peak 12,000; resumed at 10,800: the rule's peak is 10,900 one bar later, the drawdown still that from 12,000."""
+    desk = Desk({"risk": {"max_drawdown": "0.1"}}).bar(100).buy(50).bar(100).bar(140).bar(116)
+    desk.resume().bar(118)
+    account = desk.machine.account
+    assert (int(account["peak"]), int(account["risk_peak"])) == (12_000 * 10**8, 10_900 * 10**8)
+    assert not desk.halted
+    last = desk.of(t.OutputKind.LEDGER, t.OUT_LEDGER)[-1]
+    assert last["peak"] == 12_000 * 10**8
+    assert desk.bar(96.3).machine.account["max_drawdown_ppb"] == 182_083_333  # 9,815 against 12,000.
+    assert not desk.halted
+    assert desk.bar(96.2).halted  # 9,810: a tenth below 10,900.
+    assert desk.of(t.OutputKind.HALT, t.OUT_HALT)[-1]["reference"] == 10_900 * 10**8
+
+
 def test_killswitch_reference_is_the_last_equity_of_the_day_before():
     desk = Desk({"risk": {"daily_loss_cap": "0.05"}}).bar(100).buy(50).bar(100).bar(95)
     desk.skip(24 * 60).bar(91)

@@ -8,11 +8,15 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from paperbot.app.recorder import names_of
+from paperbot.app.replay import replay
 from paperbot.app.sources import ReplayRequest, prepare
 from paperbot.config import parse_assignment
+from paperbot.core import types as t
+from paperbot.core.records import of_kind
 from paperbot.engine.replay import run_replay
+from paperbot.store import tables
 from paperbot.store.report import Statistics
-from paperbot.store.tables import RoundTripTracker
+from paperbot.store.statistics import TRIP, RoundTrips
 from shell import ROOT
 
 BUSY = (
@@ -20,6 +24,8 @@ BUSY = (
     "risk.max_drawdown=0",
     "risk.daily_loss_cap=0",
 )
+
+SUMS = ("fills", "realized", "fees", "account", "bought", "paid", "sold", "received")
 
 
 class Keep:
@@ -67,16 +73,60 @@ def test_sums_do_not_depend_on_how_the_records_are_cut(run, data):
     assert figures(collected(names, np.split(records, edges))) == figures(collected(names, [records]))
 
 
-def test_round_trips_are_those_of_the_tracker(run):
+def followed(records, names):
+    """Each completed round trip, followed fill by fill."""
+    open_, done = {}, []
+    for fill in of_kind(records, t.OutputKind.FILL, t.OUT_FILL):
+        key = int(fill["strategy"]), int(fill["symbol"])
+        trip = open_.setdefault(key, dict.fromkeys(SUMS, 0) | {"entry_ts": int(fill["ts"])})
+        is_buy = fill["side"] == t.Side.BUY
+        trip["fills"] += 1
+        trip["bought" if is_buy else "sold"] += int(fill["quantity"])
+        trip["paid" if is_buy else "received"] += int(fill["notional"])
+        trip["realized"] += int(fill["realized"])
+        trip["fees"] += int(fill["fee_quote"])
+        trip["account"] += int(fill["realized_account"]) - int(fill["fee_account"])
+        if not is_buy and fill["position"] < names.steps[key[1]]:
+            done.append({**open_.pop(key), "exit_ts": int(fill["ts"]), "role": int(fill["role"])})
+            done[-1].update(strategy=key[0], symbol=key[1])
+    return done
+
+
+@given(data=st.data())
+def test_round_trips_are_those_of_a_plain_loop_however_the_fills_are_cut(run, data):
+    records, names = run
+    edges = sorted(data.draw(st.lists(st.integers(0, len(records)), max_size=12)))
+    trips = RoundTrips(names)
+    parts = [trips.add(of_kind(part, t.OutputKind.FILL, t.OUT_FILL)) for part in np.split(records, edges)]
+    expected = followed(records, names)
+    assert len(expected) > 50
+    assert [dict(zip(TRIP.names, row, strict=True)) for part in parts for row in part.tolist()] == [
+        {name: trip[name] for name in TRIP.names} for trip in expected
+    ]
+
+
+def test_sums_of_round_trips_are_those_of_their_rows(run):
     records, names = run
     ours = collected(names, [records])
-    rows = list(RoundTripTracker(names).rows(records))
-    assert len(rows) > 50
+    rows = followed(records, names)
+    won = [row["realized"] > row["fees"] for row in rows]
     assert ours.round_trips == len(rows)
-    assert ours.wins == sum(row["pnl_minor"] > 0 for row in rows)
-    assert ours.gained == sum(max(row["pnl_account_minor"], 0) for row in rows)
-    assert ours.lost == sum(max(-row["pnl_account_minor"], 0) for row in rows)
-    for by in ("symbol", "strategy"):
+    assert ours.wins == sum(won)
+    assert ours.gained == sum(max(row["account"], 0) for row in rows)
+    assert ours.lost == sum(max(-row["account"], 0) for row in rows)
+    for by, known in (("symbol", names.symbols), ("strategy", names.strategies)):
         for name, group in ours.groups(by).items():
-            mine = [row for row in rows if row[by] == name]
-            assert (group.round_trips, group.wins) == (len(mine), sum(row["pnl_minor"] > 0 for row in mine))
+            mine = [is_won for row, is_won in zip(rows, won, strict=True) if known[row[by]] == name]
+            assert (group.round_trips, group.wins) == (len(mine), sum(mine))
+
+
+def test_tables_are_made_by_the_block_also_where_every_slice_is_a_call(tmp_path, monkeypatch):
+    calls = []
+    whole = tables.trades_table
+    monkeypatch.setattr(tables, "trades_table", lambda *arguments: calls.append(1) or whole(*arguments))
+    strategy = f"strategies=[{{name: weekday, path: {ROOT / 'examples/weekday.py'}}}]"
+    overrides = [parse_assignment(text) for text in (strategy, *BUSY[1:])]
+    request = ReplayRequest(["BTC/USDT=synthetic:3:9000"], None, out=tmp_path, overrides=overrides)
+    outcome = replay(request, lambda _: None)
+    assert outcome.summary["fills"] > 100
+    assert len(calls) == 1

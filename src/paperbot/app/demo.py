@@ -59,7 +59,7 @@ def demo(request: DemoRequest, say: Callable[[str], None], present: Callable[[Re
             return desks[0].notes(ts, symbol)
 
         telemetry = observers.telemetry(notes, CANDLE_LINES)
-        machine, digest = run_replay(job.plan, job.batches, [recorder, telemetry, stopper], 1, askers)
+        machine, digest = run_replay(job.plan, job.batches, [telemetry, stopper], 1, askers, [recorder])
         log = observers.log
         log.info("strategy demo complete", **{PLAIN: True})
         recorder.finish()

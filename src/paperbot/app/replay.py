@@ -33,10 +33,10 @@ class ReplayResult:
     files: list[Path]
 
 
-def replay(request: ReplayRequest, say: Callable[[str], None], watchers: Sequence[Watcher] = ()) -> ReplayResult:
+def replay(request: ReplayRequest, say: Callable[[str], None], collectors: Sequence[Watcher] = ()) -> ReplayResult:
     """Run recorded bars through the engine and write the artifacts.
 
-    `say` takes notes for people. Raises PaperbotError.
+    `say` takes notes for people; `collectors` are shown the run in blocks. Raises PaperbotError.
     """
     job = prepare(request, say)
     is_advised = request.advice is not None or job.configuration.settings.llm.provider != "off"
@@ -49,7 +49,7 @@ def replay(request: ReplayRequest, say: Callable[[str], None], watchers: Sequenc
         return desks
 
     with Recorder(request.out, job.configuration, job.plan) as recorder:
-        machine, digest = run_replay(job.plan, job.batches, [recorder, *watchers], request.chunk, askers)
+        machine, digest = run_replay(job.plan, job.batches, (), request.chunk, askers, [recorder, *collectors])
         if recorder.bars == 0:
             raise DataError("no bar lies between --start and --end")
         recorder.finish()

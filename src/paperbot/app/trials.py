@@ -193,7 +193,7 @@ class _Collector:
 
 
 def _with_digest(plan: Plan, events: Sequence[Records], collector: _Collector) -> tuple[Machine, str]:
-    runner = Runner(plan, [collector])
+    runner = Runner(plan, (), collectors=[collector])
     for part in events:
         runner.run(part)
     return runner.machine, runner.finish()

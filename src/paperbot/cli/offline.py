@@ -94,7 +94,7 @@ def replay(
     )
     with bar:
         say_if_compiling()
-        result = run(request, say=err.print, watchers=[_Ticker(bar)])
+        result = run(request, say=err.print, collectors=[_Ticker(bar)])
     if as_json:
         typer.echo(json.dumps(result.summary))
     else:

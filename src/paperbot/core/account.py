@@ -26,11 +26,17 @@ def _rebase_day(w: World) -> None:
 
 
 @kernel
+def _rebase_risk_peak(w: World) -> None:
+    account = w.account
+    account["risk_peak"] = account["equity"]
+    account["peak_floor"] = _floor(account["equity"], w.risk["max_drawdown_ppb"])
+
+
+@kernel
 def _rebase_peak(w: World) -> None:
     account = w.account
     account["peak"] = account["equity"]
     account["trough"] = account["equity"]
-    account["peak_floor"] = _floor(account["equity"], w.risk["max_drawdown_ppb"])
 
 
 @kernel
@@ -38,6 +44,7 @@ def _open_valued(w: World) -> None:
     """The first equity there is: what every later figure is measured against."""
     w.account["start_equity"] = w.account["equity"]
     _rebase_day(w)
+    _rebase_risk_peak(w)
     _rebase_peak(w)
 
 
@@ -97,8 +104,10 @@ def update_equity(w: World, ts: int) -> None:
         return
     if not was_valued:
         _open_valued(w)
-    if account["equity"] > account["peak"]:
-        _rebase_peak(w)
+    if account["equity"] > account["risk_peak"]:
+        _rebase_risk_peak(w)
+        if account["equity"] > account["peak"]:
+            _rebase_peak(w)
     elif account["equity"] < account["trough"]:
         account["trough"] = account["equity"]
         drawdown = drawdown_ppb(account)
@@ -114,7 +123,7 @@ def check_losses(w: World, ts: int) -> None:
     if account["equity"] <= account["day_floor"]:
         trip(w, ts, HaltReason.DAILY_LOSS, account["day_reference"])
     elif account["equity"] <= account["peak_floor"]:
-        trip(w, ts, HaltReason.MAX_DRAWDOWN, account["peak"])
+        trip(w, ts, HaltReason.MAX_DRAWDOWN, account["risk_peak"])
 
 
 @kernel
@@ -160,7 +169,7 @@ def trip(w: World, ts: int, reason: int, reference: int) -> None:
 
 @kernel
 def resume(w: World, ts: int) -> None:
-    """Lift a halt and measure losses from the present equity on."""
+    """Lift a halt. The loss rules measure from the present equity on; the drawdown that people see does not."""
     account = w.account
     if account["halted"] == 0:
         return
@@ -169,7 +178,7 @@ def resume(w: World, ts: int) -> None:
     account["row_due"] = 1
     if account["valued"] != 0:
         _rebase_day(w)
-        _rebase_peak(w)
+        _rebase_risk_peak(w)
     emit_halt(w, OutputKind.RESUME, ts, reason, account["day_reference"])
 
 

@@ -17,7 +17,6 @@ from paperbot.core.records import record, words
 
 World: TypeAlias = Any
 """What each function of the core is handed first; see `core/world.py`."""
-
 Record: TypeAlias = Any
 """One record of a structured array, by reference: assigning to a field changes the array."""
 
@@ -370,9 +369,9 @@ RISK_PARAMS = record(
 
 # ---- state --------------------------------------------------------------------------------------------------------
 ACCOUNT = record(
-    336,
+    344,
     *words("seq", "next_order_id", "clock_ts", "slice_ts", "day_end_ts", "last_row_ts", "next_row_ts"),
-    *words("equity", "start_equity", "day_reference", "day_floor", "peak", "peak_floor", "trough"),
+    *words("equity", "start_equity", "day_reference", "day_floor", "peak", "risk_peak", "peak_floor", "trough"),
     *words("max_drawdown_ppb", "realized", "unrealized", "fees", "gross"),
     *words("slices", "exposed_slices", "trips", "rate_next", "rate_count"),
     ("open_orders", "<i8"),
@@ -394,8 +393,9 @@ ACCOUNT = record(
     ("idle_state", "<i8"),
     ("arrivals", "<i8"),
 )
-"""`holdings`: positions with any quantity. `idle_value`: what no position holds, as last valued; `idle_state` says how
-long that stands (see `IdleState`). `arrivals`: whether anything has arrived in this slice (see `ASSET`)."""
+"""`peak` and `trough`: of the whole run; `risk_peak`: the highest equity since a RESUME, which `max_drawdown` measures
+from. `holdings`: positions with any quantity. `idle_value`: what no position holds, as last valued; `idle_state` says
+how long that stands (see `IdleState`). `arrivals`: whether anything has arrived in this slice (see `ASSET`)."""
 
 ASSET = record(56, *words("free", "locked", "opening", "venue", "fees", "held", "arriving"))
 """The double entry of one asset: opening + venue - fees = free + locked, where `venue` is what fills brought in and

@@ -11,53 +11,48 @@ NOTHING = np.zeros(0, dtype=t.BAR_EVENT)
 _END_OF_SLICE = int(t.BarFlag.END_OF_SLICE)
 _WARMUP = int(t.BarFlag.WARMUP)
 
+Feed = Callable[[Records, int, int], None]
+"""Feeds the events from one index up to another."""
+
 
 class Interleaver:
-    """Feeds bars slice by slice, each followed by what the askers answered to it, in the askers' order.
+    """Feeds bars slice by slice, each followed by what the askers answer to it, in the askers' order.
 
     An asker sees the state as it stands after the slice, never anything later.
     """
 
     def __init__(self, askers: Sequence[Asker]) -> None:
         self._askers = tuple(askers)
-        self._answers = NOTHING
         self._slice: list[tuple[object, ...]] = []
         self._counts = False
 
-    def run(self, events: Records, feed: Callable[[Records], None]) -> None:
-        """Feed these bars. The answers to the last slice wait for the next call, or for `finish`."""
+    def run(self, events: Records, feed: Feed) -> None:
+        """Feed these bars and the answers to them. An unfinished slice at their end is completed by the next call."""
         rows = events.tolist()
-        flags = events["flags"].tolist()
+        flags = events["flags"]
+        ends = (np.flatnonzero(flags & _END_OF_SLICE) + 1).tolist()
+        is_counting = ((flags & _WARMUP) == 0).tolist()
         start = 0
-        for at, flag in enumerate(flags):
-            is_end = flag & _END_OF_SLICE
-            self._counts = self._counts or not flag & _WARMUP
-            if not is_end and at + 1 < len(flags):
-                continue
-            part = events[start : at + 1]
-            feed(np.concatenate((self._answers, part)) if len(self._answers) else part)
-            self._answers = NOTHING
-            self._slice += rows[start : at + 1]
-            start = at + 1
-            if is_end:
-                bars, self._slice = self._slice, []
-                counts, self._counts = self._counts, False
-                if counts:
-                    self._answers = self._ask(bars)
+        for stop in ends:
+            feed(events, start, stop)
+            bars = rows[start:stop]
+            counts = True in is_counting[start:stop]
+            if self._slice:
+                bars, self._slice = self._slice + bars, []
+                counts, self._counts = counts or self._counts, False
+            start = stop
+            if counts:
+                answers = self._ask(bars)
+                if len(answers):
+                    feed(answers, 0, len(answers))
+        if start < len(rows):
+            feed(events, start, len(rows))
+            self._slice += rows[start:]
+            self._counts = self._counts or True in is_counting[start:]
 
     def _ask(self, bars: list[tuple[object, ...]]) -> Records:
+        """All answers to one slice: nobody sees what another's answer has led to."""
         if len(self._askers) == 1:
             return self._askers[0].ask(bars)
         answers = [asker.ask(bars) for asker in self._askers]
         return np.concatenate([one for one in answers if len(one)] or [NOTHING])
-
-    @property
-    def is_waiting(self) -> bool:
-        """Whether answers wait for the next call."""
-        return len(self._answers) > 0
-
-    def finish(self, feed: Callable[[Records], None]) -> None:
-        """Feed the answers to the last slice."""
-        if len(self._answers):
-            feed(self._answers)
-            self._answers = NOTHING

@@ -20,6 +20,7 @@ if JIT:
 Records = NDArray[np.void]
 
 _FAULT = dict(t.ACCOUNT.fields or {})["fault"][1] // 8
+_BARS = PLACES["bars"]
 
 
 @dataclass(frozen=True)
@@ -137,6 +138,8 @@ class Machine:
         blank = np.zeros(1, dtype=t.OUT_HEAD)
         rest = [np.zeros(0, dtype=t.BAR_EVENT), self._outputs, blank, self._cursor]
         self._arrays = dict(zip(SLOTS, [*given, *held, *rest], strict=True))
+        self._events: Records | None = None
+        self._events_address = 0
         for name, array in self._arrays.items():
             self._place(name, array)
 
@@ -158,14 +161,15 @@ class Machine:
         """The account's record."""
         return self.state.account[0]  # type: ignore[no-any-return]
 
-    def advance(self, events: Records) -> Iterator[Records]:
-        """Step through the events; yields the output records whenever the buffer is drained and at the end.
+    def advance(self, events: Records, start: int = 0, stop: int | None = None) -> Iterator[Records]:
+        """Step through the events from one index up to another; yields the output records whenever the buffer is
+        drained and at the end.
 
         Stops early when the run has failed: `account["fault"]` then says why.
         """
-        done = 0
-        while done < len(events) and not self.failed:
-            done += self._call(events[done:] if done else events)
+        stop = len(events) if stop is None else stop
+        while start < stop and not self._account_words[_FAULT]:
+            start += self._call(events, start, stop)
             count = self._count[0]
             if count:
                 self._count[0] = 0
@@ -184,9 +188,12 @@ class Machine:
             worth = int(value_of(plain_world(self._arrays), asset, amount))
         return worth if worth >= 0 else None
 
-    def _call(self, events: Records) -> int:
+    def _call(self, events: Records, start: int, stop: int) -> int:
         if not JIT:
-            world = plain_world({**self._arrays, "bars": events})
-            return int(run(world, len(events), self.room))
-        self._place("bars", events)
-        return int(advance(self._table_address, len(events), self.room))
+            world = plain_world({**self._arrays, "bars": events[start:stop]})
+            return int(run(world, stop - start, self.room))
+        if events is not self._events:  # Asking an array for its address costs as much as half a step.
+            self._events, self._events_address = events, events.ctypes.data
+        self._words[_BARS] = self._events_address + start * t.EVENT_BYTES
+        self._words[_BARS + len(SLOTS)] = stop - start
+        return int(advance(self._table_address, stop - start, self.room))

@@ -51,13 +51,15 @@ def run_replay(
     watchers: Sequence[Watcher],
     chunk: int = 0,
     askers: Callable[[Machine], Sequence[Asker]] = lambda _: (),
+    collectors: Sequence[Watcher] = (),
 ) -> tuple[Machine, str]:
     """Run the sources (by symbol id) to their end; returns the machine and the digest.
 
     `chunk`: events per call of the core, 0 for as many as come; it changes nothing but the speed. `askers`: who,
-    besides the plan's Python strategies, answers finished slices. Raises StrategyError or DataError when the run fails.
+    besides the plan's Python strategies, answers finished slices. `collectors`: see `Runner`. Raises StrategyError or
+    DataError when the run fails.
     """
-    runner = Runner(plan, watchers, chunk)
+    runner = Runner(plan, watchers, chunk, collectors)
     runner.ask(askers(runner.machine))
     for events in merge(sources, plan.timeframes_ns):
         runner.run(events)

@@ -5,6 +5,7 @@ from collections.abc import Iterator, Sequence
 import numpy as np
 
 from paperbot.core import types as t
+from paperbot.engine.gather import Gather
 from paperbot.engine.interleave import Interleaver
 from paperbot.engine.machine import Machine
 from paperbot.engine.outputs import Digest
@@ -17,15 +18,21 @@ from paperbot.ports import Asker, Records, Watcher
 class Runner:
     """A machine, its digest, who answers its slices and who watches.
 
-    `chunk`: events per call of the core, 0 for as many as come. Each call is shown to the watchers before it is made,
-    and its records after it.
+    `chunk`: events per call of the core, 0 for as many as come. Watchers are shown each call before it is made, and its
+    records after it. Collectors are shown the same in blocks: the bars as they are handed to `run`, the records by the
+    thousand and the rest at the end. A run with a Python strategy makes a call for every slice, so whoever only adds
+    up is a collector.
     """
 
-    def __init__(self, plan: Plan, watchers: Sequence[Watcher], chunk: int = 0) -> None:
+    def __init__(
+        self, plan: Plan, watchers: Sequence[Watcher], chunk: int = 0, collectors: Sequence[Watcher] = ()
+    ) -> None:
         self.plan = plan
         self.machine = Machine(plan.params)
         self.digest = Digest(plan)
         self._watchers = tuple(watchers)
+        self._collectors = tuple(collectors)
+        self._gathered = Gather(self._collect)
         self._chunk = chunk
         self._interleaver: Interleaver | None = None
         self.ask(())
@@ -47,41 +54,48 @@ class Runner:
 
     def run(self, events: Records) -> None:
         """Feed bars, and between slices what is answered to them. Raises StrategyError or DataError."""
+        for collector in self._collectors:
+            collector.events(events)
         if self._interleaver is None:
             self.feed(events)
         else:
             self._interleaver.run(events, self.feed)
 
-    def feed(self, events: Records) -> None:
-        """Feed events as they are. Raises StrategyError or DataError when one of them stops the run."""
-        size = self._chunk or max(len(events), 1)
-        for at in range(0, len(events), size):
-            part = events[at : at + size]
-            for watcher in self._watchers:
-                watcher.events(part)
-            for records in self.machine.advance(part):
+    def feed(self, events: Records, start: int = 0, stop: int | None = None) -> None:
+        """Feed events as they are, from one index up to another. Raises StrategyError or DataError when one of them
+        stops the run.
+        """
+        stop = len(events) if stop is None else stop
+        size = self._chunk or max(stop - start, 1)
+        for at in range(start, stop, size):
+            end = min(at + size, stop)
+            if self._watchers:
+                part = events[at:end]
+                for watcher in self._watchers:
+                    watcher.events(part)
+            for records in self.machine.advance(events, at, end):
                 self.digest.add(records)
                 self._show(records)
             if self.machine.failed:
                 raise fault_error(self.plan, self.machine)
 
-    @property
-    def is_settled(self) -> bool:
-        """Whether everything that was said has been fed: only then does the state tell the whole run."""
-        return self._interleaver is None or not self._interleaver.is_waiting
-
     def finish(self) -> str:
-        """Feed the last answers, write the closing ledger row, and return the digest."""
-        if self._interleaver is not None:
-            self._interleaver.finish(self.feed)
+        """Write the closing ledger row, show the collectors the rest, and return the digest."""
         result = self.digest.final(self.machine.state)
         for records in closing_records(self.machine):
             self._show(records)
+        self._gathered.flush()
         return result
 
     def _show(self, records: Records) -> None:
         for watcher in self._watchers:
             watcher.records(records)
+        if self._collectors:
+            self._gathered.add(records)
+
+    def _collect(self, records: Records) -> None:
+        for collector in self._collectors:
+            collector.records(records)
 
 
 def closing_records(machine: Machine) -> Iterator[Records]:

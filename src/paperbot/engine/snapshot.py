@@ -64,7 +64,6 @@ def _layout(state: State) -> list[tuple[str, Any, int]]:
 
 def encode(runner: Runner, extra: dict[str, Any]) -> bytes:
     """The run as it stands, with what the caller wants to find again (JSON)."""
-    assert runner.is_settled
     layout = _layout(runner.machine.state)
     digest = {"link": runner.digest.link.hex(), "pending": runner.digest.pending.hex()}
     rings = runner.plan.params.features["ring"].tolist()
@@ -130,6 +129,8 @@ def carry_over(snapshot: Snapshot, runner: Runner) -> None:
             fill(array, saved[name])
     _carry_features(snapshot.header, saved["features"], saved["rings"], runner)
     state.account["arrivals"] = int(state.assets["arriving"].any())
+    if "risk_peak" not in (saved["account"].dtype.names or ()):  # A core that had one peak for the rule and for people.
+        state.account["risk_peak"] = state.account["peak"]
 
 
 def _carry_features(header: dict[str, Any], features: Any, rings: Any, runner: Runner) -> None:

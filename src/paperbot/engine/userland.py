@@ -180,6 +180,25 @@ def _compile(strategy: Loaded) -> None:
     strategy.keep.append(callback)
 
 
+_new_bar = tuple.__new__
+"""Makes a named tuple from its values; its own constructor is a Python function, which costs as much as the call."""
+
+
+@dataclass(slots=True)
+class _Asked:
+    """One strategy in one symbol. `warming`: (word, bars needed) of the features that do not count yet; the others are
+    places of words in the state.
+    """
+
+    index: int
+    strategy: Loaded
+    on_bar: Callable[[Bar], Any]
+    warming: list[tuple[int, int]]
+    values: list[int]
+    quantity: int
+    target: int
+
+
 class PythonDesk:
     """Asks Python strategies after each slice; their answers become SIGNAL events with the slice's closing time."""
 
@@ -197,16 +216,12 @@ class PythonDesk:
         self._values = state.features.view(np.float64).data
         self._held = state.positions.view(np.int64).data
         self._needs = params.features["needs"].tolist()
-        self._askers = [
-            [
-                self._asker(index, strategies[index], symbol, params)
-                for index in sorted(strategies)
-                if enabled[index, symbol]
-            ]
-            for symbol in range(n_symbols)
+        self._asked = [
+            [self._asked_of(index, strategies[index], symbol, params) for index in sorted(strategies) if row[index]]
+            for symbol, row in enumerate(enabled.T.tolist())
         ]
 
-    def _asker(self, index: int, strategy: Loaded, symbol: int, params: Any) -> tuple[Any, ...]:
+    def _asked_of(self, index: int, strategy: Loaded, symbol: int, params: Any) -> "_Asked":
         assert strategy.factory is not None
         try:
             instance = strategy.factory(dict(strategy.params))
@@ -215,10 +230,16 @@ class PythonDesk:
             raise StrategyError(f"strategy {strategy.name}: {strategy.path}: {_one_line(error)}") from None
         slots = [int(slot) for slot in params.strategies[index]["feature"][: len(strategy.features)]]
         first = symbol * self._n_features
-        counts = [((first + slot) * _FEATURE_WORDS + _COUNT, self._needs[slot]) for slot in slots]
-        values = [(first + slot) * _FEATURE_WORDS + _VALUE for slot in slots]
-        place = (index * len(self._symbols) + symbol) * _POSITION_WORDS
-        return index, strategy, on_bar, counts, values, place
+        position = (index * len(self._symbols) + symbol) * _POSITION_WORDS
+        return _Asked(
+            index,
+            strategy,
+            on_bar,
+            warming=[((first + slot) * _FEATURE_WORDS + _COUNT, self._needs[slot]) for slot in slots],
+            values=[(first + slot) * _FEATURE_WORDS + _VALUE for slot in slots],
+            quantity=position + _QUANTITY,
+            target=position + _TARGET,
+        )
 
     def ask(self, bars: list[tuple[Any, ...]]) -> Records:
         """SIGNAL events for the bars of one finished slice, in (symbol id, strategy id) order."""
@@ -226,42 +247,46 @@ class PythonDesk:
         for bar in sorted(bars, key=_symbol_of) if len(bars) > 1 else bars:
             open_ts, close_ts, opening, high, low, close, volume, symbol = bar[:8]
             unit = self._units[symbol]
-            for index, strategy, on_bar, counts, values, place in self._askers[symbol]:
-                if any(self._counts[word] < needs for word, needs in counts):
+            for asked in self._asked[symbol]:
+                if asked.warming and not self._has_warmed_up(asked):
                     continue
-                target = self._held[place + _TARGET]
-                seen = Bar(
-                    self._symbols[symbol],
-                    open_ts,
-                    close_ts,
-                    opening / unit,
-                    high / unit,
-                    low / unit,
-                    close / unit,
-                    volume,
-                    self._held[place + _QUANTITY] / self._base_units[symbol],
-                    target,
-                    tuple([self._values[word] for word in values]),
+                target = self._held[asked.target]
+                values = [self._values[word] for word in asked.values]
+                seen = _new_bar(
+                    Bar,
+                    (
+                        *(self._symbols[symbol], open_ts, close_ts),
+                        *(opening / unit, high / unit, low / unit, close / unit, volume),
+                        *(self._held[asked.quantity] / self._base_units[symbol], target, tuple(values)),
+                    ),
                 )
-                answer = self._answer(strategy, on_bar, seen)
+                try:
+                    answer = float(asked.on_bar(seen))
+                except Exception as error:  # noqa: BLE001
+                    raise _failure(asked.strategy, seen, error) from None
+                if answer == HOLD:
+                    continue
+                if not isfinite(answer):
+                    raise _failure(asked.strategy, seen, answer)
                 wanted = (answer > 0) - (answer < 0)
-                if answer != HOLD and wanted != target:
-                    answers.append((close_ts, symbol, index, wanted, round(min(abs(answer), 1.0) * 1e9)))
+                if wanted != target:
+                    answers.append((close_ts, symbol, asked.index, wanted, round(min(abs(answer), 1.0) * 1e9)))
         return _signals(answers) if answers else NOTHING
 
-    @staticmethod
-    def _answer(strategy: Loaded, on_bar: Callable[[Bar], Any], bar: Bar) -> float:
-        try:
-            answer = float(on_bar(bar))
-        except Exception as error:  # noqa: BLE001
-            line = traceback.extract_tb(error.__traceback__)[-1].lineno
-            reason = f"{strategy.path}:{line}: {_one_line(error)}"
-        else:
-            if isfinite(answer):
-                return answer
-            reason = f"answered {answer}, not a finite number"
-        at = np.datetime_as_string(np.datetime64(bar.close_ts, "ns"), unit="s") + "Z"
-        raise StrategyError(f"strategy {strategy.name} on {bar.symbol} at {at}: {reason}")
+    def _has_warmed_up(self, asked: "_Asked") -> bool:
+        asked.warming = [(word, needs) for word, needs in asked.warming if self._counts[word] < needs]
+        return not asked.warming
+
+
+def _failure(strategy: Loaded, bar: Bar, cause: Exception | float) -> StrategyError:
+    """What to say of an `on_bar` that raised, or answered something that is not a finite number."""
+    if isinstance(cause, Exception):
+        line = traceback.extract_tb(cause.__traceback__)[-1].lineno
+        reason = f"{strategy.path}:{line}: {_one_line(cause)}"
+    else:
+        reason = f"answered {cause}, not a finite number"
+    at = np.datetime_as_string(np.datetime64(bar.close_ts, "ns"), unit="s") + "Z"
+    return StrategyError(f"strategy {strategy.name} on {bar.symbol} at {at}: {reason}")
 
 
 def _symbol_of(bar: tuple[Any, ...]) -> int:

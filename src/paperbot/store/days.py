@@ -22,7 +22,8 @@ from paperbot.ports import Records
 from paperbot.store import tables
 from paperbot.store.durable import sync_folder
 from paperbot.store.parquet import lock_folder
-from paperbot.store.tables import OrderTracker, RoundTripTracker, SourceOf
+from paperbot.store.statistics import RoundTrips
+from paperbot.store.tables import OrderTracker, SourceOf
 
 
 class DayArtifacts:
@@ -34,7 +35,7 @@ class DayArtifacts:
     def __init__(self, out: Path, days: Path, names: Names, source_of: SourceOf) -> None:
         self.out, self._days = out, days
         self._names, self._source_of = names, source_of
-        self._orders, self._round_trips = OrderTracker(names), RoundTripTracker(names)
+        self._orders, self._round_trips = OrderTracker(names), RoundTrips(names)
         self._today: dict[str, list[Any]] = {name: [] for name in tables.SCHEMAS}
         self._day = -1
         self._parts: list[str] = []
@@ -54,17 +55,8 @@ class DayArtifacts:
             if self._day not in {-1, day}:
                 self._close_day()
             self._day = day
-            for name, table in self._tables(part).items():
+            for name, table in tables.tables_of(part, self._names, self._orders, self._round_trips, self._source_of):
                 self._today[name].append(table)
-
-    def _tables(self, records: Records) -> dict[str, Any]:
-        return {
-            "trades": tables.trades_table(records, self._names, self._source_of),
-            "ledger": tables.ledger_table(records, self._names),
-            "orders": pa.Table.from_pylist(list(self._orders.rows(records)), schema=tables.ORDERS),
-            "round_trips": pa.Table.from_pylist(list(self._round_trips.rows(records)), schema=tables.ROUND_TRIPS),
-            "blocked": tables.blocked_table(records, self._names),
-        }
 
     def _close_day(self) -> None:
         """The day is over: its rows become part files."""
@@ -108,7 +100,7 @@ class DayArtifacts:
         if name == "ledger":
             today.append(tables.ledger_table(closing, self._names))
         elif name == "orders":
-            today.append(pa.Table.from_pylist(list(self._orders.still_open()), schema=tables.ORDERS))
+            today.append(self._orders.still_open())
         yield pa.concat_tables(today) if today else tables.SCHEMAS[name].empty_table()
 
     @contextlib.contextmanager

@@ -8,7 +8,7 @@ import contextlib
 import errno
 import fcntl
 import os
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, Self
 
@@ -22,7 +22,8 @@ from paperbot.failpoint import fail_point
 from paperbot.names import Names
 from paperbot.store import tables
 from paperbot.store.durable import sync_folder
-from paperbot.store.tables import OrderTracker, RoundTripTracker, Row, SourceOf, replayed
+from paperbot.store.statistics import RoundTrips
+from paperbot.store.tables import OrderTracker, SourceOf, replayed
 
 Records = NDArray[np.void]
 
@@ -49,7 +50,6 @@ class _Table:
     def __init__(self, path: Path, schema: Any) -> None:
         self.path = path
         self.unfinished = path.with_name(f".{path.name}.unfinished")
-        self._schema = schema
         self._writer = pq.ParquetWriter(self.unfinished, schema, compression="zstd", store_schema=False)
         self._waiting: list[Any] = []
         self._rows = 0
@@ -64,11 +64,6 @@ class _Table:
             self._writer.write_table(whole.slice(0, ROW_GROUP_ROWS), row_group_size=ROW_GROUP_ROWS)
             self._waiting = [whole.slice(ROW_GROUP_ROWS)]
             self._rows -= ROW_GROUP_ROWS
-
-    def append_rows(self, rows: Iterable[Row]) -> None:
-        rows = list(rows)
-        if rows:
-            self.append(pa.Table.from_pylist(rows, schema=self._schema))
 
     def finish(self) -> None:
         if self._rows:
@@ -95,7 +90,7 @@ class Artifacts:
         self._names = names
         self._source_of = source_of
         self._orders = OrderTracker(names)
-        self._round_trips = RoundTripTracker(names)
+        self._round_trips = RoundTrips(names)
         self._tables: dict[str, _Table] = {}
         self._lock = contextlib.ExitStack()
         self._replaced = 0
@@ -129,16 +124,13 @@ class Artifacts:
     def add(self, records: Records) -> None:
         """Append output records."""
         with self._guarded():
-            self._tables["trades"].append(tables.trades_table(records, self._names, self._source_of))
-            self._tables["ledger"].append(tables.ledger_table(records, self._names))
-            self._tables["orders"].append_rows(self._orders.rows(records))
-            self._tables["round_trips"].append_rows(self._round_trips.rows(records))
-            self._tables["blocked"].append(tables.blocked_table(records, self._names))
+            for name, table in tables.tables_of(records, self._names, self._orders, self._round_trips, self._source_of):
+                self._tables[name].append(table)
 
     def finish(self) -> None:
         """Make all files durable, then put them in place of the old ones."""
         with self._guarded():
-            self._tables["orders"].append_rows(self._orders.still_open())
+            self._tables["orders"].append(self._orders.still_open())
             for table in self._tables.values():
                 table.finish()
                 if table.path.is_dir():

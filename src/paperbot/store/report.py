@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 from paperbot.core import types as t
 from paperbot.core.records import of_kind
 from paperbot.names import Names
+from paperbot.store.statistics import RoundTrips
 
 Records = NDArray[np.void]
 
@@ -47,10 +48,9 @@ class Statistics:
         self.lost = 0
         self.last_ledger: Records | None = None
         self.day_equity: dict[int, int] = {}
-        self._steps = np.array(names.steps, dtype=np.int64)
         pairs = len(names.strategies) * len(names.symbols)
         self._fills, self._fees, self._pnl, self._round_trips, self._wins = np.zeros((5, pairs), dtype=np.int64)
-        self._open_pnl, self._open_account = np.zeros((2, pairs), dtype=np.int64)
+        self._trips = RoundTrips(names)
 
     def add(self, records: Records) -> None:
         """Count output records, in their order."""
@@ -101,29 +101,15 @@ class Statistics:
         np.add.at(self._fills, pair, 1)
         np.add.at(self._fees, pair, fills["fee_quote"])
         np.add.at(self._pnl, pair, pnl)
-        self._add_round_trips(pair, pnl, fills)
+        self._add_round_trips(self._trips.add(fills))
 
-    def _add_round_trips(self, pair: NDArray[np.int64], pnl: NDArray[np.int64], fills: Records) -> None:
-        """A round trip of a pair ends with a sale that leaves less than a step of it."""
-        order = np.argsort(pair, kind="stable")
-        pair, pnl = pair[order], pnl[order]
-        account = (fills["realized_account"] - fills["fee_account"])[order]
-        left = fills["position"][order] < self._steps[fills["symbol"][order]]
-        ends = left & (fills["side"][order] == t.Side.SELL)
-        begins = np.append(True, (pair[1:] != pair[:-1]) | ends[:-1])
-        first = np.flatnonzero(begins)
-        last = np.append(first[1:], len(pair)) - 1
-        of, closed = pair[first], ends[last]
-        pnl, account = np.add.reduceat(pnl, first), np.add.reduceat(account, first)
-        goes_on = np.append(True, of[1:] != of[:-1])  # A pair's first stretch may have begun in earlier records.
-        pnl[goes_on] += self._open_pnl[of[goes_on]]
-        account[goes_on] += self._open_account[of[goes_on]]
-        self._open_pnl[of] = np.where(closed, 0, pnl)
-        self._open_account[of] = np.where(closed, 0, account)
-        np.add.at(self._round_trips, of[closed], 1)
-        np.add.at(self._wins, of[closed], (pnl[closed] > 0).astype(np.int64))
-        self.gained += int(account[closed & (account > 0)].sum())
-        self.lost -= int(account[closed & (account < 0)].sum())
+    def _add_round_trips(self, trips: Records) -> None:
+        pair = trips["strategy"] * len(self.names.symbols) + trips["symbol"]
+        np.add.at(self._round_trips, pair, 1)
+        np.add.at(self._wins, pair, (trips["realized"] > trips["fees"]).astype(np.int64))
+        account = trips["account"]
+        self.gained += int(account[account > 0].sum())
+        self.lost -= int(account[account < 0].sum())
 
     def _add_rows(self, rows: Records) -> None:
         valued = np.flatnonzero(rows["valued"])

@@ -5,7 +5,6 @@ here that the core has decided: names, units and sums of what it reported.
 """
 
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
@@ -15,9 +14,9 @@ from numpy.typing import NDArray
 from paperbot.core import types as t
 from paperbot.core.records import of_kind
 from paperbot.names import Names
+from paperbot.store.statistics import RoundTrips
 
 Records = NDArray[np.void]
-Row = dict[str, Any]
 
 _TS = pa.timestamp("ns", tz="UTC")
 _TEXT = pa.string()
@@ -221,125 +220,116 @@ def _table(columns: dict[str, Any], schema: Any) -> Any:
     return pa.Table.from_arrays(arrays, schema=schema)
 
 
-@dataclass
 class OrderTracker:
     """Follows each order from acceptance to its end, holding only the open ones."""
 
-    names: Names
-    _open: dict[int, Row] = field(default_factory=dict)
+    def __init__(self, names: Names) -> None:
+        self._names = names
+        self._open = np.zeros(0, dtype=t.OUT_ORDER)  # By ascending id, as orders are numbered.
+        self._quantity, self._filled = np.zeros((2, 0), dtype=np.int64)
 
-    def rows(self, records: Records) -> Iterator[Row]:
-        """A row for each order that ended within these records."""
-        for index in np.flatnonzero(np.isin(records["kind"], _ORDER_KINDS)):
-            kind = records["kind"][index]
-            one = records[index : index + 1]
-            if kind == t.OutputKind.ORDER:
-                self._begin(one.view(t.OUT_ORDER)[0])
-            elif kind == t.OutputKind.FILL:
-                fill = one.view(t.OUT_FILL)[0]
-                self._open[int(fill["order_id"])]["filled_minor"] += int(fill["quantity"])
-            else:
-                change = one.view(t.OUT_ORDER_END)[0]
-                row = self._open[int(change["order_id"])]
-                row["qty_minor"] = int(change["quantity"])
-                if kind == t.OutputKind.ORDER_END:
-                    del self._open[int(change["order_id"])]
-                    yield self._finish(row, "ended", t.Code(int(change["code"])).name.lower(), int(change["ts"]))
+    def ended(self, records: Records) -> Any:
+        """An ORDERS table of those that ended within these records, in the order of their ends."""
+        fresh = of_kind(records, t.OutputKind.ORDER, t.OUT_ORDER)
+        orders = _joined(self._open, fresh)
+        quantity = np.append(self._quantity, fresh["quantity"])
+        filled = np.append(self._filled, np.zeros(len(fresh), dtype=np.int64))
+        fills = of_kind(records, t.OutputKind.FILL, t.OUT_FILL)
+        np.add.at(filled, np.searchsorted(orders["order_id"], fills["order_id"]), fills["quantity"])
+        changes = of_kind(records, t.OutputKind.ORDER_CHANGE, t.OUT_ORDER_END)
+        quantity[np.searchsorted(orders["order_id"], changes["order_id"])] = changes["quantity"]
+        ends = of_kind(records, t.OutputKind.ORDER_END, t.OUT_ORDER_END)
+        at = np.searchsorted(orders["order_id"], ends["order_id"])
+        quantity[at] = ends["quantity"]
+        is_open = np.ones(len(orders), dtype=np.bool_)
+        is_open[at] = False
+        self._open, self._quantity, self._filled = orders[is_open], quantity[is_open], filled[is_open]
+        return self._table(orders[at], quantity[at], filled[at], ends)
 
-    def still_open(self) -> Iterator[Row]:
-        """A row for each order that is open at the end, by id."""
-        for order_id in sorted(self._open):
-            yield self._finish(dict(self._open[order_id]), "open", None, None)
+    def still_open(self) -> Any:
+        """An ORDERS table of those that are open, by id."""
+        return self._table(self._open, self._quantity, self._filled, None)
 
-    def _begin(self, order: np.void) -> None:
-        symbol = int(order["symbol"])
-        price_unit = 10.0 ** self.names.price_decimals[symbol]
-        flags = int(order["flags"])
-        self._open[int(order["order_id"])] = {
-            "order_id": int(order["order_id"]),
-            "created_ts": int(order["ts"]),
-            "symbol": self.names.symbols[symbol],
-            "strategy": self.names.strategies[int(order["strategy"])],
-            "role": t.Role(int(order["role"])).name.lower(),
-            "side": t.Side(int(order["side"])).name.lower(),
-            "type": t.OrderType(int(order["order_type"])).name.lower(),
-            "time_in_force": t.TimeInForce(int(order["time_in_force"])).name.lower(),
-            "limit_price": int(order["limit_price"]) / price_unit if order["limit_price"] else None,
-            "stop_price": int(order["stop_price"]) / price_unit if order["stop_price"] else None,
-            "expires_ts": int(order["expires_ts"]) or None,
-            "parent_id": int(order["parent"]) or None,
-            "post_only": bool(flags & t.OrderFlag.POST_ONLY),
-            "reduce_only": bool(flags & t.OrderFlag.REDUCE_ONLY),
-            "qty_minor": int(order["quantity"]),
-            "filled_minor": 0,
-            "_unit": 10.0 ** self.names.asset_decimals[self.names.bases[symbol]],
+    def _table(
+        self, orders: Records, quantity: NDArray[np.int64], filled: NDArray[np.int64], ends: Records | None
+    ) -> Any:
+        names, symbol = self._names, orders["symbol"]
+        base = np.array(names.bases)[symbol]
+
+        def price(name: str) -> Any:
+            scaled = _scaled(orders[name], symbol, names.price_decimals)
+            return pa.array(scaled, type=_FLOAT, mask=orders[name] == 0)
+
+        columns = {
+            "order_id": orders["order_id"],
+            "created_ts": _times(orders["ts"]),
+            "ended_ts": _times(ends["ts"]) if ends is not None else pa.nulls(len(orders), _TS),
+            "symbol": _named(symbol, names.symbols),
+            "strategy": _named(orders["strategy"], names.strategies),
+            "role": _lower(t.Role, orders["role"]),
+            "side": _lower(t.Side, orders["side"]),
+            "type": _lower(t.OrderType, orders["order_type"]),
+            "time_in_force": _lower(t.TimeInForce, orders["time_in_force"]),
+            "state": pa.array(["open" if ends is None else "ended"] * len(orders), type=_TEXT),
+            "code": _lower(t.Code, ends["code"]) if ends is not None else pa.nulls(len(orders), _TEXT),
+            "qty": _scaled(quantity, base, names.asset_decimals),
+            "filled": _scaled(filled, base, names.asset_decimals),
+            "limit_price": price("limit_price"),
+            "stop_price": price("stop_price"),
+            "expires_ts": _times(orders["expires_ts"], zero_is_none=True),
+            "parent_id": pa.array(np.ascontiguousarray(orders["parent"]), type=_INT, mask=orders["parent"] == 0),
+            "post_only": (orders["flags"] & t.OrderFlag.POST_ONLY) != 0,
+            "reduce_only": (orders["flags"] & t.OrderFlag.REDUCE_ONLY) != 0,
+            "qty_minor": quantity,
+            "filled_minor": filled,
         }
-
-    def _finish(self, row: Row, state: str, code: str | None, ended_ts: int | None) -> Row:
-        unit = row.pop("_unit")
-        quantities = {"qty": row["qty_minor"] / unit, "filled": row["filled_minor"] / unit}
-        return {**row, **quantities, "state": state, "code": code, "ended_ts": ended_ts}
+        return _table(columns, ORDERS)
 
 
-_ORDER_KINDS = [
-    int(kind) for kind in (t.OutputKind.ORDER, t.OutputKind.FILL, t.OutputKind.ORDER_CHANGE, t.OutputKind.ORDER_END)
-]
+def _joined(before: Records, after: Records) -> Records:
+    """Two arrays of one layout as one, copied as bytes."""
+    block = f"V{before.dtype.itemsize}"
+    return np.concatenate((before.view(block), after.view(block))).view(before.dtype)
 
 
-@dataclass
-class RoundTripTracker:
-    """Follows each (strategy, symbol) from flat to flat."""
+def round_trips_table(trips: Records, names: Names) -> Any:
+    """Completed round trips (`statistics.TRIP`) as a ROUND_TRIPS table."""
+    symbol = trips["symbol"]
+    base, quote = np.array(names.bases)[symbol], np.array(names.quotes)[symbol]
+    decimals = names.asset_decimals
+    bought, sold = _scaled(trips["bought"], base, decimals), _scaled(trips["sold"], base, decimals)
+    paid, received = _scaled(trips["paid"], quote, decimals), _scaled(trips["received"], quote, decimals)
+    pnl = trips["realized"] - trips["fees"]
+    with np.errstate(divide="ignore", invalid="ignore"):
+        entry_price, return_pct = paid / bought, 100.0 * pnl / trips["paid"]
+    columns = {
+        "symbol": _named(symbol, names.symbols),
+        "strategy": _named(trips["strategy"], names.strategies),
+        "entry_ts": _times(trips["entry_ts"]),
+        "exit_ts": _times(trips["exit_ts"]),
+        "duration_s": (trips["exit_ts"] - trips["entry_ts"]) / 1e9,
+        "reason": pa.array([_REASONS[t.Role(role)] for role in trips["role"].tolist()], type=_TEXT),
+        "qty": bought,
+        "entry_price": pa.array(entry_price, type=_FLOAT, mask=trips["bought"] == 0),
+        "exit_price": received / sold,
+        "pnl": _scaled(pnl, quote, decimals),
+        "fees": _scaled(trips["fees"], quote, decimals),
+        "return_pct": pa.array(return_pct, type=_FLOAT, mask=trips["paid"] == 0),
+        "quote": _named(quote, names.assets),
+        "pnl_account_minor": trips["account"],
+        "pnl_minor": pnl,
+        "fees_minor": trips["fees"],
+        "cost_minor": trips["paid"],
+    }
+    return _table(columns, ROUND_TRIPS)
 
-    names: Names
-    _open: dict[tuple[int, int], Row] = field(default_factory=dict)
 
-    def rows(self, records: Records) -> Iterator[Row]:
-        """A row for each round trip that was completed within these records."""
-        for fill in of_kind(records, t.OutputKind.FILL, t.OUT_FILL):
-            key = (int(fill["strategy"]), int(fill["symbol"]))
-            trip = self._open.setdefault(key, self._new(fill))
-            quantity, notional = int(fill["quantity"]), int(fill["notional"])
-            trip["realized"] += int(fill["realized"])
-            trip["fees"] += int(fill["fee_quote"])
-            trip["account"] += int(fill["realized_account"]) - int(fill["fee_account"])
-            if fill["side"] == t.Side.BUY:
-                trip["bought"] += quantity
-                trip["paid"] += notional
-                continue
-            trip["sold"] += quantity
-            trip["received"] += notional
-            if int(fill["position"]) < self.names.steps[key[1]]:
-                del self._open[key]
-                yield self._finish(trip, fill)
-
-    def _new(self, fill: np.void) -> Row:
-        return {
-            "entry_ts": int(fill["ts"]),
-            **dict.fromkeys(("realized", "fees", "account", "bought", "paid", "sold", "received"), 0),
-        }
-
-    def _finish(self, trip: Row, fill: np.void) -> Row:
-        names = self.names
-        symbol = int(fill["symbol"])
-        base_unit = 10.0 ** names.asset_decimals[names.bases[symbol]]
-        quote_unit = 10.0 ** names.asset_decimals[names.quotes[symbol]]
-        pnl = trip["realized"] - trip["fees"]
-        return {
-            "symbol": names.symbols[symbol],
-            "strategy": names.strategies[int(fill["strategy"])],
-            "entry_ts": trip["entry_ts"],
-            "exit_ts": int(fill["ts"]),
-            "duration_s": (int(fill["ts"]) - trip["entry_ts"]) / 1e9,
-            "reason": _REASONS[t.Role(int(fill["role"]))],
-            "qty": trip["bought"] / base_unit,
-            "entry_price": trip["paid"] / quote_unit / (trip["bought"] / base_unit) if trip["bought"] else None,
-            "exit_price": trip["received"] / quote_unit / (trip["sold"] / base_unit),
-            "pnl": pnl / quote_unit,
-            "fees": trip["fees"] / quote_unit,
-            "return_pct": 100.0 * pnl / trip["paid"] if trip["paid"] else None,
-            "quote": names.assets[names.quotes[symbol]],
-            "pnl_account_minor": trip["account"],
-            "pnl_minor": pnl,
-            "fees_minor": trip["fees"],
-            "cost_minor": trip["paid"],
-        }
+def tables_of(
+    records: Records, names: Names, orders: OrderTracker, round_trips: RoundTrips, source_of: SourceOf
+) -> Iterator[tuple[str, Any]]:
+    """The rows of each file (name, table) that these records give; the trackers hold what is not complete yet."""
+    yield "trades", trades_table(records, names, source_of)
+    yield "ledger", ledger_table(records, names)
+    yield "orders", orders.ended(records)
+    yield "round_trips", round_trips_table(round_trips.add(of_kind(records, t.OutputKind.FILL, t.OUT_FILL)), names)
+    yield "blocked", blocked_table(records, names)
