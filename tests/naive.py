@@ -2,7 +2,8 @@
 
 `check` redoes a run from its events and parameters and compares every record with the ones that the core wrote. Only
 floats are not redone: from the outputs it takes the targets of built-in strategies (the SIGNAL records at the end of a
-slice) and the integer ATR that SIGNAL, ORDER, BLOCKED and FILL records carry. PATTERN records are passed over.
+slice) and the integer ATR that SIGNAL, ORDER, BLOCKED and FILL records carry. When no record carries it and a possible
+ATR explains that a sale waits below one tick, the twin believes the core. PATTERN records are passed over.
 
 It shares nothing with the core but the layout of the records.
 """
@@ -19,6 +20,8 @@ from paperbot.core.types import OrderType as Type
 
 PPB = 10**9
 LIMIT = 2**62
+TOO_LARGE = 2**60
+"""A quantity, price or distance from here on is `overflow` before anything is rounded."""
 DAY_NS = 86_400 * 10**9
 DOWN, UP, EVEN = "down", "up", "even"
 EXITS = (Role.EXIT, Role.FLATTEN)
@@ -80,6 +83,12 @@ def limited(a: int) -> int:
 
 def mul_div(a: int, b: int, c: int, rounding: str) -> int:
     return limited(divide(a * b, c, rounding))
+
+
+def saturating(a: int, b: int, c: int, rounding: str) -> int:
+    """A product that only bounds something from above: beyond 2^62 it becomes 2^62 - 1."""
+    result = divide(a * b, c, rounding)
+    return LIMIT - 1 if result > LIMIT else limited(result)
 
 
 def ppb(a: int, x_ppb: int, rounding: str) -> int:
@@ -144,11 +153,14 @@ class Position:
     cooldown_until: int = 0
     target: int = Target.FLAT
     dust: bool = False
+    exit_due: int = 0
+    """The role of an exit that must be sent again, or 0."""
 
 
 @dataclass
 class Market:
-    """What is known of a symbol. `atr` is None until a record of the outputs has told it for the present bar count."""
+    """What is known of a symbol. `atr` is None until a record of the outputs has told it for the present bar count; it
+    is a mean of true ranges, so it is at most `widest`, the widest of them, and 0 while it warms up."""
 
     last_close: int = 0
     oracle_close: int = 0
@@ -156,6 +168,7 @@ class Market:
     bars: int = 0
     atr: int | None = 0
     last_atr: int = 0
+    widest: int = 0
 
 
 @dataclass
@@ -394,6 +407,8 @@ class Twin:
             self.rows_before_bar(bar)
             self.match(bar)
             self.slice_symbols.append(bar.symbol)
+        before = market.last_close if market.bars else bar.close
+        market.widest = max(market.widest, max(bar.high, before) - min(bar.low, before))
         market.last_close, market.last_close_ts = bar.close, bar.close_ts
         market.bars += 1
         market.atr = None
@@ -443,9 +458,11 @@ class Twin:
         return floor_to(self.position(strategy, symbol).quantity, self.symbols[symbol].step)
 
     def flat(self, strategy: int, symbol: int) -> bool:
-        position = self.position(strategy, symbol)
-        is_dust = position.dust and self.value(symbol, position.quantity) < self.symbols[symbol].min_notional
-        return is_dust or self.whole_steps(strategy, symbol) == 0
+        position, params = self.position(strategy, symbol), self.symbols[symbol]
+        if self.whole_steps(strategy, symbol) == 0:
+            return True
+        too_few = position.quantity < params.min_quantity
+        return position.dust and (too_few or self.value(symbol, position.quantity) < params.min_notional)
 
     def open_orders(self, *roles: Role, symbol: int | None = None, strategy: int | None = None) -> list[Order]:
         """Open orders by ascending id, of these roles (all when none is named)."""
@@ -518,7 +535,7 @@ class Twin:
     def emit(self, kind: OutputKind, ts: int, symbol: int = -1, strategy: int = -1, **fields: int) -> None:
         fields.update(ts=ts, symbol=symbol, strategy=strategy)
         if kind in CARRIES_ATR:
-            fields["atr"] = self.atr(symbol)
+            fields.setdefault("atr", self.atr(symbol))
         self.tape.expect(kind, fields)
 
     def atr(self, symbol: int) -> int:
@@ -530,7 +547,7 @@ class Twin:
             actual = self.tape.peek()
             if actual is None or actual.kind not in CARRIES_ATR or actual.symbol != symbol:
                 return market.last_atr
-            if actual.code == Code.UNKNOWN_SYMBOL:
+            if actual.code in (Code.UNKNOWN_SYMBOL, Code.OVERFLOW):
                 return actual.atr
             market.atr = market.last_atr = actual.atr
         return market.atr
@@ -558,6 +575,8 @@ class Twin:
         ]
         names += ["side", "order_type", "time_in_force", "role", "flags"]
         fields = {name: getattr(order, name) for name in names}
+        if code == Code.OVERFLOW and self.too_large(order):
+            fields["atr"] = 0  # The page does not say what is shown; the core shows 0.
         self.emit(kind, ts, order.symbol, order.strategy, order_id=order.id, code=code, **fields)
 
     def emit_change(self, order: Order, ts: int) -> None:
@@ -621,8 +640,11 @@ class Twin:
     # -- the gate
     def gate(self, order: Order, ts: int) -> Code:
         """Places the order or blocks it with the first rule that fails."""
-        self.put_on_grid(order)
-        code = self.first_failing_rule(order, ts)
+        if self.too_large(order):
+            code = Code.OVERFLOW
+        else:
+            self.put_on_grid(order)
+            code = self.first_failing_rule(order, ts)
         if code != Code.NONE:
             self.block(order, code, ts)
             return code
@@ -638,8 +660,15 @@ class Twin:
 
     def block(self, order: Order, code: Code, ts: int) -> None:
         self.emit_order(OutputKind.BLOCKED, order, ts, code)
-        if code == Code.MIN_NOTIONAL and order.role in EXITS:
+        if code in {Code.MIN_NOTIONAL, Code.MIN_QUANTITY} and order.role in EXITS:
             self.position(order.strategy, order.symbol).dust = True
+
+    def too_large(self, order: Order) -> bool:
+        """Whether a number of the order is 2^60 or more, as it came; not asked of a symbol or strategy that is none."""
+        if not (0 <= order.symbol < len(self.symbols) and 0 <= order.strategy < self.risk.n_strategies):
+            return False
+        names = ("quantity", "limit_price", "stop_price", "stop_distance", "target_distance")
+        return any(getattr(order, name) >= TOO_LARGE for name in names)
 
     def put_on_grid(self, order: Order) -> None:
         """Quantity to whole steps, a limit price toward passive, a stop price away from the market."""
@@ -703,6 +732,18 @@ class Twin:
     def below_step(self, order: Order, ts: int) -> bool:
         return order.quantity <= 0
 
+    def min_quantity(self, order: Order, ts: int) -> bool:
+        return order.quantity < self.symbols[order.symbol].min_quantity
+
+    def max_quantity(self, order: Order, ts: int) -> bool:
+        """Whether the quantity is above the largest order. The largest market order counts too when the order is a
+        market or stop order, or gets a protective stop."""
+        params = self.symbols[order.symbol]
+        if 0 < params.max_quantity < order.quantity:
+            return True
+        at_market = order.order_type in (Type.MARKET, Type.STOP) or order.stop_distance > 0
+        return at_market and 0 < params.max_market_quantity < order.quantity
+
     def min_notional(self, order: Order, ts: int) -> bool:
         params, price = self.symbols[order.symbol], self.gate_price(order)
         if price == 0:
@@ -714,7 +755,6 @@ class Twin:
 
     def overflow(self, order: Order, ts: int) -> bool:
         self.notional(order.symbol, order.quantity, self.gate_price(order), EVEN)
-        self.value(order.symbol, order.quantity)
         if order.buys:
             self.lock(order)
         return False
@@ -769,7 +809,7 @@ class Twin:
         return self.from_account(self.symbols[symbol].quote, self.books.equity, DOWN)
 
     def max_position(self, symbol: int) -> int:
-        return ppb(self.equity_quote(symbol), self.risk.max_position_ppb, DOWN)
+        return saturating(self.equity_quote(symbol), self.risk.max_position_ppb, PPB, DOWN)
 
     def max_position_value(self, order: Order, ts: int) -> bool:
         if self.risk.max_position_ppb == 0:
@@ -784,7 +824,7 @@ class Twin:
         parts += [(o.symbol, o.rest) for o in self.open_orders(Role.ENTRY)]
         parts.append((order.symbol, order.quantity))
         gross = sum(self.to_account(self.symbols[s].quote, self.value(s, q), EVEN) for s, q in parts if q > 0)
-        return gross > ppb(self.books.equity, self.risk.gross_ppb, DOWN)
+        return gross > saturating(self.books.equity, self.risk.gross_ppb, PPB, DOWN)
 
     def max_open_positions(self, order: Order, ts: int) -> bool:
         busy = {pair for pair in self.books.positions if not self.flat(*pair) or self.entries(*pair)}
@@ -806,6 +846,8 @@ class Twin:
         close = self.markets[symbol].last_close
         self.emit(OutputKind.SIGNAL, ts, symbol, strategy, strength_ppb=strength_ppb, target=target, close=close)
         if target == Target.LONG:
+            if position.exit_due == Role.EXIT:
+                position.exit_due = 0
             if not self.books.halted:
                 for order in self.open_orders(Role.EXIT, symbol=symbol, strategy=strategy):
                     self.end(order, Code.SUPERSEDED, ts)
@@ -824,10 +866,38 @@ class Twin:
         return Order(symbol, strategy, side, Type.MARKET, TimeInForce.GTC, role, quantity, ts)
 
     def send_exit(self, symbol: int, strategy: int, role: Role, ts: int) -> None:
+        """Sells the whole position, or as much of it as one market order may. The rest, or all of it when the gate
+        refuses the order, is due from then on."""
         whole = self.whole_steps(strategy, symbol)
-        order = self.market_order(symbol, strategy, Side.SELL, role, whole, ts)
+        order = self.market_order(symbol, strategy, Side.SELL, role, self.cut_to_market_order(symbol, whole), ts)
         order.flags = int(t.OrderFlag.REDUCE_ONLY)
-        self.gate(order, ts)
+        code = self.gate(order, ts)
+        sells_all = code == Code.NONE and order.quantity == whole
+        position = self.position(strategy, symbol)
+        if sells_all:
+            position.exit_due = 0
+        elif position.exit_due != Role.EXIT:
+            position.exit_due = int(role)
+
+    def cut_to_market_order(self, symbol: int, quantity: int) -> int:
+        """A quantity, or the largest market order when that is smaller."""
+        params = self.symbols[symbol]
+        largest = [most for most in (params.max_quantity, params.max_market_quantity) if most > 0]
+        return min([quantity, *largest])
+
+    def can_send_again(self, symbol: int, strategy: int) -> bool:
+        """Whether an exit is due and would pass now."""
+        position, params = self.position(strategy, symbol), self.symbols[symbol]
+        if position.exit_due == 0 or self.exits(strategy, symbol):
+            return False
+        wanted = self.books.halted if position.exit_due == Role.FLATTEN else position.target != Target.LONG
+        quantity = steps_down(self.cut_to_market_order(symbol, position.quantity), params.step)
+        if not wanted or not 0 < quantity < TOO_LARGE or quantity < params.min_quantity:
+            return False
+        try:
+            return self.value(symbol, quantity) >= params.min_notional
+        except Overflow:
+            return False
 
     def send_entry(self, symbol: int, strategy: int, ts: int, max_quantity: int) -> None:
         order = self.market_order(symbol, strategy, Side.BUY, Role.ENTRY, 0, ts)
@@ -861,17 +931,18 @@ class Twin:
             distance = ppb(atr, risk.atr_stop_ppb, UP)
             if distance == 0:
                 return 0, Code.NO_PRICE
-            quantity = mul_div(ppb(equity_quote, risk.risk_ppb, DOWN), params.scale, distance, DOWN)
+            budget, per_unit = saturating(equity_quote, risk.risk_ppb, PPB, DOWN), distance
         elif risk.sizing == t.Sizing.FIXED_FRACTION:
-            quantity = mul_div(ppb(equity_quote, risk.fraction_ppb, DOWN), params.scale, close, DOWN)
+            budget, per_unit = saturating(equity_quote, risk.fraction_ppb, PPB, DOWN), close
         else:
-            quantity = mul_div(params.fixed_quote, params.scale, close, DOWN)
+            budget, per_unit = params.fixed_quote, close
+        quantity = saturating(budget, params.scale, per_unit, DOWN)
         if risk.max_position_ppb > 0:
             room = self.max_position(symbol) - self.value_in_symbol(symbol)
             if room <= 0:
                 return 0, Code.MAX_POSITION_VALUE
-            quantity = min(quantity, mul_div(room, params.scale, close, DOWN))
-        return max(quantity, 0), Code.NONE
+            quantity = min(quantity, saturating(room, params.scale, close, DOWN))
+        return self.cut_to_market_order(symbol, max(quantity, 0)), Code.NONE
 
     # -- matching one bar
     def match(self, bar: Row) -> None:
@@ -905,11 +976,10 @@ class Twin:
         params = self.symbols[bar.symbol]
         if params.volume_in_quote:
             quote_minor = from_float(bar.volume * params.quote_unit)
-            volume = divide(quote_minor * params.scale, bar.high, DOWN) if bar.high > 0 else 0
+            volume = saturating(quote_minor, params.scale, bar.high, DOWN) if bar.high > 0 else 0
         else:
             volume = from_float(bar.volume * params.base_unit)
-        share = divide(min(volume, LIMIT) * params.liquidity_ppb, PPB, DOWN)
-        return floor_to(min(share, LIMIT), params.step)
+        return floor_to(saturating(volume, params.liquidity_ppb, PPB, DOWN), params.step)
 
     def takes_part(self, order: Order, bar: Row) -> bool:
         latency_ns = 0 if order.role in LEGS else self.symbols[order.symbol].latency_ns
@@ -965,27 +1035,42 @@ class Twin:
         if order.role == Role.STOP and order.parent in self.books.orders:
             self.end(self.books.orders[order.parent], Code.STOPPED, ts)
 
+    def wait(self, order: Order) -> bool:
+        """An order that cannot fill now waits, but IOC and FOK end. Returns true: the order was reached."""
+        if order.time_in_force in ENDS_ON_FIRST_BAR:
+            self.end(order, ENDS_ON_FIRST_BAR[order.time_in_force], self.bar.close_ts)
+        return True
+
     def fill_price(self, order: Order, reference: int, liquidity: t.Liquidity) -> int:
         if liquidity == t.Liquidity.MAKER:
             return order.limit_price
+        return self.taker_price(order, reference, self.atr_for_slippage(order.symbol, self.bar.close_ts))
+
+    def taker_price(self, order: Order, reference: int, atr: int) -> int:
+        """The reference after slippage, on the tick; below one tick when a sale comes out there."""
         params = self.symbols[order.symbol]
-        atr = self.atr_for_slippage(order.symbol, self.bar.close_ts)
         if params.slippage_model == t.SlippageModel.ATR_SCALED and atr > 0:
             price = reference + order.side * ppb(atr, params.atr_slippage_ppb, UP)
         else:
             price = ppb(reference, PPB + order.side * params.slippage_ppb, UP if order.buys else DOWN)
-        price = max(ceil_to(price, params.tick) if order.buys else floor_to(price, params.tick), params.tick)
+        price = max(ceil_to(price, params.tick), params.tick) if order.buys else floor_to(price, params.tick)
         if order.order_type == Type.LIMIT:
             price = min(price, order.limit_price) if order.buys else max(price, order.limit_price)
         return limited(price)
+
+    def waits_below_a_tick(self, order: Order, reference: int, price: int) -> bool:
+        """Whether a sale comes out below one tick. When no record tells the ATR, the core has not filled the sale. The
+        twin believes that the sale waits if a possible ATR gives such a price."""
+        market, tick = self.markets[order.symbol], self.symbols[order.symbol].tick
+        if order.buys or order.order_type == Type.LIMIT or market.atr is not None:
+            return price < tick
+        return any(self.taker_price(order, reference, atr) < tick for atr in (0, market.widest))
 
     def turn(self, order: Order, reference: int, liquidity: t.Liquidity) -> bool:
         """A reached order fills what it can. Returns true: it was reached."""
         ts, force = self.bar.close_ts, order.time_in_force
         if self.cap == 0:
-            if force in ENDS_ON_FIRST_BAR:
-                self.end(order, ENDS_ON_FIRST_BAR[force], ts)
-            return True
+            return self.wait(order)
         rest = order.rest
         if order.role == Role.TARGET:
             rest = max(order.rest - order.fresh, 0)
@@ -999,6 +1084,8 @@ class Twin:
                 return True
         try:
             price = self.fill_price(order, reference, liquidity)
+            if self.waits_below_a_tick(order, reference, price):
+                return self.wait(order)
             quantity = min(most, self.affordable(order, most, price, liquidity)) if order.buys else most
             if force == TimeInForce.FOK and quantity < order.rest:
                 self.end(order, Code.FOK, ts)
@@ -1075,6 +1162,7 @@ class Twin:
             position.cost += notional
             position.cash -= notional
             position.dust = False
+            position.exit_due = 0
         else:
             assets[quote].locked += notional
             assets[quote].arriving += notional
@@ -1284,7 +1372,7 @@ class Twin:
         self.check_killswitch(close_ts)
         for symbol in sorted(set(self.slice_symbols)):
             for strategy in range(self.n_strategies):
-                self.take_built_in_target(symbol, strategy, close_ts)
+                self.turn_of_strategy(symbol, strategy, close_ts)
         if close_ts >= self.next_row_ts:
             self.row_due = True
             self.next_row_ts = self.next_multiple(close_ts)
@@ -1292,18 +1380,30 @@ class Twin:
             self.row_due = False
             self.emit_row(close_ts)
 
-    def take_built_in_target(self, symbol: int, strategy: int, ts: int) -> None:
-        """A SIGNAL that stands next in the outputs is a built-in strategy's, unless the next event explains it."""
+    def turn_of_strategy(self, symbol: int, strategy: int, ts: int) -> None:
+        """A changed target, or else the exit that is due."""
+        if not self.trades(strategy, symbol):
+            return
+        signal = self.built_in_target(symbol, strategy, ts)
+        if signal is not None:
+            self.change_target(symbol, strategy, signal.target, signal.strength_ppb, ts)
+        elif self.can_send_again(symbol, strategy):
+            self.send_exit(symbol, strategy, Role(self.position(strategy, symbol).exit_due), ts)
+
+    def built_in_target(self, symbol: int, strategy: int, ts: int) -> Row | None:
+        """A SIGNAL that stands next in the outputs is a built-in strategy's, unless the next event explains it. No
+        event explains it while the slice still has something to write: a ledger row, or an exit sent again."""
         actual = self.tape.peek()
-        if actual is None or actual.kind != OutputKind.SIGNAL or not self.trades(strategy, symbol):
-            return
+        if actual is None or actual.kind != OutputKind.SIGNAL:
+            return None
         if (actual.symbol, actual.strategy, actual.ts) != (symbol, strategy, ts):
-            return
+            return None
         if actual.target not in tuple(Target) or actual.target == self.position(strategy, symbol).target:
-            return
-        due = self.row_due or ts >= self.next_row_ts
-        if due or not self.explained_by_event(actual):
-            self.change_target(symbol, strategy, actual.target, actual.strength_ppb, ts)
+            return None
+        turns = sorted((s, k) for k, s in self.books.positions if s in self.slice_symbols)
+        exits_left = any(self.can_send_again(s, k) for s, k in turns if (s, k) >= (symbol, strategy))
+        row_left = self.row_due or ts >= self.next_row_ts
+        return actual if row_left or exits_left or not self.explained_by_event(actual) else None
 
     def explained_by_event(self, signal: Row) -> bool:
         """Whether the first of the next events that writes a record is this very signal."""
@@ -1405,6 +1505,8 @@ FORMAT_RULES: list[Rule] = [
     (Code.INVALID_ORDER, Twin.invalid_order),
     (Code.INVALID_PRICE, Twin.invalid_price),
     (Code.BELOW_STEP, Twin.below_step),
+    (Code.MIN_QUANTITY, Twin.min_quantity),
+    (Code.MAX_QUANTITY, Twin.max_quantity),
     (Code.MIN_NOTIONAL, Twin.min_notional),
     (Code.OVERFLOW, Twin.overflow),
     (Code.SHORT_NOT_ALLOWED, Twin.short_not_allowed),

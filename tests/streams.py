@@ -10,6 +10,20 @@ MINUTE_NS = 60_000_000_000
 PRICE_UNIT = 10**4
 BASE_UNIT = 10**4
 QUOTE_UNIT = 10**6
+USUAL_PRICE = 40 * PRICE_UNIT
+CHEAP_TICKS = (3, 150_000)
+"""Symbols with these ticks cost one to five ticks. Those with tick 3 trade in quantities of billions."""
+RICH = 10**13
+"""In a stream whose account opens with more than this, products reach 2^62."""
+
+
+def is_cheap(symbol: np.void) -> bool:
+    return int(symbol["tick"]) in CHEAP_TICKS
+
+
+def usual_quantity(symbol: np.void) -> int:
+    """A quantity that is worth about as much as one unit of an ordinary base."""
+    return BASE_UNIT * max(USUAL_PRICE // (3 * int(symbol["tick"])), 1) if is_cheap(symbol) else BASE_UNIT
 
 
 def random_params(random: Generator) -> Params:
@@ -20,22 +34,22 @@ def random_params(random: Generator) -> Params:
     row = risk[0]
     row["sizing"] = random.choice([t.Sizing.ATR, t.Sizing.FIXED_QUOTE, t.Sizing.FIXED_FRACTION])
     row["risk_ppb"] = random.choice([5_000_000, 20_000_000])
-    row["atr_stop_ppb"] = random.choice([500_000_000, 1_000_000_000, 2_500_000_000])
-    row["atr_target_ppb"] = random.choice([0, 800_000_000, 3_000_000_000])
+    row["atr_stop_ppb"] = random.choice([500_000_000, 1_000_000_000, 2_500_000_000, 10**15], p=[0.3, 0.3, 0.3, 0.1])
+    row["atr_target_ppb"] = random.choice([0, 800_000_000, 3_000_000_000, 10**15], p=[0.3, 0.3, 0.3, 0.1])
     row["attach_stop"] = random.choice([0, 1])
-    row["fraction_ppb"] = random.choice([50_000_000, 300_000_000, 990_000_000])
-    row["max_position_ppb"] = random.choice([0, 200_000_000, 1_000_000_000])
-    row["gross_ppb"] = random.choice([0, 500_000_000, 1_000_000_000])
+    row["fraction_ppb"] = random.choice([50_000_000, 300_000_000, 990_000_000, 10**9])
+    row["max_position_ppb"] = random.choice([0, 200_000_000, 1_000_000_000, 10**15], p=[0.3, 0.3, 0.2, 0.2])
+    row["gross_ppb"] = random.choice([0, 500_000_000, 1_000_000_000, 10**15], p=[0.3, 0.3, 0.2, 0.2])
     row["max_open_positions"] = random.choice([0, 1, 3])
     row["max_open_orders"] = random.choice([0, 2, 5])
-    row["collar_ppb"] = random.choice([0, 20_000_000])
+    row["collar_ppb"] = random.choice([0, 20_000_000, 10**15], p=[0.5, 0.4, 0.1])
     row["rate_orders"] = random.choice([0, 2, 5])
     row["rate_window_ns"] = 2 * MINUTE_NS
     row["cooldown_bars"] = random.choice([0, 3])
     row["entry_timeout_bars"] = random.choice([0, 1, 4])
     row["daily_loss_ppb"] = random.choice([0, 5_000_000, 50_000_000])
     row["max_drawdown_ppb"] = random.choice([0, 20_000_000, 200_000_000])
-    row["flatten_on_trip"] = random.choice([0, 1])
+    row["flatten_on_trip"] = random.choice([0, 1, 1])
     row["funds_margin_ppb"] = random.choice([0, 10_000_000])
     row["ledger_every_ns"] = random.choice([5, 17, 60]) * MINUTE_NS
     row["order_capacity"] = random.choice([4, 8, 64])
@@ -64,8 +78,9 @@ def _markets(random: Generator, n_symbols: int) -> tuple[np.ndarray, np.ndarray,
     assets[1]["rate_num"], assets[1]["rate_den"] = random.choice([(10_003, 10_000), (9_997, 10_000), (1, 1)])
     assets[2]["via"], assets[2]["rate_num"], assets[2]["rate_den"] = t.RateVia.OVERRIDE, 317, 1
     opening = np.zeros(len(assets), dtype=np.int64)
-    opening[0] = int(random.choice([0, 2_000, 50_000])) * QUOTE_UNIT
-    opening[1] = int(random.choice([1_000, 20_000])) * QUOTE_UNIT
+    wealth = int(random.choice([1, 10**4, 10**7], p=[0.7, 0.1, 0.2]))
+    opening[0] = int(random.choice([0, 500, 2_000, 50_000])) * wealth * QUOTE_UNIT
+    opening[1] = int(random.choice([200, 1_000, 20_000])) * wealth * QUOTE_UNIT
     opening[2] = int(random.choice([0, 3, 10**9]))
     for index, row in enumerate(symbols):
         base = 3 + index
@@ -75,13 +90,17 @@ def _markets(random: Generator, n_symbols: int) -> tuple[np.ndarray, np.ndarray,
         assets[base]["via"], assets[base]["symbol"], assets[base]["next"] = t.RateVia.SYMBOL, index, quote
         base_digits, quote_digits = BASE_UNIT, BASE_UNIT if quote == 3 else QUOTE_UNIT
         row["scale"] = base_digits * PRICE_UNIT // quote_digits
-        row["tick"] = random.choice([1, 50, 1000])
+        row["tick"] = random.choice([1, 50, 1000, *CHEAP_TICKS], p=[0.25, 0.25, 0.2, 0.15, 0.15])
         row["step"] = random.choice([1, 10, 1000])
-        row["min_notional"] = random.choice([0, 5, 40]) * quote_digits // 10
+        row["min_notional"] = random.choice([0, 5, 40, 600, 880], p=[0.2, 0.2, 0.1, 0.3, 0.2]) * quote_digits // 10
+        usual = usual_quantity(row)
+        row["min_quantity"] = random.choice([0, usual // 3, usual], p=[0.7, 0.2, 0.1])
+        row["max_quantity"] = random.choice([0, usual + 7, 40 * usual], p=[0.7, 0.15, 0.15])
+        row["max_market_quantity"] = random.choice([0, usual // 2 + 3, 4 * usual], p=[0.5, 0.35, 0.15])
         row["timeframe_ns"] = MINUTE_NS
         row["stale_ns"] = random.choice([0, 2]) * MINUTE_NS
         row["latency_ns"] = random.choice([0, 0, 1, MINUTE_NS])
-        row["fixed_quote"] = 90 * quote_digits
+        row["fixed_quote"] = 90 * quote_digits * (int(random.choice([1, wealth, 1000 * wealth])) if wealth > 1 else 1)
         row["maker_ppb"], row["taker_ppb"] = random.choice([0, 400_000]), random.choice([1_000_000, 1_234_567])
         row["slippage_ppb"] = random.choice([0, 250_000])
         row["atr_slippage_ppb"] = 130_000_001
@@ -99,38 +118,83 @@ def _markets(random: Generator, n_symbols: int) -> tuple[np.ndarray, np.ndarray,
 def random_events(random: Generator, params: Params, slices: int) -> np.ndarray:
     """Bars of all symbols (now and then one is missing), with orders, signals and commands between the slices."""
     n_symbols = len(params.symbols)
-    prices = random.integers(20 * PRICE_UNIT, 60 * PRICE_UNIT, n_symbols).astype(float)
+    prices = np.array([_first_price(random, symbol) for symbol in params.symbols])
+    first_prices = prices.copy()
     start_ns = 1_700_000_000_000_000_000 // MINUTE_NS * MINUTE_NS
     day = random.choice([1, 30])  # Some streams pass several days.
+    falls = random.random() < 0.5 and not _is_rich(params)
+    fallen: set[int] = set()
     out: list[np.ndarray] = []
     warmup = int(random.integers(0, 6))
     order_ids = 1
     for number in range(slices):
         open_ts = start_ns + number * MINUTE_NS * int(day)
+        news: list[int] = []
         present = [s for s in range(n_symbols) if random.random() < 0.95] or [0]
         for symbol in present:
-            out.append(_bar(random, prices, symbol, open_ts, is_last=symbol == present[-1], warmup=number < warmup))
+            if falls and random.random() < (0.2 if symbol in fallen else 0.07):
+                # The price falls or rises far at once, or comes back.
+                level = 1.0 if symbol in fallen else random.choice([0.02, 0.3, 0.6, 1.5])
+                prices[symbol] = max(first_prices[symbol] * level, 1)
+                if level < 1:
+                    fallen.add(symbol)
+                    news.append(symbol)
+                else:
+                    fallen.discard(symbol)
+            out.append(_bar(random, params, prices, symbol, open_ts, present[-1], warmup=number < warmup))
+        close_ts = open_ts + MINUTE_NS
+        for symbol in news:
+            out += _after_a_fall(random, params, symbol, close_ts)
         for _ in range(int(random.poisson(0.5))):
-            close_ts = open_ts + MINUTE_NS
             out.append(_command(random, params, prices, close_ts + int(random.integers(0, 3)), order_ids))
             order_ids += 1
     return np.concatenate(out)
 
 
+def _after_a_fall(random: Generator, params: Params, symbol: int, ts: int) -> list[np.ndarray]:
+    """Strategies want to be flat in a symbol that has fallen, and now and then trading is halted."""
+    out = []
+    for strategy in range(1, len(params.strategies)):
+        if params.enabled[strategy * len(params.symbols) + symbol] and random.random() < 0.6:
+            event = np.zeros(1, dtype=t.SIGNAL_EVENT)
+            event["ts"], event["symbol"], event["kind"] = ts, symbol, t.EventKind.SIGNAL
+            event["strategy"], event["target"] = strategy, t.Target.FLAT
+            out.append(event.view(t.BAR_EVENT))
+    if random.random() < 0.2:
+        event = np.zeros(1, dtype=t.CONTROL_EVENT)
+        event["ts"], event["kind"], event["reason"] = ts, t.EventKind.HALT, t.HaltReason.FEED
+        out.append(event.view(t.BAR_EVENT))
+    return out
+
+
+def _is_rich(params: Params) -> bool:
+    return int(params.opening.max()) > RICH
+
+
+def _first_price(random: Generator, symbol: np.void) -> float:
+    if is_cheap(symbol):
+        return float(random.choice([random.uniform(0.8, 1.6), random.uniform(1, 5.5)]) * symbol["tick"])
+    return float(random.uniform(0.5, 1.5) * USUAL_PRICE)
+
+
 def _bar(
-    random: Generator, prices: np.ndarray, symbol: int, open_ts: int, *, is_last: bool, warmup: bool
+    random: Generator, params: Params, prices: np.ndarray, symbol: int, open_ts: int, last: int, *, warmup: bool
 ) -> np.ndarray:
     event = np.zeros(1, dtype=t.BAR_EVENT)
-    row = event[0]
-    opening = max(prices[symbol] * (1 + random.normal() * 0.001), 5000)
-    close = max(opening * (1 + random.normal() * 0.006), 5000)
+    row, traded = event[0], params.symbols[symbol]
+    move = 0.03 if is_cheap(traded) else 0.006
+    opening = max(prices[symbol] * (1 + random.normal() * 0.001), 1)
+    close = max(opening * (1 + random.normal() * move), 1)
     row["open"], row["close"] = round(opening), round(close)
-    row["high"] = max(row["open"], row["close"]) + int(abs(random.normal()) * 0.003 * opening)
-    row["low"] = min(row["open"], row["close"]) - int(abs(random.normal()) * 0.003 * opening)
-    row["volume"] = random.choice([0.0, random.exponential(3.0), random.exponential(300.0)])
+    row["high"] = max(row["open"], row["close"]) + int(abs(random.normal()) * move / 2 * opening)
+    row["low"] = max(min(row["open"], row["close"]) - int(abs(random.normal()) * move / 2 * opening), 1)
+    volume = random.choice([0.0, random.exponential(3.0), random.exponential(300.0)])
+    if _is_rich(params):
+        volume *= 10.0 ** random.integers(0, 14)
+    row["volume"] = volume * (1 if traded["volume_in_quote"] else usual_quantity(traded) // BASE_UNIT)
     row["open_ts"], row["close_ts"] = open_ts, open_ts + MINUTE_NS
     row["symbol"], row["kind"] = symbol, t.EventKind.BAR
-    row["flags"] = (t.BarFlag.END_OF_SLICE if is_last else 0) | (t.BarFlag.WARMUP if warmup else 0)
+    row["flags"] = (t.BarFlag.END_OF_SLICE if symbol == last else 0) | (t.BarFlag.WARMUP if warmup else 0)
     row["flags"] |= t.BarFlag.CATCH_UP if random.random() < 0.03 else 0
     prices[symbol] = close
     return event
@@ -139,13 +203,14 @@ def _bar(
 def _command(random: Generator, params: Params, prices: np.ndarray, ts: int, newest_id: int) -> np.ndarray:
     n_symbols, n_strategies = len(params.symbols), len(params.strategies)
     kinds = [t.EventKind.ORDER, t.EventKind.SIGNAL, t.EventKind.CANCEL, t.EventKind.HALT, t.EventKind.RESUME]
-    kind = random.choice(kinds, p=[0.55, 0.3, 0.08, 0.03, 0.04])
+    kind = random.choice(kinds, p=[0.45, 0.37, 0.08, 0.03, 0.07])
     symbol, strategy = int(random.integers(n_symbols)), int(random.integers(n_strategies))
     if kind == t.EventKind.SIGNAL and strategy > 0 and params.enabled[strategy * n_symbols + symbol]:
         event = np.zeros(1, dtype=t.SIGNAL_EVENT)
         event["strategy"] = strategy
-        event["target"], event["strength_ppb"] = random.choice([-1, 0, 1, 1]), int(random.integers(10**9))
-        event["max_quantity"] = random.choice([0, 0, random.integers(1, 10), random.integers(1, 30 * BASE_UNIT)])
+        event["target"], event["strength_ppb"] = random.choice([-1, 0, 1, 1, 1]), int(random.integers(10**9))
+        most = 30 * usual_quantity(params.symbols[symbol])
+        event["max_quantity"] = random.choice([0, 0, random.integers(1, 10), random.integers(1, most)])
     elif kind in {t.EventKind.ORDER, t.EventKind.SIGNAL}:
         kind = t.EventKind.ORDER
         event = _order(random, params, symbol, strategy, prices[symbol], ts)
@@ -163,12 +228,20 @@ def _order(random: Generator, params: Params, symbol: int, strategy: int, price:
     row["strategy"] = strategy
     row["side"] = random.choice([t.Side.BUY, t.Side.BUY, t.Side.BUY, t.Side.SELL])
     row["order_type"] = random.choice([t.OrderType.MARKET, t.OrderType.LIMIT, t.OrderType.LIMIT, t.OrderType.STOP])
+    if is_cheap(params.symbols[symbol]) and random.random() < 0.3:
+        row["side"], row["order_type"] = t.Side.SELL, t.OrderType.MARKET
     row["time_in_force"] = random.choice([1, 1, 2, 3, 4])
+    traded, rich = params.symbols[symbol], _is_rich(params)
+    usual = usual_quantity(traded)
     row["quantity"] = int(
-        random.choice([0, random.integers(1, 3 * BASE_UNIT), random.integers(1, 300 * BASE_UNIT)], p=[0.03, 0.67, 0.3])
+        random.choice([0, random.integers(1, 3 * usual), random.integers(1, 300 * usual)], p=[0.03, 0.77, 0.2])
     )
+    if rich and random.random() < 0.5:
+        row["quantity"] = _large(random)
     if row["order_type"] != t.OrderType.MARKET:
-        chosen = int(price * (1 + random.normal() * 0.005))
+        chosen = int(price * (1 + random.normal() * (0.2 if is_cheap(traded) else 0.005)))
+        if rich and random.random() < 0.03:
+            chosen = _large(random)
         row["limit_price" if row["order_type"] == t.OrderType.LIMIT else "stop_price"] = chosen
     row["expires_ts"] = ts + int(random.integers(-1, 6)) * MINUTE_NS if row["time_in_force"] == t.TimeInForce.GTD else 0
     row["flags"] = random.choice(
@@ -176,10 +249,21 @@ def _order(random: Generator, params: Params, symbol: int, strategy: int, price:
     )
     if row["side"] == t.Side.SELL:
         row["flags"] = random.choice([0, t.OrderFlag.REDUCE_ONLY, t.OrderFlag.REDUCE_ONLY])
+        if is_cheap(traded) and row["order_type"] == t.OrderType.MARKET:
+            row["time_in_force"] = random.choice([t.TimeInForce.GTC, t.TimeInForce.IOC, t.TimeInForce.FOK])
     if row["side"] == t.Side.BUY and random.random() < 0.5:
-        row["stop_distance"] = int(random.integers(0, 4000))
-        row["target_distance"] = int(random.choice([0, random.integers(1, 4000)]))
+        farthest = 2 * int(traded["tick"]) if is_cheap(traded) else 4000
+        row["stop_distance"] = int(random.integers(0, farthest))
+        row["target_distance"] = int(random.choice([0, random.integers(1, farthest)]))
+        if rich and random.random() < 0.03:
+            row[random.choice(["stop_distance", "target_distance"])] = _large(random)
     return event
+
+
+def _large(random: Generator) -> int:
+    """A number up to 2^62, of any size; now and then the largest that an order may have, or the next one."""
+    sizes = [2 ** random.uniform(30, 62), 2 ** random.uniform(56, 60), 2**60 - 1, 2**60]
+    return int(random.choice(sizes, p=[0.5, 0.4, 0.05, 0.05]))
 
 
 def run(params: Params, events: np.ndarray, spare_rows: int = 1 << 14, chunk: int = 0) -> tuple[Machine, np.ndarray]:

@@ -3,6 +3,8 @@
 from decimal import Decimal
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from desk import MINUTE_NS, START_NS, Desk
 from paperbot.core import types as t
@@ -196,6 +198,48 @@ def test_fixed_bps_moves_the_price_against_the_taker_and_to_the_tick():
 
 def test_slippage_is_not_clamped_to_the_bar():
     assert Desk(slippage(1000)).bar(100).buy(1).bar(100, 101, 99, 100).fills() == [("buy", 1, 110, "taker")]
+
+
+def test_a_sale_below_one_tick_fills_nothing_and_waits():
+    """Market 0.4, tick 1: a sale comes out below one tick. It waits until the market is at one tick."""
+    desk = Desk().bar(1).buy(10).bar(1).sell(10, reduce_only=True).bar(0.4).bar(0.9)
+    assert desk.position() == 10
+    assert desk.ends() == [(1, "filled")]
+    assert desk.bar(1.7).fills()[-1] == ("sell", 10, 1, "taker")
+
+
+@pytest.mark.parametrize(("tif", "code"), [("ioc", "ioc"), ("fok", "fok")])
+def test_a_sale_below_one_tick_does_not_wait_when_it_may_not(tif, code):
+    desk = Desk().bar(1).buy(10).bar(1).sell(10, reduce_only=True, tif=tif).bar(0.4)
+    assert desk.ends() == [(1, "filled"), (2, code)]
+
+
+def test_a_stop_below_one_tick_is_triggered_and_waits():
+    desk = Desk(slippage(5000)).bar(1).buy(10).bar(1).sell(10, stop=1, reduce_only=True).bar(1).bar(1)
+    assert desk.position() == 10
+    assert desk.bar(2).fills()[-1] == ("sell", 10, 1, "taker")
+
+
+@given(
+    prices=st.lists(st.integers(1, 40), min_size=4, max_size=8),
+    bps=st.integers(0, 9999),
+    model=st.sampled_from(["fixed_bps", "atr_scaled"]),
+    sides=st.lists(st.sampled_from(["market", "limit", "stop", "sell", "sell limit", "sell stop"]), min_size=6),
+)
+def test_no_fill_is_better_than_its_reference(prices, bps, model, sides):
+    """Prices of a tenth of a tick up to four ticks."""
+    how = {"execution": {"slippage_bps": bps, "slippage_model": model}, "features": {"atr": 2}}
+    desk = Desk(how).bar(1)
+    for price, side in zip([*prices, 3, 3], sides, strict=False):
+        kind, level = side.rpartition(" ")[2], max(round(price / 10), 1)
+        price_of = {"limit": {"limit": level}, "stop": {"stop": level}}.get(kind, {})
+        if side.startswith("sell"):
+            desk.sell(5, reduce_only=True, **price_of)
+        else:
+            desk.buy(20, **price_of)
+        desk.bar(price / 10, (price + 3) / 10, max(price - 3, 1) / 10, price / 10)
+    for fill in desk.of(t.OutputKind.FILL, t.OUT_FILL):
+        assert fill["price"] >= fill["reference"] if fill["side"] == t.Side.BUY else fill["price"] <= fill["reference"]
 
 
 def test_maker_pays_no_slippage():

@@ -13,6 +13,8 @@ CASES = {
     "invalid_price": lambda: Desk().bar(100).buy(1, limit="0.5"),  # Becomes 0 on a tick of 1.
     "below_step": lambda: Desk().bar(100).buy("0.05"),
     "min_notional": lambda: Desk({"execution": {"min_notional": 101}}).bar(100).buy(1),
+    "min_quantity": lambda: Desk({"execution": {"min_quantity": 2}}).bar(100).buy("1.9"),
+    "max_quantity": lambda: Desk({"execution": {"max_quantity": 2}}).bar(100).buy("2.1"),
     "overflow": lambda: Desk().bar(40_000_000).buy(50_000_000_000),
     "short_not_allowed": lambda: Desk().bar(100).sell(1),
     "reduce_only": lambda: Desk().bar(100).sell(1, reduce_only=True),
@@ -67,6 +69,14 @@ def test_every_block_code_has_a_case():
         (lambda: Desk({"risk": {"price_collar": "0.1"}}).bar(100).buy(1, limit=90), []),
         (lambda: Desk({"risk": {"max_position_value_per_symbol": "0.5"}}).bar(100).buy(50), []),
         (lambda: Desk({"execution": {"min_notional": 100}}).bar(100).buy(1), []),
+        (lambda: Desk({"execution": {"min_quantity": 2}}).bar(100).buy(2), []),
+        (lambda: Desk({"execution": {"max_quantity": 2, "max_market_quantity": 1}}).bar(100).buy(2, limit=100), []),
+        (lambda: Desk({"execution": {"max_market_quantity": 1}}).bar(100).buy(2), ["max_quantity"]),
+        (lambda: Desk({"execution": {"max_market_quantity": 1}}).bar(100).buy(2, stop=110), ["max_quantity"]),
+        (
+            lambda: Desk({"execution": {"max_market_quantity": 1}}).bar(100).buy(2, limit=100, stop_distance=5),
+            ["max_quantity"],
+        ),
         (lambda: Desk().bar(100).buy(100), []),
         (lambda: _cooldown(bars_after_stop=2), []),
         (lambda: _late().buy(1, symbol="BTC/USD"), []),
@@ -191,11 +201,85 @@ def test_dust_is_blocked_once_and_then_flat():
     assert desk.blocked() == ["min_notional", "short_not_allowed"]
 
 
-def test_dust_that_is_worth_something_again_is_a_position():
-    desk = Desk({"execution": {"min_notional": 50}, "risk": {"daily_loss_cap": "0.2", "flatten_on_trip": True}})
-    desk.bar(100).signal(t.Target.LONG).bar(100).bar(4).signal(t.Target.FLAT).bar(1000).skip(1440).bar(1000).bar(500)
+def test_a_refused_exit_is_sent_again_when_it_can_pass_and_the_refusal_is_said_once():
+    """10 bought at 100; at 4 they are worth 40 of at least 50, at 5 they are worth 50."""
+    desk = Desk({"execution": {"min_notional": 50}}).bar(100).signal(t.Target.LONG).bar(100)
+    desk.bar(4).signal(t.Target.FLAT).bar(4).bar(4.9)
+    assert desk.blocked() == ["min_notional"]
+    assert desk.position() == 10
+    assert len(desk.orders()) == 1
+    desk.bar(5).bar(6)
+    assert desk.blocked() == ["min_notional"]
+    assert desk.fills()[-1] == ("sell", 10, 6, "taker")
+    assert len(desk.of(t.OutputKind.SIGNAL, t.OUT_SIGNAL)) == 2
+
+
+def test_a_position_below_the_smallest_quantity_does_not_keep_a_strategy_out():
+    """1 is left of at least 2: the exit is refused, the position counts as flat, and the next entry goes through."""
+    desk = Desk({"execution": {"min_quantity": 2}}).bar(100).signal(t.Target.LONG).bar(100)
+    desk.sell(9).bar(100).signal(t.Target.FLAT)
+    assert desk.blocked() == ["min_quantity"]
+    assert desk.position() == 1
+    assert desk.bar(100).signal(t.Target.LONG).bar(100).position() == 11
+    assert desk.signal(t.Target.FLAT).bar(100).position() == 0
+
+
+def test_a_refused_exit_is_forgotten_when_the_strategy_wants_the_position_again():
+    desk = Desk({"execution": {"min_notional": 50}}).bar(100).signal(t.Target.LONG).bar(100)
+    desk.bar(4).signal(t.Target.FLAT).bar(4).signal(t.Target.LONG).bar(100).bar(100)
+    assert desk.position() > 10
+    assert len(desk.orders()) == 2
+
+
+def test_a_refused_exit_does_not_sell_what_is_bought_by_hand_later():
+    desk = Desk({"execution": {"min_notional": 50}}).bar(100).signal(t.Target.LONG).bar(100)
+    desk.bar(4).signal(t.Target.FLAT).buy(20).bar(4).bar(4)
+    assert desk.position() == 30
+    assert desk.bar(100).bar(100).position() == 30
+
+
+def test_a_refused_flattening_is_sent_again_while_halted_only():
+    how = {"execution": {"min_notional": 50}, "risk": {"daily_loss_cap": "0.05", "flatten_on_trip": True}}
+    desk = Desk(how).bar(100).signal(t.Target.LONG).bar(100).bar(4)
     assert desk.halted
-    desk.bar(500)
+    assert desk.blocked() == ["min_notional"]
+    assert desk.bar(4).bar(5).bar(5).fills()[-1] == ("sell", 10, 5, "taker")
+    desk = Desk(how).bar(100).signal(t.Target.LONG).bar(100).bar(4).resume().bar(5).bar(5)
+    assert desk.position() == 10
+
+
+def test_what_one_order_may_not_trade_is_sold_in_parts():
+    desk = Desk({"execution": {"max_market_quantity": 4}, "risk": {"fixed_quote": 1000}})
+    desk.bar(100).signal(t.Target.LONG).bar(100)
+    assert desk.position() == 4  # 10 were wanted; a trader enters with what the venue lets him.
+    desk.buy(4).bar(100).buy(2).bar(100)
+    assert desk.position() == 10
+    desk.signal(t.Target.FLAT).bar(100).bar(100).bar(100).bar(100)
+    assert [fill[:2] for fill in desk.fills()[3:]] == [("sell", 4), ("sell", 4), ("sell", 2)]
+    assert desk.blocked() == []
+
+
+@pytest.mark.parametrize("sizing", ["fixed_quote", "fixed_fraction"])
+def test_a_cap_that_leaves_the_range_caps_nothing(sizing):
+    """A tenth of the account in a token of 10^-8: at 2^62 minor units a quantity ends, and a cap of so much with it."""
+    desk = Desk(
+        {
+            "risk": {"sizing": sizing, "fixed_quote": 1000, "max_position_value_per_symbol": 1_000_000},
+            "execution": {"tick_size": "1e-8", "step_size": 1},
+        }
+    )
+    desk.bar("0.00001").signal(t.Target.LONG).bar("0.00001", volume=10**9)
+    assert desk.blocked() == []
+    assert desk.position() == 100_000_000
+
+
+def test_dust_that_is_worth_something_again_is_a_position():
+    """It counts as an open position again, and its exit is sent."""
+    desk = Desk({"execution": {"min_notional": 50}}).bar(100).signal(t.Target.LONG).bar(100)
+    desk.bar(4).signal(t.Target.FLAT).bar(4)
+    rows = desk.of(t.OutputKind.LEDGER, t.OUT_LEDGER)
+    assert rows[-1]["open_positions"] == 1  # At the fill; nothing is due since.
+    desk.bar(500).bar(500)
     assert desk.fills()[-1] == ("sell", 10, 500, "taker")
 
 

@@ -44,7 +44,7 @@ def _compare_state(books, machine, where):
         assert total == int(row["opening"]) + int(row["venue"]) - int(row["fees"]), where
     for (strategy, symbol), position in books.positions.items():
         row = machine.state.positions[strategy * n_symbols + symbol]
-        for field in ("quantity", "cost", "realized", "fees"):
+        for field in ("quantity", "cost", "realized", "fees", "cooldown_until", "target", "dust", "exit_due"):
             assert getattr(position, field) == int(row[field]), (where, strategy, symbol, field)
     open_ids = sorted(int(order["id"]) for order in machine.state.orders if order["id"] > 0)
     assert sorted(books.orders) == open_ids, where

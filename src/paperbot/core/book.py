@@ -4,7 +4,7 @@ Only the gate (`risk.py`) puts an order here, and only `end` takes one out, so t
 link to a freed slot never stays behind.
 """
 
-from paperbot.core.numeric import OVERFLOW, kernel
+from paperbot.core.numeric import LIMIT, OVERFLOW, kernel
 from paperbot.core.oracle import position_value
 from paperbot.core.outputs import emit_end, emit_order
 from paperbot.core.types import NOBODY, Code, OrderType, OutputKind, Record, Role, TimeInForce, World
@@ -29,6 +29,15 @@ def is_leg(order: Record) -> bool:
 
 
 @kernel
+def largest_quantity(params: Record, at_market: bool) -> int:  # noqa: FBT001
+    """The most that one order may trade (LOT_SIZE), what is filled at the market less (MARKET_LOT_SIZE)."""
+    largest = params["max_quantity"] if params["max_quantity"] > 0 else LIMIT - 1
+    if at_market and params["max_market_quantity"] > 0:
+        largest = min(largest, params["max_market_quantity"])
+    return largest
+
+
+@kernel
 def position_index(w: World, order: Record) -> int:
     """Where the position of the order's strategy and symbol lies."""
     return order["strategy"] * w.risk["n_symbols"] + order["symbol"]
@@ -36,7 +45,7 @@ def position_index(w: World, order: Record) -> int:
 
 @kernel(inline=True)
 def is_flat(w: World, index: int, symbol: int) -> bool:
-    """Whether a position in the symbol is less than one step, or dust that is still worth less than an order may be."""
+    """Whether a position in the symbol is less than one step, or dust that is still less than an order may be."""
     position = w.positions[index]
     return position["quantity"] < w.symbol_params[symbol]["step"] or (
         position["dust"] != 0 and _is_dust(w, position, symbol)
@@ -45,8 +54,9 @@ def is_flat(w: World, index: int, symbol: int) -> bool:
 
 @kernel
 def _is_dust(w: World, position: Record, symbol: int) -> bool:
+    params = w.symbol_params[symbol]
     value = position_value(w, position, symbol)
-    return value != OVERFLOW and value < w.symbol_params[symbol]["min_notional"]
+    return position["quantity"] < params["min_quantity"] or (value != OVERFLOW and value < params["min_notional"])
 
 
 @kernel

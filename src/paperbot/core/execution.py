@@ -4,7 +4,7 @@
 
 from paperbot.core.book import after, end, is_leg, legs, position_index
 from paperbot.core.ledger import largest_payable, post_fill
-from paperbot.core.numeric import DOWN, LIMIT, OVERFLOW, UP, kernel, mul_div, ppb, round_down, round_up, to_integer
+from paperbot.core.numeric import DOWN, OVERFLOW, UP, kernel, mul_div, ppb, round_down, round_up, saturated, to_integer
 from paperbot.core.outputs import emit_end
 from paperbot.core.risk import place_leg
 from paperbot.core.types import (
@@ -22,8 +22,6 @@ from paperbot.core.types import (
     World,
 )
 
-_SATURATED = LIMIT - 1
-
 
 @kernel
 def bar_capacity(params: Record, bar: Record) -> int:
@@ -31,19 +29,17 @@ def bar_capacity(params: Record, bar: Record) -> int:
     unit = params["base_unit"]
     if params["volume_in_quote"] != 0:
         unit = params["quote_unit"]
-    volume = to_integer(bar["volume"] * unit)
-    if volume == OVERFLOW:
-        volume = _SATURATED
+    volume = saturated(to_integer(bar["volume"] * unit))
     if params["volume_in_quote"] != 0:
-        volume = mul_div(volume, params["scale"], bar["high"], DOWN)
-        if volume == OVERFLOW:
-            volume = _SATURATED
+        volume = saturated(mul_div(volume, params["scale"], bar["high"], DOWN))
     return round_down(ppb(volume, params["liquidity_ppb"], DOWN), params["step"])
 
 
 @kernel
 def taker_price(w: World, order: Record, reference: int) -> int:
-    """The reference price moved against the taker by the slippage model, on the tick; OVERFLOW beyond 2^62."""
+    """The reference price moved against the taker by the slippage model, on the tick; OVERFLOW beyond 2^62, and 0 for a
+    sale below one tick: a tick would be better than the reference.
+    """
     params = w.symbol_params[order["symbol"]]
     buy = order["side"] == Side.BUY
     atr = w.symbols[order["symbol"]]["atr"]
@@ -58,8 +54,7 @@ def taker_price(w: World, order: Record, reference: int) -> int:
         if price == OVERFLOW:
             return OVERFLOW
     tick = params["tick"]
-    price = round_up(price, tick) if buy else round_down(max(price, 0), tick)
-    price = max(price, tick)
+    price = max(round_up(price, tick), tick) if buy else round_down(max(price, 0), tick)
     if order["order_type"] == OrderType.LIMIT:
         price = min(price, order["limit_price"]) if buy else max(price, order["limit_price"])
     return price
@@ -184,7 +179,9 @@ def _settle(w: World, slot: int, short: bool, ts: int) -> None:  # noqa: FBT001
 
 
 @kernel
-def execute(w: World, bar: Record, slot: int, reference: int, liquidity: int, cap: int) -> int:
+def execute(  # noqa: C901
+    w: World, bar: Record, slot: int, reference: int, liquidity: int, cap: int
+) -> int:
     """Fill what can be filled of an order that was reached, end it if that settles it; returns what is left of cap."""
     order = w.orders[slot]
     ts = bar["close_ts"]
@@ -208,6 +205,9 @@ def execute(w: World, bar: Record, slot: int, reference: int, liquidity: int, ca
         held = round_down(w.positions[position_index(w, order)]["quantity"], params["step"])
         if held == 0:
             end(w, slot, Code.POSITION_CLOSED, ts)
+            return cap
+        if price == 0:
+            end_if_immediate(w, slot, ts)
             return cap
         quantity = min(quantity, held)
     else:

@@ -123,6 +123,7 @@ def _book_buy(w: World, order: Record, position: Record, quantity: int, cost: in
     position["quantity"] += quantity
     position["cost"] += cost
     position["dust"] = 0
+    position["exit_due"] = 0
 
 
 @kernel

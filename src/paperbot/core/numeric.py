@@ -193,6 +193,12 @@ def ppb(a: int, share: int, rounding: int) -> int:
     return mul_div(a, share, PPB, rounding)
 
 
+@kernel
+def saturated(value: int) -> int:
+    """A product that only bounds something from above: OVERFLOW becomes the largest amount there is."""
+    return LIMIT - 1 if value == OVERFLOW else value
+
+
 @kernel(python=True)
 def to_integer(value: float) -> int:
     """A finite float64 rounded half to even; OVERFLOW when it is not finite or reaches 2^62."""

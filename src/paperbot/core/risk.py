@@ -1,14 +1,13 @@
 """The one gate. Every order passes it once, a user's command included, and nothing else puts an order into the book.
 
-- Rules are asked in the order of `Code`; the first that fails blocks the order and is reported with its code.
+- Rules are asked in the order of the table in `docs/fills.md` §2; the first that fails blocks the order.
 - A reduce-only order passes the format rules and no other: no rule about risk may stop an exit.
-- `docs/fills.md` §2 states each rule.
 """
 
 from typing import Any
 
-from paperbot.core.book import has_own_slot, insert, is_flat, legs, new_draft, position_index
-from paperbot.core.numeric import DOWN, EVEN, LIMIT, OVERFLOW, UP, kernel, mul_div, ppb, round_down, round_up
+from paperbot.core.book import has_own_slot, insert, is_flat, largest_quantity, legs, new_draft, position_index
+from paperbot.core.numeric import DOWN, EVEN, LIMIT, OVERFLOW, UP, kernel, mul_div, ppb, round_down, round_up, saturated
 from paperbot.core.oracle import from_account, notional, position_value, priced, to_account
 from paperbot.core.outputs import emit_order
 from paperbot.core.types import (
@@ -158,6 +157,11 @@ def _format_rule(w: World, draft: Record) -> int:  # noqa: C901
         return Code.INVALID_PRICE
     if draft["quantity"] <= 0:
         return Code.BELOW_STEP
+    if draft["quantity"] < params["min_quantity"]:
+        return Code.MIN_QUANTITY
+    at_market = draft["order_type"] != OrderType.LIMIT or draft["stop_distance"] > 0
+    if draft["quantity"] > largest_quantity(params, at_market):
+        return Code.MAX_QUANTITY
     code = _money_format(w, draft)
     if code != Code.NONE:
         return code
@@ -267,21 +271,21 @@ def _size_rule(w: World, draft: Record) -> int:
     equity = w.account["equity"]
     quote = w.symbol_params[draft["symbol"]]["quote"]
     value = notional(w, draft["symbol"], draft["quantity"], w.symbols[draft["symbol"]]["last_close"], EVEN)
-    in_account = to_account(w, quote, value, EVEN)
-    equity_quote = from_account(w, quote, equity, DOWN)
-    if in_account == OVERFLOW or equity_quote == OVERFLOW:
+    if value == OVERFLOW:
         return Code.OVERFLOW
     if risk["max_position_ppb"] > 0:
+        equity_quote = from_account(w, quote, equity, DOWN)
         held = held_in_symbol(w, draft["symbol"])
-        if held == OVERFLOW:
+        if equity_quote == OVERFLOW or held == OVERFLOW:
             return Code.OVERFLOW
-        if held + value > ppb(equity_quote, risk["max_position_ppb"], DOWN):
+        if held + value > saturated(ppb(equity_quote, risk["max_position_ppb"], DOWN)):
             return Code.MAX_POSITION_VALUE
     if risk["gross_ppb"] > 0:
+        in_account = to_account(w, quote, value, EVEN)
         exposure = _exposure(w)
-        if exposure == OVERFLOW:
+        if in_account == OVERFLOW or exposure == OVERFLOW:
             return Code.OVERFLOW
-        if exposure + in_account > ppb(equity, risk["gross_ppb"], DOWN):
+        if exposure + in_account > saturated(ppb(equity, risk["gross_ppb"], DOWN)):
             return Code.GROSS_EXPOSURE
     return Code.NONE
 

@@ -1,36 +1,34 @@
 """From a signal to an order: how much an entry buys, what an exit sells. Both go through the gate like any order."""
 
-from paperbot.core.book import new_draft
-from paperbot.core.numeric import DOWN, OVERFLOW, UP, kernel, mul_div, ppb
-from paperbot.core.oracle import from_account, priced
+from paperbot.core.book import largest_quantity, new_draft
+from paperbot.core.numeric import DOWN, EVEN, OVERFLOW, UP, kernel, mul_div, ppb, round_down, saturated
+from paperbot.core.oracle import from_account, notional, priced
 from paperbot.core.outputs import emit_order
-from paperbot.core.risk import held_in_symbol, submit
-from paperbot.core.types import Code, OrderFlag, OutputKind, Role, Side, Sizing, World
+from paperbot.core.risk import LARGEST, held_in_symbol, submit
+from paperbot.core.types import Code, OrderFlag, OutputKind, Role, Side, Sizing, Target, World
 
 
 @kernel
 def _raw_size(w: World, symbol: int, equity_quote: int) -> int:
-    """The quantity that the sizing rule asks for, before any cap; OVERFLOW or, without an ATR, -1."""
+    """The quantity that the sizing rule asks for, before any cap, at most 2^62; -1 without an ATR."""
     risk = w.risk
     params = w.symbol_params[symbol]
     close = w.symbols[symbol]["last_close"]
     if risk["sizing"] == Sizing.FIXED_QUOTE:
-        return mul_div(params["fixed_quote"], params["scale"], close, DOWN)
+        return saturated(mul_div(params["fixed_quote"], params["scale"], close, DOWN))
     if risk["sizing"] == Sizing.FIXED_FRACTION:
-        budget = ppb(equity_quote, risk["fraction_ppb"], DOWN)
-        return OVERFLOW if budget == OVERFLOW else mul_div(budget, params["scale"], close, DOWN)
-    distance = ppb(w.symbols[symbol]["atr"], risk["atr_stop_ppb"], UP)
-    if distance == OVERFLOW:
-        return OVERFLOW
+        budget = saturated(ppb(equity_quote, risk["fraction_ppb"], DOWN))
+        return saturated(mul_div(budget, params["scale"], close, DOWN))
+    distance = saturated(ppb(w.symbols[symbol]["atr"], risk["atr_stop_ppb"], UP))
     if distance <= 0:
         return -1
-    budget = ppb(equity_quote, risk["risk_ppb"], DOWN)
-    return OVERFLOW if budget == OVERFLOW else mul_div(budget, params["scale"], distance, DOWN)
+    budget = saturated(ppb(equity_quote, risk["risk_ppb"], DOWN))
+    return saturated(mul_div(budget, params["scale"], distance, DOWN))
 
 
 @kernel
 def _size(w: World, symbol: int) -> tuple[int, int]:
-    """(quantity, code) of an entry by signal."""
+    """(quantity, code) of an entry by signal. Whatever only bounds it saturates."""
     risk = w.risk
     params = w.symbol_params[symbol]
     close = w.symbols[symbol]["last_close"]
@@ -40,22 +38,17 @@ def _size(w: World, symbol: int) -> tuple[int, int]:
     if equity_quote == OVERFLOW:
         return 0, Code.OVERFLOW
     quantity = _raw_size(w, symbol, equity_quote)
-    if quantity == OVERFLOW:
-        return 0, Code.OVERFLOW
     if quantity < 0:
         return 0, Code.NO_PRICE
     if risk["max_position_ppb"] > 0:
         held = held_in_symbol(w, symbol)
-        limit = ppb(equity_quote, risk["max_position_ppb"], DOWN)
-        if held == OVERFLOW or limit == OVERFLOW:
+        if held == OVERFLOW:
             return 0, Code.OVERFLOW
+        limit = saturated(ppb(equity_quote, risk["max_position_ppb"], DOWN))
         if limit <= held:
             return 0, Code.MAX_POSITION_VALUE
-        room = mul_div(limit - held, params["scale"], close, DOWN)
-        if room == OVERFLOW:
-            return 0, Code.OVERFLOW
-        quantity = min(quantity, room)
-    return quantity, Code.NONE
+        quantity = min(quantity, saturated(mul_div(limit - held, params["scale"], close, DOWN)))
+    return min(quantity, largest_quantity(params, at_market=True)), Code.NONE
 
 
 @kernel
@@ -86,12 +79,40 @@ def enter(w: World, ts: int, strategy: int, symbol: int, max_quantity: int) -> i
 
 @kernel
 def leave(w: World, ts: int, strategy: int, symbol: int, role: int) -> int:
-    """Send a reduce-only market sell of a whole position; what is too small to be sold counts as dust from then on."""
+    """Send a reduce-only market sell of a whole position, or of as much as one order may trade.
+
+    What is refused, and what one order may not trade, is due: `leave_again` sends it as soon as it can pass. A position
+    that is too small to be sold counts as dust from then on.
+    """
     index = strategy * w.risk["n_symbols"] + symbol
+    position = w.positions[index]
+    params = w.symbol_params[symbol]
     draft = new_draft(w, ts, symbol, strategy, Side.SELL, role)
-    draft["quantity"] = w.positions[index]["quantity"]
+    whole = round_down(position["quantity"], params["step"])
+    draft["quantity"] = round_down(min(whole, largest_quantity(params, at_market=True)), params["step"])
     draft["flags"] = OrderFlag.REDUCE_ONLY
+    is_part = draft["quantity"] < whole
     code = submit(w, ts)
-    if code == Code.MIN_NOTIONAL:
-        w.positions[index]["dust"] = 1
+    if code == Code.MIN_NOTIONAL or code == Code.MIN_QUANTITY:
+        position["dust"] = 1
+    if code == Code.NONE and not is_part:
+        position["exit_due"] = 0
+    elif position["exit_due"] != Role.EXIT:
+        position["exit_due"] = role
     return code
+
+
+@kernel
+def leave_again(w: World, ts: int, strategy: int, symbol: int) -> None:
+    """Send an exit that is due, unless it works already, is no longer wanted or would be refused again."""
+    position = w.positions[strategy * w.risk["n_symbols"] + symbol]
+    role = position["exit_due"]
+    wanted = w.account["halted"] != 0 if role == Role.FLATTEN else position["target"] != Target.LONG
+    if position["exits"] > 0 or not wanted:
+        return
+    params = w.symbol_params[symbol]
+    quantity = round_down(min(position["quantity"], largest_quantity(params, at_market=True)), params["step"])
+    if 0 < quantity < LARGEST and quantity >= params["min_quantity"]:
+        # What leaves the range is refused like what is worth too little: OVERFLOW is below any minimum.
+        if notional(w, symbol, quantity, w.symbols[symbol]["last_close"], EVEN) >= params["min_notional"]:
+            leave(w, ts, strategy, symbol, role)

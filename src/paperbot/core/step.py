@@ -13,7 +13,7 @@ from paperbot.core.oracle import priced, to_account
 from paperbot.core.outputs import emit, emit_order
 from paperbot.core.patterns import find_patterns
 from paperbot.core.risk import submit
-from paperbot.core.sizing import enter, leave
+from paperbot.core.sizing import enter, leave, leave_again
 from paperbot.core.strategies import decide, strength
 from paperbot.core.types import Record, World
 
@@ -118,6 +118,8 @@ def _end_slice(w: World, ts: int) -> None:
                 if target != before:
                     score = to_integer(strength(w, strategy, symbol) * t.PPB)
                     _take_target(w, ts, strategy, symbol, target, score, 0)
+                elif w.positions[index]["exit_due"] != 0:
+                    leave_again(w, ts, strategy, symbol)
     account["slice_symbols"] = 0
     row_if_due(w, ts)
 
@@ -132,6 +134,8 @@ def _take_target(w: World, ts: int, strategy: int, symbol: int, target: int, sco
     if target == t.Target.LONG:
         if w.account["halted"] == 0:
             end_role(w, strategy, symbol, t.Role.EXIT, t.Code.SUPERSEDED, ts)
+        if position["exit_due"] == t.Role.EXIT:
+            position["exit_due"] = 0
         if is_flat(w, index, symbol) and position["entries"] == 0:
             enter(w, ts, strategy, symbol, max_quantity)
         return

@@ -136,6 +136,9 @@ class Code(IntEnum):
     MAX_OPEN_POSITIONS = 19
     MAX_OPEN_ORDERS = 20
     FUNDS = 21
+    # Further format rules; `docs/fills.md` §2 has the order of all.
+    MIN_QUANTITY = 22
+    MAX_QUANTITY = 23
     # Ends of an accepted order.
     FILLED = 30
     CANCELLED = 31
@@ -318,8 +321,9 @@ CONTROL_EVENT = record(
 
 # ---- parameters ---------------------------------------------------------------------------------------------------
 SYMBOL_PARAMS = record(
-    176,
+    200,
     *words("tick", "step", "min_notional", "scale", "timeframe_ns", "stale_ns", "latency_ns", "fixed_quote"),
+    *words("min_quantity", "max_quantity", "max_market_quantity"),
     *words("maker_ppb", "taker_ppb", "slippage_ppb", "atr_slippage_ppb", "liquidity_ppb"),
     ("price_unit", "<f8"),
     ("base_unit", "<f8"),
@@ -415,15 +419,11 @@ SYMBOL = record(
 seen, the ATR in whole price units (0 while warming up), the last bar's patterns, its open orders by ascending id."""
 
 POSITION = record(
-    72,
-    *words("quantity", "cost", "realized", "fees", "cooldown_until"),
-    ("target", "<i8"),
-    ("dust", "<i8"),
-    ("entries", "<i8"),
-    ("exits", "<i8"),
+    80,
+    *words("quantity", "cost", "realized", "fees", "cooldown_until", "target", "dust", "entries", "exits", "exit_due"),
 )
 """One strategy's holding of one symbol. Cost, realized and fees are in the quote's minor unit; `realized` is gross of
-`fees`. `entries` and `exits` count its open orders."""
+`fees`. `entries` and `exits` count its open orders. `exit_due`: the role of an exit to be sent again, or 0."""
 
 ORDER = record(
     200,
@@ -446,12 +446,8 @@ ORDER = record(
 
 FEATURE = record(64, ("count", "<i8"), ("at", "<i8"), *[(name, "<f8") for name in ("value", "a", "b", "c", "d", "e")])
 
-CANDLES = record(
-    208,
-    *words("count", "open", "low", "close", "body_sum", "range_sum"),
-    ("bodies", "<i8", 10),
-    ("ranges", "<i8", 10),
-)
+_TEN_BARS = [("bodies", "<i8", 10), ("ranges", "<i8", 10)]
+CANDLES = record(208, *words("count", "open", "low", "close", "body_sum", "range_sum"), *_TEN_BARS)
 """What pattern recognition remembers of a symbol: the bar before, and bodies and ranges of the ten bars before."""
 
 # ---- outputs ------------------------------------------------------------------------------------------------------

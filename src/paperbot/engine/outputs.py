@@ -82,6 +82,8 @@ def money_of(plan: Plan, state: State) -> dict[str, Any]:
             strategy, symbol = divmod(index, len(plan.symbols))
             key = f"{plan.strategies[strategy]} {plan.symbols[symbol]}"
             positions[key] = {field: int(row[field]) for field in t.POSITION.names or ()}
+            if not positions[key]["exit_due"]:  # Younger than the golden digests, and nearly always 0.
+                del positions[key]["exit_due"]
     orders = [{field: int(row[field]) for field in _ORDER_FIELDS} for row in state.orders if row["id"] > 0]
     orders.sort(key=lambda order: order["id"])
     account = {field: int(state.account[0][field]) for field in _ACCOUNT_FIELDS}
