@@ -5,6 +5,8 @@ from pathlib import Path
 
 import pytest
 
+from paperbot.market import instruments
+
 ROOT = Path(__file__).resolve().parent.parent
 
 
@@ -29,6 +31,12 @@ def real_data() -> Path:
 def real_data_module() -> Path:
     """The same for fixtures of a module."""
     return _folder_or_skip()
+
+
+@pytest.fixture(autouse=True)
+def _no_kept_rules(tmp_path_factory, monkeypatch):
+    """No test depends on what a developer has fetched from a venue."""
+    monkeypatch.setattr(instruments, "FOLDER", tmp_path_factory.getbasetemp() / "instruments")
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:

@@ -55,7 +55,8 @@ class Desk:
     """Bars of one minute, one after the other; what the core answers is kept in `records`."""
 
     def __init__(self, *overrides: dict[str, Any], symbols: Iterable[str] = ("BTC/USD",)) -> None:
-        tree, _ = merge([_Layer("desk", PLAIN), *(_Layer("test", one) for one in overrides)])
+        bases = {"account": {"decimals": dict.fromkeys((symbol.partition("/")[0] for symbol in symbols), 8)}}
+        tree, _ = merge([_Layer("desk", PLAIN), _Layer("desk", bases), *(_Layer("test", one) for one in overrides)])
         self.configuration = load(None, [tree])
         self.plan = make_plan(self.configuration, dict.fromkeys(symbols, MINUTE_NS))
         self.machine = Machine(self.plan.params)

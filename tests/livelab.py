@@ -84,7 +84,7 @@ class Bot:
     def replay(self, *sources: str) -> str:
         """The digest of replay of these files under the same settings, from the session's first slice on."""
         full = [sys.executable, "-m", "paperbot.main", "replay", *sources, *self.config, "--json", "--out", "replayed"]
-        market = {key: value for key, value in self.settings.items() if not key.startswith("feed.")}
+        market = {key: value for key, value in self.settings.items() if key == "feed.market_data" or key[:5] != "feed."}
         first = pq.read_table(self.folder / "data/ledger.parquet")["ts"][0].as_py()
         full += [*arguments(market), "--start", first.isoformat()]
         done = subprocess.run(full, cwd=self.folder, env=environment(), capture_output=True, text=True, check=False)

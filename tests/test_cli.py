@@ -22,8 +22,9 @@ GOOD = "BTC/USDT=synthetic:1:200"
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        (["BTCUSDT=synthetic:1:100"], "BTCUSDT is no symbol: expected BASE/QUOTE"),
-        (["btc/usdt=synthetic:1:100"], "btc/usdt is no symbol"),
+        (["BTCXYZ=synthetic:1:100"], "'BTCXYZ' is not a symbol: expected BASE/QUOTE"),
+        (["SOMEBUSD=synthetic:1:100"], "it may be SOME/BUSD or SOMEB/USD; write one of them"),
+        (["BTC/BTC=synthetic:1:100"], "base and quote are the same"),
         (["BTC/USDT"], "expected SYMBOL=FILE"),
         (["BTC/USDT=synthetic:x:100"], "expected synthetic:SEED:BARS"),
         (["BTC/USDT=synthetic:1:0"], "expected synthetic:SEED:BARS"),
@@ -39,7 +40,6 @@ GOOD = "BTC/USDT=synthetic:1:200"
         ([GOOD, "--set", "risk.max_drawdwn=1"], "did you mean max_drawdown?"),
         ([GOOD, "--set", "execution.tick_size=0"], "tick_size = 0"),
         (["BTC/XYZ=synthetic:1:100"], "the account holds no XYZ; give some with --cash XYZ=AMOUNT"),
-        (["BTC/BTC=synthetic:1:100"], "base and quote are the same"),
         (["BTC/USDT=synthetic:²:10"], "expected synthetic:SEED:BARS"),
         (["BTC/USDT=synthetic:99999999999999999999:10"], "expected synthetic:SEED:BARS"),
         ([GOOD, "--set", "risk.price_collar=1e12"], "risk.price_collar"),
@@ -112,7 +112,7 @@ def test_config_show_and_check(monkeypatch, capsys):
     line = next(line for line in printed.splitlines() if line.startswith("risk.max_drawdown"))
     assert line.split() == ["risk.max_drawdown", "0.25", "command", "line"]
     assert run(monkeypatch, capsys, "config", "check")[1].startswith("the configuration is in order")
-    code, _, error = run(monkeypatch, capsys, "config", "check", "--set", "execution.tick_size=0.00000000001")
+    code, _, error = run(monkeypatch, capsys, "config", "check", "--set", "execution.step_size=0.00000000001")
     assert code == 2
     assert "finer than" in error
 

@@ -83,7 +83,7 @@ def test_each_mistake_is_one_sentence(assignment, message):
 @pytest.mark.parametrize(
     ("assignment", "message"),
     [
-        ("execution.tick_size=0.0000000001", "finer than the 8 decimals"),
+        ("execution={tick_size: 0.0000000001, price_decimals: 8}", "finer than the 8 decimals"),
         ("account.balances={USDT: 100000000000}", "is too large"),
         ("oracle.overrides={BTC: '1.234567890123456789012345'}", "too many digits"),
     ],

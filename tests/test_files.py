@@ -11,7 +11,7 @@ from paperbot import cli
 from paperbot.clock import format_ts
 from paperbot.core import types as t
 from paperbot.errors import DataError
-from paperbot.market.candles import Checker, commonest_step_ns
+from paperbot.market.candles import Checker, Grid, commonest_step_ns
 from paperbot.market.files import BarFile
 from recorded import read, recorded_files, symbol_of
 
@@ -35,7 +35,7 @@ def csv(path, rows=ROWS, header="time,open,high,low,close,volume"):
 
 
 def events(path):
-    checker = Checker(str(path), 0, 60 * 10**9, 8)
+    checker = Checker(str(path), 0, 60 * 10**9, Grid(8))
     return np.concatenate([checker.events(columns) for columns in BarFile(path).batches()])
 
 
@@ -96,7 +96,7 @@ def changed(row, column, value):
         (changed(2, 5, -2.0), "volume = -2.0 must not be negative"),
         (changed(2, 0, ROWS[1][0]), "row 3: open_ts = 2023-11-14T22:15:00Z is a duplicate of the row before"),
         (changed(2, 0, ROWS[0][0]), "row 3: open_ts = 2023-11-14T22:14:00Z goes back in time"),
-        ([(ROWS[0][0], 1e-9, 1e-9, 1e-9, 1e-9, 1.0)], "open = 1e-09 becomes 0 at 8 price_decimals"),
+        ([(ROWS[0][0], 1e-9, 1e-9, 1e-9, 1e-9, 1.0)], "open = 1e-09 is finer than 8 decimals; give more with --set"),
         (changed(2, 5, 1e300), "volume = 1e+300 is too large"),
         (changed(2, 2, 1e12), "high = 1000000000000.0 is too large at 8 price_decimals"),
     ],

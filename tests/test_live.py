@@ -352,8 +352,8 @@ def test_the_venues_filters_are_compared_and_taken_if_wanted(market):
     with VenueProcess(folder, *sources) as venue:
         bot = Bot(folder, {**venue.settings(), "execution.symbols": '{"BTC/USDT": {tick_size: 0.5}}'})
         log = bot.run("--until", until(files["ETH/USDT"], 60))
-        assert "BTC/USDT: tick_size is 0.5 in the profile and 0.01000000 at the venue" in log
-        bot.settings["feed.filters"] = "venue"
+        assert "BTC/USDT: tick_size is 0.5 (command line [BTC/USDT]) and 0.01 at the venue" in log
+        del bot.settings["execution.symbols"]
         bot.run("--new", "--session", "venue", "--until", until(files["ETH/USDT"]))
     with sqlite3.connect(folder / "data/sessions/venue/journal.sqlite") as db:
         params = json.loads(db.execute("SELECT bytes FROM inputs WHERE seq = 1").fetchone()[0][6:])

@@ -20,7 +20,7 @@ LAYERS = [
     {"engine", "market", "store", "llm", "telemetry", "web"},
     {
         *("ports", "strategy", "config", "settings", "knobs", "environment", "names"),
-        *("redact", "failpoint", "errors", "clock"),
+        *("redact", "failpoint", "errors", "clock", "symbols"),
     },
     {"core"},
 ]
@@ -30,6 +30,7 @@ WITHIN_LAYER = {
     *(("config", other) for other in ("settings", "knobs", "errors", "redact")),
     ("settings", "knobs"),
     ("environment", "errors"),
+    ("symbols", "errors"),
 }
 
 CORE_IMPORTS = {"numpy", "numba", "enum", "math", "typing", "collections"}

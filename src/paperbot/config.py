@@ -1,8 +1,8 @@
 """How the configuration is put together, layer over layer, and where each value is from.
 
 For the settings: built-in < config.yaml < command line. For what holds in a symbol (`MarketKnobs`): built-in < realism
-preset < profile < the profile's symbol patterns, the most specific last < config.yaml's `execution` < its symbol
-patterns < command line.
+preset < profile < the profile's symbol patterns, the most specific last < what the symbol's data shows < the profile's
+exact symbol < what the venue says < config.yaml's `execution` < its symbol patterns < command line.
 """
 
 import types
@@ -17,11 +17,12 @@ import yaml
 from pydantic import BaseModel, ValidationError
 
 from paperbot.errors import ConfigError, did_you_mean
-from paperbot.knobs import REALISM, MarketKnobs, Profile
+from paperbot.knobs import REALISM, RULES, MarketKnobs, Profile, decimals_of
 from paperbot.redact import MASK, is_secret_name
 from paperbot.settings import Settings
 
 BUILT_IN = "built-in"
+PROFILE_HEAD = ("match", "market", "uniform", "symbols")
 COMMAND_LINE = "command line"
 
 Tree = dict[str, Any]
@@ -37,31 +38,67 @@ class Layer:
 
 
 @dataclass(frozen=True)
+class Learned:
+    """The rules of one symbol that are in no file of the user's: from its data, and from the venue itself."""
+
+    data: Layer | None = None
+    venue: Layer | None = None
+
+
+@dataclass(frozen=True)
 class Configuration:
-    """The validated settings, the profile that matches them, and the origin of every value."""
+    """The validated settings, the profile that matches them, and the origin of every value.
+
+    `presets`: realism and the profile; `own`: what the user has set; `learned`: by symbol.
+    """
 
     settings: Settings
-    profile: Profile | None
+    profile: Profile
     origins: Mapping[str, str]
-    market_layers: tuple[Layer, ...]
+    presets: tuple[Layer, ...]
+    own: tuple[Layer, ...]
+    learned: Mapping[str, Learned]
 
     @property
     def market(self) -> str:
-        """`crypto` or `stocks`: what the profile says, crypto without one."""
-        return self.profile.market if self.profile else "crypto"
+        """`crypto` or `stocks`: what the profile says."""
+        return self.profile.market
 
     def knobs(self, symbol: str) -> tuple[MarketKnobs, dict[str, str]]:
         """What holds for a symbol, and the origin of each value."""
-        layers = []
-        for layer in self.market_layers:
-            patterns = layer.tree.get("symbols", {})
-            layers.append(Layer(layer.origin, {key: value for key, value in layer.tree.items() if key != "symbols"}))
-            layers += [
-                Layer(f"{layer.origin} [{pattern}]", patterns[pattern]) for pattern in matching(symbol, patterns)
-            ]
+        learned = self.learned.get(symbol, Learned())
+        layers = [part for preset in self.presets for part in _for_symbol(preset, symbol, exact=False)]
+        layers += [learned.data] if learned.data else []
+        if self.profile.uniform:  # Its rules are the venue's for every symbol, not those of a typical one.
+            rules = {key: value for key, value in self.profile.knobs.items() if key in RULES}
+            layers.append(Layer(self.presets[-1].origin, rules))
+        layers += [part for preset in self.presets for part in _for_symbol(preset, symbol, exact=True)]
+        layers += [learned.venue] if learned.venue else []
+        layers += [part for layer in self.own for exact in (False, True) for part in _for_symbol(layer, symbol, exact)]
         merged, origins = merge(layers)
         knobs = validate(MarketKnobs, merged, origins, f"{symbol}: ")
+        finest = decimals_of(knobs.tick_size)
+        is_own = any(origins.get("price_decimals", BUILT_IN).startswith(layer.origin) for layer in self.own)
+        if finest > knobs.price_decimals and not is_own:
+            knobs = knobs.model_copy(update={"price_decimals": finest})
+            origins["price_decimals"] = "tick_size"
         return knobs, {path: origins.get(path, BUILT_IN) for path, _ in leaves(knobs.model_dump())}
+
+    def is_typical(self, origin: str) -> bool:
+        """Whether a rule is only typical of the venue's symbols: the profile's pattern, or no more than a default."""
+        profile = self.presets[-1].origin
+        is_pattern = origin.startswith(f"{profile} [") and ("*" in origin or "?" in origin)
+        return origin == BUILT_IN or is_pattern or (origin == profile and not self.profile.uniform)
+
+
+def _for_symbol(layer: Layer, symbol: str, exact: bool) -> list[Layer]:  # noqa: FBT001
+    """What a layer says of a symbol: in general and by its patterns, or (`exact`) by its very name."""
+    patterns = layer.tree.get("symbols", {})
+    if exact:
+        return [Layer(f"{layer.origin} [{symbol}]", patterns[symbol])] if symbol in patterns else []
+    general = Layer(layer.origin, {key: value for key, value in layer.tree.items() if key != "symbols"})
+    fitting = [name for name in matching(symbol, patterns) if name != symbol]
+    return [general, *(Layer(f"{layer.origin} [{name}]", patterns[name]) for name in fitting)]
 
 
 def matching(symbol: str, patterns: Iterable[str]) -> list[str]:
@@ -171,8 +208,8 @@ def read_yaml(path: Path) -> Tree:
 def read_profile(path: Path) -> Profile:
     """A file of `config/exchanges/`. Its market keys are checked as they stand, patterns included."""
     tree = read_yaml(path)
-    head: Tree = {key: tree.pop(key) for key in ("match", "market", "symbols") if key in tree}
-    known = [*MarketKnobs.model_fields, "match", "market", "symbols"]
+    head: Tree = {key: tree.pop(key) for key in PROFILE_HEAD if key in tree}
+    known = [*MarketKnobs.model_fields, *PROFILE_HEAD]
     for key in tree:
         if key not in known:
             raise ConfigError(f"{path}: unknown key {key}{did_you_mean(str(key), known)}")
@@ -231,6 +268,12 @@ class ConfigFiles:
         self._layers = [Layer(str(path), read_yaml(path))] if path else []
         self._folder = _profile_folder(path)
         self._profiles: dict[tuple[str, str], tuple[Profile, Path]] = {}
+        self._learned: dict[str, Learned] = {}
+
+    def learn(self, symbol: str, *, data: Layer | None = None, venue: Layer | None = None) -> None:
+        """Take in a symbol's rules as its data or its venue shows them, for all configurations from now on."""
+        before = self._learned.get(symbol, Learned())
+        self._learned[symbol] = Learned(data or before.data, venue or before.venue)
 
     def _profile(self, exchange: str, environment: str) -> tuple[Profile, Path]:
         key = exchange, environment
@@ -245,19 +288,20 @@ class ConfigFiles:
         merged, origins = merge([Layer(BUILT_IN, _built_in_tables()), *layers])
         settings = validate(Settings, merged, origins)
         profile, profile_path = self._profile(settings.exchange, settings.environment)
-        market_layers = [
+        presets = (
             Layer(f"realism {settings.realism}", REALISM[settings.realism]),
             Layer(str(profile_path), {**profile.knobs, "symbols": profile.symbols}),
-        ]
+        )
+        own = []
         for layer in layers:
             tree = layer.tree.get("execution") or {}
             if not isinstance(tree, Mapping):
                 raise ConfigError(f"{layer.origin}: execution must hold keys and values, not {tree!r}")
             _check_patterns(tree.get("symbols") or {}, layer.origin)
             validate(MarketKnobs, {k: v for k, v in tree.items() if k != "symbols"}, layer.origin, "execution: ")
-            market_layers.append(Layer(layer.origin, dict(tree)))
+            own.append(Layer(layer.origin, dict(tree)))
         full = {name: origins.get(name, BUILT_IN) for name, _ in leaves(settings.model_dump())}
-        return Configuration(settings, profile, {**full, **origins}, tuple(market_layers))
+        return Configuration(settings, profile, {**full, **origins}, presets, tuple(own), dict(self._learned))
 
 
 def load(path: Path | None, overrides: Iterable[Tree] = ()) -> Configuration:

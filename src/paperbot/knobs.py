@@ -15,6 +15,7 @@ _UNITS_S = {"s": 1, "m": 60, "h": 3_600, "d": 86_400, "w": 604_800}
 Share = Annotated[Decimal, Field(ge=0, le=1)]
 Positive = Annotated[Decimal, Field(gt=0, le=10**12)]
 NotNegative = Annotated[Decimal, Field(ge=0, le=10**12)]
+Largest = Annotated[Decimal, Field(ge=0, le=10**18)]
 Multiple = Annotated[Decimal, Field(ge=0, le=10**6)]
 Count = Annotated[int, Field(ge=0, le=10**6)]
 
@@ -37,6 +38,12 @@ def checked_duration(text: str) -> str:
 
 
 Duration = Annotated[str, Field(json_schema_extra={"format": "duration"})]
+
+
+def decimals_of(value: Decimal) -> int:
+    """Digits behind the point that a value needs."""
+    exponent = value.normalize().as_tuple().exponent
+    return max(-int(exponent), 0)
 
 
 class Frozen(BaseModel):
@@ -66,7 +73,14 @@ class MarketKnobs(Frozen):
     min_notional: NotNegative = Field(default=Decimal(10), description="smallest value of an order, in the quote")
     tick_size: Positive = Field(default=Decimal("0.01"), description="order prices are multiples of it, in the quote")
     step_size: Positive = Field(default=Decimal("0.00001"), description="quantities are multiples of it, in the base")
-    price_decimals: Annotated[int, Field(ge=0, le=12)] = Field(
+    min_quantity: NotNegative = Field(default=Decimal(0), description="smallest quantity of an order, in the base")
+    max_quantity: Largest = Field(
+        default=Decimal(0), description="largest quantity of an order (LOT_SIZE), in the base; 0: none"
+    )
+    max_market_quantity: Largest = Field(
+        default=Decimal(0), description="the same for market and stop orders (MARKET_LOT_SIZE)"
+    )
+    price_decimals: Annotated[int, Field(ge=0, le=18)] = Field(
         default=8, description="decimals that data prices are kept with"
     )
     slippage_bps: Annotated[Decimal, Field(ge=0, lt=10_000)] = Field(
@@ -89,6 +103,13 @@ class MarketKnobs(Frozen):
     volume_unit: Literal["base", "quote"] = Field(default="base", description="what the data's volume counts")
 
 
+RULES = (
+    *("tick_size", "step_size", "min_notional", "price_decimals"),
+    *("min_quantity", "max_quantity", "max_market_quantity"),
+)
+"""The keys that are facts about an instrument; the others are assumptions or fees."""
+
+
 class Match(Frozen):
     """What a profile is for."""
 
@@ -101,6 +122,9 @@ class Profile(Frozen):
 
     match: Match = Field(description="when the profile applies")
     market: Literal["crypto", "stocks"] = Field(description="label of equity and kill switch; 365 or 252 days a year")
+    uniform: bool = Field(
+        default=False, description="whether its rules are those of every symbol, not only typical ones"
+    )
     knobs: dict[str, Any] = Field(default={}, description="keys of the market that hold for every symbol")
     symbols: dict[str, dict[str, Any]] = Field(default={}, description="keys for symbols by pattern")
 

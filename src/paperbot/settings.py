@@ -242,7 +242,8 @@ class FeedSettings(Frozen):
         default=300.0, description="overdue for longer, the session halts (`feed`); 0: never"
     )
     filters: Literal["profile", "venue"] = Field(
-        default="profile", description="`venue`: tick, step and minimum as the venue says at the start"
+        default="venue",
+        description="`venue`: tick, step and limits as the venue says, kept for replays; `profile`: the profile's",
     )
     catch_up: Literal["full", "manage_only"] = Field(
         default="full", description="slices missed while down: run like any others, or without entries"

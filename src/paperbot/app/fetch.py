@@ -6,8 +6,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from paperbot.app.venuelink import live_configuration
+from paperbot.app.venuelink import learn_from, live_configuration
 from paperbot.clock import format_ts
+from paperbot.config import ConfigFiles
 from paperbot.errors import StateError
 from paperbot.knobs import duration_s
 from paperbot.market.ccxt_source import BinanceSource, Endpoint
@@ -37,7 +38,9 @@ def fetch(request: FetchRequest, say: Callable[[str], None]) -> dict[str, Any]:
 
 
 async def _fetch(request: FetchRequest, say: Callable[[str], None]) -> dict[str, Any]:
-    settings = live_configuration(request.config, request.overrides).settings
+    files = ConfigFiles(request.config)
+    configuration = live_configuration(files, request.overrides)
+    settings = configuration.settings
     endpoint = Endpoint(settings.feed.market_data, settings.feed.rest_url, settings.feed.ws_url)
     source = BinanceSource(endpoint, [request.symbol], request.timeframe)
     step_ms = duration_s(request.timeframe) * 1000
@@ -46,6 +49,7 @@ async def _fetch(request: FetchRequest, say: Callable[[str], None]) -> dict[str,
         say(f"{request.out}: goes on after {format_ts(store.last_ms * MS)}")
     try:
         await _patiently(source.open)
+        learn_from(source, files, configuration, [request.symbol])
         now_ms = await _patiently(source.time_ms)
         end_ms = now_ms if request.until_ns is None else min(request.until_ns // MS, now_ms)
         next_ms = request.since_ns // MS if store.last_ms is None else store.last_ms + step_ms

@@ -20,15 +20,15 @@ from paperbot.app.status import status_of
 from paperbot.app.venuelink import (
     FIRST_PAUSE_S,
     START_TRIES,
-    filter_differences,
+    learn_from,
     live_configuration,
     live_plan,
     make_source,
     open_source,
-    venue_layer,
+    rule_differences,
 )
 from paperbot.clock import SystemClock, format_ts
-from paperbot.config import Configuration
+from paperbot.config import ConfigFiles, Configuration
 from paperbot.core import types as t
 from paperbot.engine.merge import Merger, merge
 from paperbot.errors import PaperbotError, StateError
@@ -338,16 +338,17 @@ def run_live(request: LiveRequest, say: Callable[[str], None]) -> None:
 
 
 async def _run(request: LiveRequest, say: Callable[[str], None]) -> None:
-    configuration = live_configuration(request.config, request.overrides)
+    files = ConfigFiles(request.config)
+    configuration = live_configuration(files, request.overrides)
     source = make_source(configuration)
     session = None
     try:
         await open_source(source, say)
-        for symbol, key, ours, theirs in filter_differences(source, configuration):
-            say(f"{symbol}: {key} is {ours} in the profile and {theirs} at the venue")
         if configuration.settings.feed.filters == "venue":
-            layer = venue_layer(source, configuration.settings.symbols)
-            configuration = live_configuration(request.config, [*request.overrides, layer])
+            learn_from(source, files, configuration, configuration.settings.symbols)
+            configuration = live_configuration(files, request.overrides)
+        for difference in rule_differences(source, configuration):
+            say(difference)
         plan = live_plan(configuration)
         session = open_or_create(request, plan, SystemClock())
         await _run_session(request, configuration, source, session)

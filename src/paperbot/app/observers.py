@@ -12,7 +12,8 @@ from paperbot.app.recorder import names_of
 from paperbot.clock import SystemClock
 from paperbot.config import Configuration
 from paperbot.core.numeric import CACHE_FOLDER
-from paperbot.engine.params import OVERRIDE_CURRENCY, Plan
+from paperbot.engine.params import Plan
+from paperbot.engine.rates import OVERRIDE_CURRENCY
 from paperbot.environment import Environment, credential_names, known_secrets
 from paperbot.llm.advisor import OUTCOMES
 from paperbot.llm.guards import CODES

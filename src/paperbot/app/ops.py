@@ -22,6 +22,7 @@ from paperbot.app.start import sessions_root
 from paperbot.app.status import status_of
 from paperbot.app.venuelink import live_configuration, live_plan
 from paperbot.clock import SystemClock, format_ts
+from paperbot.config import ConfigFiles
 from paperbot.core import types as t
 from paperbot.engine.machine import State
 from paperbot.engine.params import Plan
@@ -271,12 +272,12 @@ def _port(environment: Environment) -> str:
 
 
 def _configuration(config: Path | None) -> str:
-    plan = live_plan(live_configuration(config, ()))
+    plan = live_plan(live_configuration(ConfigFiles(config), ()))
     return f"{len(plan.symbols)} symbols, {len(plan.strategies)} strategies"
 
 
 def _credentials(config: Path | None) -> str:
-    settings = live_configuration(config, ()).settings
+    settings = live_configuration(ConfigFiles(config), ()).settings
     if settings.feed.market_data == "mainnet":
         return "none needed for public market data"
     missing = [name for name in credential_names(settings.exchange, settings.environment) if secret(name) is None]

@@ -5,12 +5,12 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from decimal import Decimal, InvalidOperation
-from itertools import chain
 from pathlib import Path
 from typing import Any
 
+from paperbot.app.rules import describe, first_rows, grid_of, learn_data, learn_venue
 from paperbot.config import ConfigFiles, Configuration
-from paperbot.engine.params import NS, Plan, make_plan, split_symbol
+from paperbot.engine.params import NS, Plan, make_plan
 from paperbot.engine.replay import Window
 from paperbot.errors import CommandError
 from paperbot.knobs import duration_s
@@ -18,6 +18,7 @@ from paperbot.market.candles import Checker, Columns, commonest_step_ns
 from paperbot.market.files import BarFile
 from paperbot.market.synthetic import synthetic_bars
 from paperbot.ports import Records
+from paperbot.symbols import split_symbol, understood
 
 Tree = dict[str, Any]
 
@@ -45,33 +46,35 @@ class ReplayRequest:
 
 @dataclass
 class Source:
-    """One SYMBOL=FILE of the command line, opened."""
+    """One SYMBOL=FILE of the command line, opened. `first`: its first rows, which are in `batches`, too."""
 
     symbol: str
     text: str
     timeframe_ns: int
+    first: Columns | None = None
     batches: Iterator[Columns] | None = None
     synthetic: tuple[int, int] | None = None
     notes: list[str] = field(default_factory=list)
 
 
-def _parse_source(text: str, declared_ns: int, default_ns: int) -> Source:
+def _parse_source(text: str, declared_ns: int, default_ns: int, known: Iterable[str]) -> Source:
     symbol, equals, place = text.partition("=")
     if not equals or not place:
         raise CommandError(f"{text}: expected SYMBOL=FILE, such as BTC/USDT=bars.parquet or BTC/USDT=synthetic:7:10000")
-    split_symbol(symbol)
+    symbol, note = understood(symbol, known)
+    notes = [note] if note else []
     if place.startswith("synthetic:"):
         numbers = place.split(":")[1:]
         is_pair = len(numbers) == 2 and all(re.fullmatch(r"[0-9]{1,9}", number) for number in numbers)  # noqa: PLR2004
         if not is_pair or int(numbers[1]) == 0:
             raise CommandError(f"{text}: expected synthetic:SEED:BARS, such as synthetic:7:10000")
-        return Source(symbol, text, declared_ns or default_ns, synthetic=(int(numbers[0]), int(numbers[1])))
-    batches = BarFile(Path(place)).batches()
-    first = next(batches)
+        made_up = int(numbers[0]), int(numbers[1])
+        return Source(symbol, text, declared_ns or default_ns, synthetic=made_up, notes=notes)
+    first, batches = first_rows(BarFile(Path(place)).batches())
     timeframe_ns = declared_ns or commonest_step_ns(first.open_ts)
     if timeframe_ns <= 0:
         raise CommandError(f"{text}: has too few rows to tell its timeframe; give it with --timeframe")
-    source = Source(symbol, text, timeframe_ns, batches=chain([first], batches))
+    source = Source(symbol, text, timeframe_ns, first, iter(batches), notes=notes)
     if not declared_ns:
         source.notes.append(f"{symbol}: timeframe {duration_text(timeframe_ns)} (the commonest step of the file)")
     return source
@@ -159,24 +162,31 @@ def prepare(request: ReplayRequest, say: Callable[[str], None]) -> Job:
     configuration = files.configure(overrides)
     declared_ns = timeframe_ns(request.timeframe) if request.timeframe else 0
     default_ns = duration_s(configuration.settings.timeframe) * NS
-    sources = [_parse_source(text, declared_ns, default_ns) for text in request.sources]
+    known = configuration.profile.symbols
+    sources = [_parse_source(text, declared_ns, default_ns, known) for text in request.sources]
     sources.sort(key=lambda source: source.symbol)
     symbols = [source.symbol for source in sources]
     twice = next((symbol for symbol in symbols if symbols.count(symbol) > 1), None)
     if twice:
         raise CommandError(f"{twice} is given twice")
+    learn_venue(files, configuration, symbols)
+    configuration = files.configure(overrides)
+    for source in sources:
+        if source.first is not None:
+            learn_data(files, configuration, source.symbol, source.text.partition("=")[2], source.first)
     quotes = {split_symbol(symbol)[1] for symbol in symbols}
     layer, note = account_layer(configuration, quotes, _parse_cash(request.cash))
     if layer:
         overrides.append(layer)
-        configuration = files.configure(overrides)
-    for line in [*(note for source in sources for note in source.notes), *([note] if note else [])]:
+    configuration = files.configure(overrides)
+    rules = [describe(configuration, source.symbol) for source in sources if source.first is not None]
+    for line in [*(note for source in sources for note in source.notes), *rules, *([note] if note else [])]:
         say(line)
     advisor = request.advice is not None or configuration.settings.llm.provider != "off"
     timeframes_ns = {source.symbol: source.timeframe_ns for source in sources}
     plan = make_plan(configuration, timeframes_ns, request.strategies, advisor=advisor)
     window = Window(parse_time(request.start, "--start"), parse_time(request.end, "--end"), plan.warmup_bars)
-    batches = [window.apply(bar_events(plan, index, source)) for index, source in enumerate(sources)]
+    batches = [window.apply(bar_events(configuration, plan, index, source)) for index, source in enumerate(sources)]
     return Job(configuration, plan, sources, batches, files, overrides)
 
 
@@ -188,7 +198,7 @@ def timeframe_ns(text: str) -> int:
         raise CommandError(f"--timeframe: {error}") from None
 
 
-def bar_events(plan: Plan, index: int, source: Source) -> Iterator[Records]:
+def bar_events(configuration: Configuration, plan: Plan, index: int, source: Source) -> Iterator[Records]:
     """The bar events of one source. Raises DataError for the first row that contradicts itself."""
     timeframe_ns = plan.timeframes_ns[index]
     if source.synthetic:
@@ -198,6 +208,6 @@ def bar_events(plan: Plan, index: int, source: Source) -> Iterator[Records]:
         yield from synthetic_bars(source.symbol, index, seed, bars, timeframe_ns, tick, price_unit)
         return
     assert source.batches is not None
-    checker = Checker(source.text.partition("=")[2], index, timeframe_ns, plan.price_decimals[index])
+    checker = Checker(source.text.partition("=")[2], index, timeframe_ns, grid_of(configuration, source.symbol))
     for columns in source.batches:
         yield checker.events(columns)

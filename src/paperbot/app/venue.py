@@ -9,7 +9,6 @@ from pathlib import Path
 
 import numpy as np
 
-from paperbot.engine.params import split_symbol
 from paperbot.errors import CommandError, DataError
 from paperbot.knobs import duration_s
 from paperbot.market.candles import Columns, commonest_step_ns
@@ -18,6 +17,7 @@ from paperbot.market.feed import MS
 from paperbot.market.files import BarFile, read_trades
 from paperbot.market.tape import INTERVALS_MS, Market, Trades, from_trades
 from paperbot.market.venue import Venue
+from paperbot.symbols import split_symbol
 
 
 @dataclass(frozen=True)

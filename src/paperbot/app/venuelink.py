@@ -2,30 +2,35 @@
 
 import asyncio
 from collections.abc import Callable, Sequence
+from decimal import Decimal
 from pathlib import Path
 from typing import Any
 
+from paperbot.app.rules import plain
 from paperbot.app.sources import account_layer
-from paperbot.clock import SystemClock
-from paperbot.config import Configuration, load
-from paperbot.engine.params import NS, Plan, make_plan, split_symbol
+from paperbot.clock import SystemClock, format_ts
+from paperbot.config import ConfigFiles, Configuration, Layer
+from paperbot.engine.params import NS, Plan, make_plan
 from paperbot.environment import credential_names, required_secret
 from paperbot.errors import ConfigError, PaperbotError, StateError
 from paperbot.knobs import duration_s
 from paperbot.market.ccxt_source import BinanceSource, Endpoint
 from paperbot.market.feed import MS, SourceError
+from paperbot.market.instruments import VenueRules, kept_content, kept_path, read_kept
+from paperbot.store.durable import write_whole
+from paperbot.symbols import split_symbol
 
 Tree = dict[str, Any]
 START_TRIES = 8
 FIRST_PAUSE_S = 0.1
 
 
-def live_configuration(config: Path | None, overrides: Sequence[Tree]) -> Configuration:
+def live_configuration(files: ConfigFiles, overrides: Sequence[Tree]) -> Configuration:
     """The configuration of a live session, its account settled as a replay's would be."""
-    configuration = load(config, overrides)
+    configuration = files.configure(overrides)
     quotes = {split_symbol(symbol)[1] for symbol in configuration.settings.symbols}
     layer, _ = account_layer(configuration, quotes, {})
-    return load(config, [*overrides, layer]) if layer else configuration
+    return files.configure([*overrides, layer]) if layer else configuration
 
 
 def live_plan(configuration: Configuration) -> Plan:
@@ -35,40 +40,47 @@ def live_plan(configuration: Configuration) -> Plan:
     return make_plan(configuration, dict.fromkeys(settings.symbols, step_ns), advisor=settings.llm.provider != "off")
 
 
-def make_source(configuration: Configuration) -> BinanceSource:
-    """The venue. Raises ConfigError for a missing credential, or a venue that is not spoken yet."""
+def make_source(configuration: Configuration, *, needs_key: bool = True) -> BinanceSource:
+    """The venue; public data alone needs no key. Raises ConfigError for a missing credential, or for a venue without
+    live data here.
+    """
     settings = configuration.settings
     if settings.exchange != "binance":
         raise ConfigError(
             f"exchange = {settings.exchange}: live data is there for binance only; replay knows the others"
         )
     key = None
-    if settings.feed.market_data == "testnet":
+    if settings.feed.market_data == "testnet" and needs_key:
         purpose = f"a live session on {settings.exchange} {settings.environment}"
         key, _ = (required_secret(name, purpose) for name in credential_names(settings.exchange, settings.environment))
     endpoint = Endpoint(settings.feed.market_data, settings.feed.rest_url, settings.feed.ws_url)
     return BinanceSource(endpoint, sorted(settings.symbols), settings.timeframe, key)
 
 
-def venue_layer(source: BinanceSource, symbols: Sequence[str]) -> Tree:
-    """The venue's filters as a layer of the configuration."""
-    rules = {}
-    for symbol in symbols:
-        told = source.filters(symbol)
-        pairs = {"tick_size": told.tick_size, "step_size": told.step_size, "min_notional": told.min_notional}
-        rules[symbol] = {key: value for key, value in pairs.items() if value}
-    return {"execution": {"symbols": rules}}
+def learn_from(source: BinanceSource, files: ConfigFiles, configuration: Configuration, symbols: Sequence[str]) -> None:
+    """Take in the rules that the venue tells, and keep them for replays. Raises OutputError."""
+    settings = configuration.settings
+    path = kept_path(settings.exchange, settings.feed.market_data)
+    fetched = format_ts(SystemClock.now_ns() // NS * NS)
+    rules = {symbol: source.rules(symbol) for symbol in symbols}
+    kept = {symbol: VenueRules(**tree) for symbol, tree in read_kept(path)[1].items()}
+    write_whole(path, kept_content({**kept, **rules}, fetched))
+    for symbol, told in rules.items():
+        files.learn(symbol, venue=Layer(f"venue, {fetched[:10]}", told.as_tree()))
 
 
-def filter_differences(source: BinanceSource, configuration: Configuration) -> list[tuple[str, str, str, str]]:
-    """(symbol, key, ours, the venue's) of each filter in which the profile and exchangeInfo differ."""
+def rule_differences(source: BinanceSource, configuration: Configuration) -> list[str]:
+    """A line for each rule in which what holds here and what the venue says differ."""
     found = []
-    for symbol, rules in venue_layer(source, configuration.settings.symbols)["execution"]["symbols"].items():
-        knobs = configuration.knobs(symbol)[0]
-        for key, value in rules.items():
-            ours = getattr(knobs, key)
-            if ours != type(ours)(value):
-                found.append((symbol, key, f"{ours:f}", value))
+    for symbol in configuration.settings.symbols:
+        knobs, origins = configuration.knobs(symbol)
+        for key, value in source.rules(symbol).as_tree().items():
+            ours = Decimal(getattr(knobs, key))
+            if ours != Decimal(value):
+                told = f"{symbol}: {key} is {plain(ours)} ({origins[key]}) and {plain(Decimal(value))} at the venue"
+                if configuration.is_typical(origins[key]) and key in {"tick_size", "step_size"}:
+                    raise ConfigError(f"{told}; ours is only typical: take the venue's (feed.filters: venue) or set it")
+                found.append(told)
     return found
 
 
@@ -76,7 +88,7 @@ def check_venue(config: Path | None) -> tuple[str, bool, str]:
     """For the doctor: whether the venue answers, and by how much its clock differs from ours."""
 
     async def ask() -> str:
-        configuration = live_configuration(config, ())
+        configuration = live_configuration(ConfigFiles(config), ())
         source = make_source(configuration)
         try:
             await source.open()

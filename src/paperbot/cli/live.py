@@ -21,7 +21,7 @@ from paperbot.cli.options import (
     config_path,
     data_app,
     environment_with,
-    err,
+    note,
     say_if_compiling,
     venue_app,
 )
@@ -61,7 +61,7 @@ def run(
         duration_s=_seconds(for_, "--for"),
         until_ns=parse_time(until, "--until"),
     )
-    run_live(request, err.print)
+    run_live(request, note)
 
 
 def _seconds(text: str | None, option: str) -> float | None:
@@ -209,7 +209,27 @@ def data_fetch(
     request = FetchRequest(
         symbol, timeframe, since_ns, parse_time(until, "--until"), file, config_path(config), assignments(set_)
     )
-    _tell(fetch(request, err.print), as_json=as_json)
+    _tell(fetch(request, note), as_json=as_json)
+
+
+@venue_app.command("filters")
+def venue_filters(
+    symbols: Annotated[list[str] | None, typer.Argument(metavar="SYMBOL…", help="the configured ones if none")] = None,
+    refresh: Annotated[bool, typer.Option("--refresh", help="fetch them from the venue first")] = False,
+    config: ConfigOption = None,
+    set_: SetOption = None,
+    as_json: JsonOption = False,
+) -> None:
+    """Print the venue's own rules for symbols (tick, step, limits), which replays use; --refresh fetches them."""
+    from paperbot.app.filters import FiltersRequest, filters  # noqa: PLC0415
+
+    answer = filters(FiltersRequest(symbols or (), refresh, config_path(config), assignments(set_)), note)
+    if as_json:
+        typer.echo(json.dumps(answer))
+        return
+    typer.echo(f"{answer['file']}, fetched {answer['fetched']}")
+    for symbol, rules in answer["symbols"].items():
+        typer.echo(f"{symbol}: " + ", ".join(f"{key} {value}" for key, value in rules.items()))
 
 
 @venue_app.command("serve")

@@ -22,6 +22,7 @@ from paperbot.cli.options import (
     drill_app,
     environment_with,
     err,
+    note,
     say_if_compiling,
 )
 from paperbot.config import load, show
@@ -94,7 +95,7 @@ def replay(
     )
     with bar:
         say_if_compiling()
-        result = run(request, say=err.print, collectors=[_Ticker(bar)])
+        result = run(request, say=note, collectors=[_Ticker(bar)])
     if as_json:
         typer.echo(json.dumps(result.summary))
     else:
@@ -124,7 +125,7 @@ def demo(
     environment = environment_with(hold)
     say_if_compiling()
     overrides = assignments(set_)
-    run(DemoRequest(environment, config_path(config), out, overrides), say=err.print, present=_print_summary)
+    run(DemoRequest(environment, config_path(config), out, overrides), say=note, present=_print_summary)
 
 
 @app.command()
@@ -143,7 +144,7 @@ def report(
     from paperbot.app.report import report as run  # noqa: PLC0415
 
     request = ReportRequest(data, out or data / "report.html", sources or (), config_path(config), assignments(set_))
-    typer.echo(run(request, say=err.print))
+    typer.echo(run(request, say=note))
 
 
 @drill_app.command("killswitch")
@@ -158,7 +159,7 @@ def drill_killswitch(
 
     request = DrillRequest(environment_with(hold), config_path(config), out, assignments(set_))
     say_if_compiling()
-    trip(request, err.print, _print_drill)
+    trip(request, note, _print_drill)
 
 
 @drill_app.command("reload")
@@ -173,7 +174,7 @@ def drill_reload(
 
     request = DrillRequest(environment_with(0), config_path(config), out, assignments(set_))
     say_if_compiling()
-    reload(request, err.print, _print_drill, resume=resume)
+    reload(request, note, _print_drill, resume=resume)
 
 
 def _print_drill(result: "DrillResult") -> None:

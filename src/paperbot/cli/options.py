@@ -64,9 +64,14 @@ def environment_with(hold: float | None) -> "Environment":
     return environment if hold is None else environment.model_copy(update={"hold_metrics_seconds": hold})
 
 
+def note(text: str) -> None:
+    """A note for people, on standard error and as one line."""
+    err.print(text, soft_wrap=True, markup=False)
+
+
 def say_if_compiling() -> None:
     """A first run takes its time, and says so."""
     from paperbot.core.numeric import CACHE_FOLDER, JIT  # noqa: PLC0415
 
     if JIT and not CACHE_FOLDER.exists():
-        err.print("compiling the core for this machine (once; about half a minute)")
+        note("compiling the core for this machine (once; about half a minute)")

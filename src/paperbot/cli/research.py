@@ -9,7 +9,7 @@ from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
 from rich.table import Table
 
-from paperbot.cli.options import ConfigOption, SetOption, app, assignments, config_path, err, say_if_compiling
+from paperbot.cli.options import ConfigOption, SetOption, app, assignments, config_path, err, note, say_if_compiling
 from paperbot.errors import CommandError
 
 if TYPE_CHECKING:
@@ -88,7 +88,7 @@ def sweep(
     columns = (TextColumn("trials"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn(), TimeRemainingColumn())
     with Progress(*columns, console=err, transient=True) as progress:
         task = progress.add_task("trials", total=None)
-        result = run(request, _say, lambda done, total: progress.update(task, completed=done, total=total))
+        result = run(request, note, lambda done, total: progress.update(task, completed=done, total=total))
     try:
         page = str(picture(result, result.page))
     except CommandError as error:
@@ -97,10 +97,6 @@ def sweep(
         typer.echo(json.dumps({"best": result.best(top), "folds": result.folds()}))
     else:
         _print(result, top, page)
-
-
-def _say(text: str) -> None:
-    err.print(text, soft_wrap=True, markup=False)
 
 
 def _print(result: "SweepResult", top: int, page: str) -> None:

@@ -4,8 +4,6 @@ This is the only place where a configured value is converted. Everything is exac
 """
 
 import decimal
-import math
-from collections import deque
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from decimal import Decimal
@@ -13,10 +11,11 @@ from decimal import Decimal
 import numpy as np
 from numpy.typing import NDArray
 
-from paperbot.config import Configuration, matching
+from paperbot.config import BUILT_IN, Configuration, matching
 from paperbot.core import types as t
 from paperbot.engine.featuretable import FeatureTable, needs_of
 from paperbot.engine.machine import Params, Records
+from paperbot.engine.rates import OVERRIDE_CURRENCY, oracle_rows
 from paperbot.engine.userland import Loaded, load_strategy
 from paperbot.errors import ConfigError
 from paperbot.knobs import MarketKnobs, duration_s
@@ -31,10 +30,12 @@ from paperbot.settings import (
     Strategy,
     UserStrategy,
 )
+from paperbot.symbols import split_symbol
 
 NS = 1_000_000_000
 DEFAULT_DECIMALS = 8
-OVERRIDE_CURRENCY = "USD"
+WHOLE_DECIMALS = 2
+"""The same for an asset that trades in whole units: a few, for fees that are paid in it."""
 _CONTEXT = decimal.Context(prec=60)
 
 
@@ -56,16 +57,6 @@ class Plan:
     compiled_strategies: Mapping[int, Loaded]
 
 
-def split_symbol(symbol: str) -> tuple[str, str]:
-    """(base, quote) of `BASE/QUOTE`. Raises ConfigError for any other form."""
-    base, slash, quote = symbol.partition("/")
-    if not slash or not base.isalnum() or not quote.isalnum() or symbol != symbol.upper():
-        raise ConfigError(f"{symbol} is no symbol: expected BASE/QUOTE in capitals, such as BTC/USDT")
-    if base == quote:
-        raise ConfigError(f"{symbol} is no symbol: base and quote are the same")
-    return base, quote
-
-
 def whole(value: Decimal, decimals: int, what: str) -> int:
     """The value in units of 10^-decimals. Raises ConfigError when it is finer than that, or too large for the core."""
     scaled = _CONTEXT.multiply(value, Decimal(10) ** decimals)
@@ -74,6 +65,12 @@ def whole(value: Decimal, decimals: int, what: str) -> int:
     if abs(scaled) >= 1 << 60:
         raise ConfigError(f"{what} = {value} is too large at {decimals} decimals")
     return int(scaled)
+
+
+def _bound(value: Decimal, decimals: int) -> int:
+    """A largest amount in units of 10^-decimals, rounded down; one that the core cannot hold bounds nothing: 0."""
+    scaled = int(_CONTEXT.multiply(value, Decimal(10) ** decimals))
+    return scaled if scaled < 1 << 60 else 0
 
 
 def per_billion(share: Decimal) -> int:
@@ -98,9 +95,9 @@ def make_plan(
     """
     settings = configuration.settings
     symbols = tuple(sorted(timeframes_ns))
-    knobs = {symbol: configuration.knobs(symbol)[0] for symbol in symbols}
+    knobs = {symbol: _complete(configuration, symbol) for symbol in symbols}
     assets = _asset_names(configuration, symbols, knobs)
-    decimals = {asset: settings.account.decimals.get(asset, DEFAULT_DECIMALS) for asset in assets}
+    decimals = _asset_decimals(configuration, assets, knobs)
     chosen = _choose(settings.strategies, strategies)
     if advisor and all(one.name != ADVISOR for one in chosen):
         chosen = (*chosen, External(name=ADVISOR, kind="external", symbols=settings.llm.symbols))
@@ -123,7 +120,7 @@ def make_plan(
     params = Params(
         risk=risk,
         symbols=_symbols(configuration, symbols, knobs, assets, decimals, timeframes_ns),
-        assets=_oracle(configuration, symbols, assets, decimals),
+        assets=oracle_rows(configuration, symbols, assets, decimals),
         strategies=strategy_rows,
         features=table.array(),
         enabled=np.array([bool(matching(s, one.symbols)) for one in chosen for s in symbols], dtype=np.int64),
@@ -146,6 +143,16 @@ def make_plan(
     )
 
 
+def _complete(configuration: Configuration, symbol: str) -> MarketKnobs:
+    """What holds for a symbol. Raises ConfigError for a rule that no file, venue or user has given."""
+    knobs, origins = configuration.knobs(symbol)
+    missing = [key for key in ("tick_size", "step_size", "min_notional") if origins[key] == BUILT_IN]
+    if missing:
+        keys = " ".join(f"--set execution.{key}=…" for key in missing)
+        raise ConfigError(f"{symbol}: {configuration.presets[-1].origin} has no {', '.join(missing)}; give {keys}")
+    return knobs
+
+
 def _usd_rate(configuration: Configuration) -> float | None:
     """What one unit of the account currency is worth in USD, where that does not depend on the market."""
     settings = configuration.settings
@@ -166,6 +173,24 @@ def _asset_names(
             names.add(knobs[symbol].fees.asset)
     # What is only needed to find prices comes last, so that a further override does not renumber what is traded.
     return (*sorted(names), *sorted({OVERRIDE_CURRENCY, *settings.oracle.overrides} - names))
+
+
+def _asset_decimals(
+    configuration: Configuration, assets: Iterable[str], knobs: Mapping[str, MarketKnobs]
+) -> dict[str, int]:
+    """The decimals of each balance: as configured, else 8; fewer for what trades in whole units only, so that 10^12 of
+    it and more can be held. Whatever is also a quote, the account's currency or a fee's asset keeps 8.
+    """
+    settings = configuration.settings
+    pairs = {symbol: split_symbol(symbol) for symbol in knobs}
+    precise = {settings.account.currency, *(quote for _, quote in pairs.values())}
+    precise |= {given.fees.asset for given in knobs.values()}
+    decimals = dict.fromkeys(assets, DEFAULT_DECIMALS)
+    for asset in {base for base, _ in pairs.values()} - precise:
+        steps = [knobs[symbol].step_size for symbol, (base, _) in pairs.items() if base == asset]
+        if all(step == step.to_integral_value() for step in steps):
+            decimals[asset] = WHOLE_DECIMALS
+    return {asset: settings.account.decimals.get(asset, number) for asset, number in decimals.items()}
 
 
 def _choose(known: list[Strategy], names: Iterable[str] | None) -> tuple[Strategy, ...]:
@@ -297,6 +322,9 @@ def _symbols(
         row["scale"] = 10**exponent
         row["tick"] = whole(given.tick_size, given.price_decimals, f"{symbol}: tick_size")
         row["step"] = whole(given.step_size, decimals[base], f"{symbol}: step_size")
+        row["min_quantity"] = whole(given.min_quantity, decimals[base], f"{symbol}: min_quantity")
+        row["max_quantity"] = _bound(given.max_quantity, decimals[base])
+        row["max_market_quantity"] = _bound(given.max_market_quantity, decimals[base])
         row["min_notional"] = whole(given.min_notional, decimals[quote], f"{symbol}: min_notional")
         row["fixed_quote"] = whole(risk.fixed_quote, decimals[quote], "risk.fixed_quote")
         row["timeframe_ns"] = timeframes_ns[symbol]
@@ -324,62 +352,3 @@ def _opening(
     for asset, amount in balances.items():
         opening[assets.index(asset)] = whole(amount, decimals[asset], f"account.balances.{asset}")
     return opening
-
-
-def _oracle(
-    configuration: Configuration,
-    symbols: tuple[str, ...],
-    assets: tuple[str, ...],
-    decimals: Mapping[str, int],
-) -> Records:
-    """Each asset's first step towards the account currency: overrides first, then symbols breadth first, by id."""
-    settings = configuration.settings
-    rows = np.zeros(len(assets), dtype=t.ASSET_PARAMS)
-    account = assets.index(settings.account.currency)
-    rows[account]["via"] = t.RateVia.ACCOUNT
-    usd = assets.index(OVERRIDE_CURRENCY)
-    overrides = {assets.index(asset): rate for asset, rate in settings.oracle.overrides.items() if asset != "USD"}
-    pairs = [(index, *(assets.index(asset) for asset in split_symbol(name))) for index, name in enumerate(symbols)]
-    queue: deque[int] = deque()
-    seen: set[int] = set()
-
-    def reach(asset: int) -> None:
-        """Add an asset that has a price now, and at once what overrides price through it."""
-        seen.add(asset)
-        queue.append(asset)
-        linked = sorted(overrides) if asset == usd else ([usd] if asset in overrides else [])
-        for other in linked:
-            if other not in seen:
-                rate = overrides[other if asset == usd else asset]
-                there, here = decimals[assets[other]], decimals[assets[asset]]
-                num, den = _override(rate, there, here, inverse=asset != usd)
-                _link(rows[other], t.RateVia.OVERRIDE, -1, asset, num, den)
-                reach(other)
-
-    reach(account)
-    while queue:
-        node = queue.popleft()
-        for index, base, quote in pairs:
-            other = quote if node == base else base
-            if node in (base, quote) and other not in seen:
-                _link(rows[other], t.RateVia.INVERSE if node == base else t.RateVia.SYMBOL, index, node)
-                reach(other)
-    return rows
-
-
-def _link(row: np.void, via: t.RateVia, symbol: int, towards: int, num: int = 0, den: int = 0) -> None:
-    row["via"], row["symbol"], row["next"], row["rate_num"], row["rate_den"] = via, symbol, towards, num, den
-
-
-def _override(rate: Decimal, from_decimals: int, to_decimals: int, *, inverse: bool) -> tuple[int, int]:
-    """(numerator, denominator) from the asset's minor unit to the next one's."""
-    numerator, denominator = rate.as_integer_ratio()
-    if inverse:
-        numerator, denominator = denominator, numerator
-    numerator *= 10**to_decimals
-    denominator *= 10**from_decimals
-    common = math.gcd(numerator, denominator)
-    numerator, denominator = numerator // common, denominator // common
-    if max(numerator, denominator) >= 1 << 62:
-        raise ConfigError(f"oracle.overrides: {rate} has too many digits")
-    return numerator, denominator

@@ -1,6 +1,7 @@
 """The border that every bar crosses: what contradicts itself is refused, what is odd passes as it is."""
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 
 import numpy as np
 from numpy.typing import NDArray
@@ -13,6 +14,12 @@ Floats = NDArray[np.float64]
 Records = NDArray[np.void]
 
 _LARGEST_VOLUME = 1e18
+_LARGEST_MOVE = 1e-4
+_FINER = 1e-9
+_COARSE = 1e-3
+"""Shares of a price: what rounding to `price_decimals` may move it by, what counts as finer than they are where they
+were taken from the data, and the largest tick that is only typical of a venue.
+"""
 _LARGEST_PRICE = float(1 << 60)
 
 
@@ -32,6 +39,23 @@ class Columns:
         return len(self.open_ts)
 
 
+@dataclass(frozen=True)
+class Grid:
+    """What a symbol's data prices must fit.
+
+    `is_observed`: the decimals were taken from the data's first rows. `typical_tick`, `typical_step` (in the quote and
+    the base, 0: none): rules that are only typical of the venue's symbols, with the file and pattern that they are from
+    in `origin`; `min_notional` in the quote.
+    """
+
+    price_decimals: int
+    is_observed: bool = False
+    typical_tick: float = 0.0
+    typical_step: float = 0.0
+    min_notional: float = 0.0
+    origin: Mapping[str, str] = field(default_factory=dict)
+
+
 @dataclass
 class Checker:
     """Turns columns into bar events, row by row consistent, over all batches of one source.
@@ -42,7 +66,7 @@ class Checker:
     source: str
     symbol_id: int
     timeframe_ns: int
-    price_decimals: int
+    grid: Grid
     rows: int = 0
     last_open_ts: int = -1
 
@@ -55,8 +79,7 @@ class Checker:
         events["open_ts"] = columns.open_ts
         events["close_ts"] = columns.open_ts + self.timeframe_ns
         for name in ("open", "high", "low", "close"):
-            events[name] = np.rint(getattr(columns, name) * 10.0**self.price_decimals)
-            self._refuse(events[name] <= 0, columns, name, f"becomes 0 at {self.price_decimals} price_decimals")
+            events[name] = np.rint(getattr(columns, name) * 10.0**self.grid.price_decimals)
         events["volume"] = columns.volume
         self.rows += len(columns)
         if len(columns):
@@ -64,22 +87,38 @@ class Checker:
         return events
 
     def _check(self, columns: Columns) -> None:
+        grid, decimals = self.grid, self.grid.price_decimals
+        unit = 10.0**decimals
         for name in ("open", "high", "low", "close", "volume"):
             self._refuse(~np.isfinite(getattr(columns, name)), columns, name, "is not a finite number")
         for name in ("open", "high", "low", "close"):
             values = getattr(columns, name)
             self._refuse(values <= 0, columns, name, "must be above 0")
-            too_large = values * 10.0**self.price_decimals >= _LARGEST_PRICE
-            self._refuse(too_large, columns, name, f"is too large at {self.price_decimals} price_decimals")
+            self._refuse(values * unit >= _LARGEST_PRICE, columns, name, f"is too large at {decimals} price_decimals")
+            moved = np.abs(np.rint(values * unit) / unit - values)
+            finer = f"is finer than {decimals} decimals; give more with --set execution.price_decimals="
+            self._refuse(moved > values * (_FINER if grid.is_observed else _LARGEST_MOVE), columns, name, finer)
         self._refuse(columns.volume < 0, columns, "volume", "must not be negative")
         self._refuse(columns.volume >= _LARGEST_VOLUME, columns, "volume", "is too large")
         self._refuse(columns.high < columns.low, columns, "high", "is below the low")
         for name in ("open", "close"):
             values = getattr(columns, name)
             self._refuse((values > columns.high) | (values < columns.low), columns, name, "is outside of low to high")
+        self._check_typical_rules(columns)
         before = np.concatenate(([self.last_open_ts], columns.open_ts[:-1])).astype(np.int64)[: len(columns)]
         self._refuse(columns.open_ts == before, columns, "open_ts", "is a duplicate of the row before")
         self._refuse(columns.open_ts < before, columns, "open_ts", "goes back in time")
+
+    def _check_typical_rules(self, columns: Columns) -> None:
+        grid = self.grid
+        if grid.typical_tick:
+            why = f"is too low for a tick_size of {grid.typical_tick:g}, which is only typical"
+            wanted = f" ({grid.origin['tick_size']}); give the symbol's own with --set execution.tick_size="
+            self._refuse(grid.typical_tick > _COARSE * columns.low, columns, "low", why + wanted)
+        if grid.typical_step and grid.min_notional:
+            why = f"is too high for a step_size of {grid.typical_step:g}, which is only typical"
+            wanted = f" ({grid.origin['step_size']}); give the symbol's own with --set execution.step_size="
+            self._refuse(grid.typical_step * columns.high > grid.min_notional, columns, "high", why + wanted)
 
     def _refuse(self, wrong: NDArray[np.bool_], columns: Columns, name: str, why: str) -> None:
         if wrong.any():

@@ -11,6 +11,7 @@ from pydantic import SecretStr
 from tenacity import AsyncRetrying, retry_if_exception_type, wait_exponential_jitter
 
 from paperbot.market.feed import PAGE, OnState, SourceError
+from paperbot.market.instruments import VenueRules, rules_of
 
 BAN_S = 120.0
 """How long nothing is asked after a 418 that names no time; Binance bans for two minutes and more."""
@@ -27,15 +28,6 @@ class Endpoint:
     market_data: str
     rest_url: str = ""
     ws_url: str = ""
-
-
-@dataclass(frozen=True)
-class VenueFilters:
-    """What exchangeInfo says of a symbol, as decimal text."""
-
-    tick_size: str
-    step_size: str
-    min_notional: str
 
 
 class _Client(Client):  # type: ignore[misc]
@@ -128,16 +120,9 @@ class BinanceSource:
         """Close connections."""
         await self._exchange.close()
 
-    def filters(self, symbol: str) -> VenueFilters:
+    def rules(self, symbol: str) -> VenueRules:
         """The venue's rules for a symbol."""
-        info = self._exchange.markets[symbol]["info"]
-        by_type = {one.get("filterType"): one for one in info.get("filters", [])}
-        notional = by_type.get("NOTIONAL") or by_type.get("MIN_NOTIONAL") or {}
-        return VenueFilters(
-            tick_size=by_type.get("PRICE_FILTER", {}).get("tickSize", ""),
-            step_size=by_type.get("LOT_SIZE", {}).get("stepSize", ""),
-            min_notional=notional.get("minNotional", ""),
-        )
+        return rules_of(self._exchange.markets[symbol]["info"])
 
     # ---- what a source is
     async def time_ms(self) -> int:

@@ -19,7 +19,7 @@ from typing import Any, Protocol
 import numpy as np
 
 from paperbot.errors import DataError
-from paperbot.market.candles import Checker, Columns
+from paperbot.market.candles import Checker, Columns, Grid
 from paperbot.ports import Clock, Records
 
 MS = 1_000_000
@@ -148,7 +148,7 @@ class Feed:
         self._refused, self._failed = refused, failed
         self._clock = clock
         self._lanes = {
-            symbol: _Lane(symbol, index, Checker(symbol, index, timeframe_ms * MS, decimals))
+            symbol: _Lane(symbol, index, Checker(symbol, index, timeframe_ms * MS, Grid(decimals)))
             for index, (symbol, decimals) in enumerate(zip(symbols, price_decimals, strict=True))
         }
         self.server = ServerTime(clock)

@@ -1,0 +1,99 @@
+"""Where each symbol's own rules (tick, step, limits) are from: the venue, its data, or the profile."""
+
+from collections.abc import Iterable, Sequence
+from decimal import Decimal
+from itertools import chain
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from paperbot.config import ConfigFiles, Configuration, Layer
+from paperbot.engine.params import DEFAULT_DECIMALS
+from paperbot.knobs import RULES
+from paperbot.market.candles import Columns, Grid
+from paperbot.market.instruments import OBSERVED_ROWS, kept_path, observe, observed_rules, read_kept
+from paperbot.symbols import split_symbol
+
+DATA = "data: "
+SHOWN = ("tick_size", "step_size", "min_notional")
+
+
+def learn_venue(files: ConfigFiles, configuration: Configuration, symbols: Iterable[str]) -> None:
+    """Take in the rules that the venue told earlier, where they are kept. Raises ConfigError for a damaged file."""
+    settings = configuration.settings
+    if settings.feed.filters != "venue":
+        return
+    path = kept_path(settings.exchange, settings.feed.market_data)
+    fetched, rules = read_kept(path)
+    for symbol in symbols:
+        if symbol in rules:
+            files.learn(symbol, venue=Layer(f"venue, {fetched[:10]}", rules[symbol]))
+
+
+def learn_data(files: ConfigFiles, configuration: Configuration, symbol: str, place: str, first: Columns) -> None:
+    """Take in the rules that a file's first rows show."""
+    knobs, _ = configuration.knobs(symbol)
+    observed = observe(first, volume_in_base=knobs.volume_unit == "base")
+    if observed is not None:
+        base_decimals = configuration.settings.account.decimals.get(split_symbol(symbol)[0], DEFAULT_DECIMALS)
+        rules = observed_rules(observed, knobs.price_decimals, base_decimals, knobs.min_notional)
+        files.learn(symbol, data=Layer(f"{DATA}{Path(place).name}", rules))
+
+
+def first_rows(batches: Iterable[Columns]) -> tuple[Columns, Iterable[Columns]]:
+    """The first OBSERVED_ROWS rows however the batches are cut, and all batches again."""
+    taken: list[Columns] = []
+    rest = iter(batches)
+    while sum(map(len, taken)) < OBSERVED_ROWS:
+        batch = next(rest, None)
+        if batch is None:
+            break
+        taken.append(batch)
+    names = Columns.__dataclass_fields__
+    joined = Columns(*(np.concatenate([getattr(one, name) for one in taken])[:OBSERVED_ROWS] for name in names))
+    return joined, chain(taken, rest)
+
+
+def grid_of(configuration: Configuration, symbol: str) -> Grid:
+    """What a symbol's data prices must fit."""
+    knobs, origins = configuration.knobs(symbol)
+    typical = {key: origins[key] for key in ("tick_size", "step_size") if configuration.is_typical(origins[key])}
+    return Grid(
+        price_decimals=knobs.price_decimals,
+        is_observed=origins["price_decimals"].startswith(DATA),
+        typical_tick=float(knobs.tick_size) if "tick_size" in typical else 0.0,
+        typical_step=float(knobs.step_size) if "step_size" in typical else 0.0,
+        min_notional=float(knobs.min_notional),
+        origin=typical,
+    )
+
+
+def describe(configuration: Configuration, symbol: str) -> str:
+    """A line for people: the rules that hold, and where each is from."""
+    knobs, origins = configuration.knobs(symbol)
+    quote = split_symbol(symbol)[1]
+    words = {"tick_size": "tick", "step_size": "step", "min_notional": f"smallest order ({quote})"}
+    parts = [f"{words[key]} {plain(getattr(knobs, key))} from {_short(origins[key])}" for key in SHOWN]
+    return f"{symbol}: {', '.join(parts)}"
+
+
+def instruments(configuration: Configuration, symbols: Sequence[str]) -> dict[str, Any]:
+    """The same for programs: each rule's value and origin by symbol."""
+    found: dict[str, Any] = {}
+    for symbol in symbols:
+        knobs, origins = configuration.knobs(symbol)
+        found[symbol] = {key: {"value": plain(getattr(knobs, key)), "from": _short(origins[key])} for key in RULES}
+    return found
+
+
+def plain(value: Decimal | int) -> str:
+    """A number without an exponent or needless zeros."""
+    text = f"{Decimal(value):f}"
+    return text.rstrip("0").rstrip(".") if "." in text else text
+
+
+def _short(origin: str) -> str:
+    """An origin without the folder of its file."""
+    file, bracket, pattern = origin.partition(" [")
+    return f"{Path(file).name}{bracket}{pattern}" if file.endswith((".yml", ".yaml")) else origin

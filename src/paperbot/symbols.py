@@ -1,0 +1,59 @@
+"""Symbols as people and venues write them, and the one form that is used inside: `BASE/QUOTE` in capitals."""
+
+import re
+from collections.abc import Iterable
+
+from paperbot.errors import ConfigError
+
+QUOTES = (
+    *("USDT", "USDC", "FDUSD", "TUSD", "BUSD", "USD1", "DAI", "USD", "EUR", "GBP", "AUD", "TRY", "BRL", "JPY"),
+    *("PLN", "RON", "ARS", "UAH", "ZAR", "MXN", "CZK", "COP", "IDR", "RUB", "NGN", "CHF", "CAD", "KRW", "INR"),
+    *("BTC", "ETH", "BNB", "SOL", "XRP", "TRX", "DOGE"),
+)
+"""What a name without a separator may end with."""
+
+OTHER_NAMES = {"XBT": "BTC", "XDG": "DOGE"}
+"""Kraken's names of two coins."""
+
+_ASSET = re.compile(r"[\w$][\w.$-]{0,31}")
+
+
+def split_symbol(symbol: str) -> tuple[str, str]:
+    """(base, quote) of `BASE/QUOTE`. Raises ConfigError for any other form."""
+    base, slash, quote = symbol.partition("/")
+    is_plain = _ASSET.fullmatch(base) and _ASSET.fullmatch(quote) and symbol == symbol.upper()
+    if not slash or not is_plain:
+        raise ConfigError(f"{symbol[:80]!r} is not a symbol: expected BASE/QUOTE in capitals, such as BTC/USDT")
+    if base == quote:
+        raise ConfigError(f"{symbol} is not a symbol: base and quote are the same")
+    return base, quote
+
+
+def understood(text: str, known: Iterable[str] = ()) -> tuple[str, str | None]:
+    """The symbol that a name means, and a note where it was written otherwise.
+
+    Lower case, `BTC-USD`, `BTC_USD`, `BTCUSDT` and Kraken's `XBT` are understood. `known`: symbols of the venue, which
+    decide where several splits are possible. Raises ConfigError when the name has no clear meaning.
+    """
+    symbol = _with_slash(text.strip().upper(), tuple(known))
+    base, _, quote = symbol.partition("/")
+    symbol = f"{OTHER_NAMES.get(base, base)}/{OTHER_NAMES.get(quote, quote)}"
+    split_symbol(symbol)
+    return symbol, None if symbol == text else f"{text} is understood as {symbol}"
+
+
+def _with_slash(name: str, known: tuple[str, ...]) -> str:
+    if "/" in name:
+        return name
+    for separator in "-_":
+        if name.count(separator) == 1:
+            return name.replace(separator, "/")
+    listed = [symbol for symbol in known if symbol.replace("/", "") == name]
+    if len(listed) == 1:
+        return listed[0]
+    splits = [f"{name.removesuffix(quote)}/{quote}" for quote in QUOTES if name.endswith(quote) and name != quote]
+    if len(splits) == 1:
+        return splits[0]
+    which = " or ".join(splits)
+    wanted = f"it may be {which}; write one of them" if splits else "expected BASE/QUOTE, such as BTC/USDT"
+    raise ConfigError(f"{name[:80]!r} is not a symbol: {wanted}")
