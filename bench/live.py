@@ -17,6 +17,7 @@ from paperbot.clock import SystemClock
 from paperbot.core import types as t
 from paperbot.market.candles import Checker, Grid
 from paperbot.market.feed import Candle, _columns
+from paperbot.timeframe import fixed
 from recorded import read
 from test_live import write_bars
 
@@ -32,7 +33,7 @@ def durable(count: int, slices: int) -> dict[str, float]:
     plan, events = read([f"{name}=synthetic:3:{slices}" for name in names(count)])
     ends = np.flatnonzero(events["flags"] & t.BarFlag.END_OF_SLICE) + 1
     parts = np.split(events, ends[:-1])
-    checkers = [Checker(name, k, 60 * 10**9, Grid(8)) for k, name in enumerate(plan.symbols)]
+    checkers = [Checker(name, k, fixed(60 * 10**9), Grid(8)) for k, name in enumerate(plan.symbols)]
     with tempfile.TemporaryDirectory(dir=".") as folder:
         session = create_session(Path(folder), "s", plan, SystemClock())
         times = []

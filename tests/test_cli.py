@@ -119,7 +119,8 @@ def test_config_show_and_check(monkeypatch, capsys):
 
 def test_data_check_prints_its_findings(monkeypatch, capsys, tmp_path):
     file = tmp_path / "a.csv"
-    file.write_text("time,open,high,low,close,volume\n60,1,2,1,2,1\n120,1,2,1,2,1\n180,1,2,1,2,0\n360,1,2,1,2,1\n")
+    rows = [("00", 1), ("10", 1), ("20", 0), ("50", 1)]
+    file.write_text("time,open,high,low,close,volume\n" + "".join(f"17000000{k},1,2,1,2,{v}\n" for k, v in rows))
     code, printed, _ = run(monkeypatch, capsys, "data", "check", file)
     assert code == 0
     assert "gap" in printed

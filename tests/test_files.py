@@ -11,8 +11,9 @@ from paperbot import cli
 from paperbot.clock import format_ts
 from paperbot.core import types as t
 from paperbot.errors import DataError
-from paperbot.market.candles import Checker, Grid, commonest_step_ns
+from paperbot.market.candles import Checker, Grid
 from paperbot.market.files import BarFile
+from paperbot.timeframe import fixed, told_by
 from recorded import read, recorded_files, symbol_of
 
 START_MS = 1_700_000_040_000
@@ -35,7 +36,7 @@ def csv(path, rows=ROWS, header="time,open,high,low,close,volume"):
 
 
 def events(path):
-    checker = Checker(str(path), 0, 60 * 10**9, Grid(8))
+    checker = Checker(str(path), 0, fixed(60 * 10**9), Grid(8))
     return np.concatenate([checker.events(columns) for columns in BarFile(path).batches()])
 
 
@@ -69,7 +70,7 @@ def test_quoted_headers_naive_times_and_dictionaries(tmp_path):
 
 def test_two_columns_of_one_name_are_refused(tmp_path):
     path = parquet(tmp_path / "a.parquet", [(*row, row[4]) for row in ROWS], (*NAMES, "Close"))
-    with pytest.raises(DataError, match="two columns of one name"):
+    with pytest.raises(DataError, match="has two columns named close"):
         events(path)
 
 
@@ -127,7 +128,7 @@ def broken(path, kind):
     if kind == "column":
         return parquet(path / "a.parquet", names=("ts", "open", "high", "low", "klose", "volume"))
     if kind == "type":
-        return parquet(path / "a.parquet", types={4: pa.string()})
+        return parquet(path / "a.parquet", rows=[(*row[:4], True, row[5]) for row in ROWS])
     if kind == "text":
         (path / "a.csv").write_text("time,open,high,low,close,volume\n1700000040000,1,2,1,abc,3\n")
         return path / "a.csv"
@@ -145,12 +146,12 @@ def broken(path, kind):
         ("empty", "is empty"),
         ("header only", "holds no rows"),
         ("no rows", "holds no rows"),
-        ("truncated", "cannot be read as Parquet"),
+        ("truncated", "cannot be read: Parquet magic bytes not found"),
         ("column", "no column for close"),
-        ("type", "column close is string, not a number"),
-        ("text", "cannot be read as CSV"),
+        ("type", "the column for close is bool, not a number"),
+        ("text", "row 1: close = 'abc' is not a number"),
         ("trades", "holds trades, not bars"),
-        ("gzip", "is a gzip file"),
+        ("gzip", "cannot be unpacked"),
     ],
 )
 def test_files_that_are_no_bars_end_with_code_2_and_leave_old_artifacts(tmp_path, capsys, monkeypatch, kind, message):
@@ -169,9 +170,9 @@ def test_files_that_are_no_bars_end_with_code_2_and_leave_old_artifacts(tmp_path
     assert (out / "trades.parquet").read_text() == "old"
 
 
-def test_commonest_step():
+def test_the_timeframe_is_the_commonest_step():
     times = np.array([0, 60, 120, 400, 460]) * 10**9
-    assert commonest_step_ns(times) == 60 * 10**9
+    assert told_by(times, None) == fixed(60 * 10**9)
 
 
 def test_every_recorded_bar_file_loads(real_data):
@@ -193,7 +194,7 @@ def test_other_recorded_files_are_refused_by_kind(real_data):
         with pytest.raises(DataError, match=f"holds {word}, not bars"):
             next(BarFile(real_data / name).batches())
     for path in real_data.glob("*.gz"):
-        with pytest.raises(DataError, match="is a gzip file"):
+        with pytest.raises(DataError, match="holds messages, not bars"):
             BarFile(path)
 
 

@@ -17,6 +17,7 @@ from paperbot.market import instruments
 from paperbot.market.candles import Checker, Columns, Grid
 from paperbot.market.instruments import VenueRules, decimals_in, kept_content, observe, read_kept, rules_of
 from paperbot.symbols import understood
+from paperbot.timeframe import fixed
 
 
 @pytest.fixture
@@ -48,10 +49,7 @@ def test_what_is_observed_does_not_depend_on_how_the_rows_arrive(sizes, data):
     prices = [100.5] * 4999 + [100.25, 100.125, *([99.0] * sum(sizes))]
     whole = columns(prices)
     edges = sorted(data.draw(st.lists(st.integers(0, len(prices)), max_size=6)))
-    parts = [
-        Columns(*(getattr(whole, name)[start:stop] for name in Columns.__dataclass_fields__))
-        for start, stop in zip([0, *edges], [*edges, len(prices)], strict=True)
-    ]
+    parts = [whole.cut(start, stop) for start, stop in zip([0, *edges], [*edges, len(prices)], strict=True)]
     seen, batches = first_rows(parts)
     assert observe(seen, volume_in_base=True) == observe(columns(prices[:5000]), volume_in_base=True)
     assert observe(seen, volume_in_base=True).price_decimals == 2
@@ -170,7 +168,7 @@ def test_what_no_source_says_must_be_given():
 # ---- what is only typical --------------------------------------------------------------------------------------------
 def test_a_typical_tick_that_is_coarse_against_the_price_is_refused_by_row():
     grid = Grid(8, typical_tick=0.0001, origin={"tick_size": "binance_spot.yml [*/USDT]"})
-    checker = Checker("a.csv", 0, 60 * 10**9, grid)
+    checker = Checker("a.csv", 0, fixed(60 * 10**9), grid)
     checker.events(columns([0.1]))  # A thousandth of the price.
     with pytest.raises(DataError) as error:
         checker.events(columns([0.2, 0.0999], first=1))
@@ -182,7 +180,7 @@ def test_a_typical_tick_that_is_coarse_against_the_price_is_refused_by_row():
 
 def test_a_typical_step_that_is_worth_more_than_the_smallest_order_is_refused_by_row():
     grid = Grid(8, typical_step=0.1, min_notional=5.0, origin={"step_size": "binance_spot.yml"})
-    checker = Checker("a.csv", 0, 60 * 10**9, grid)
+    checker = Checker("a.csv", 0, fixed(60 * 10**9), grid)
     checker.events(columns([50.0]))
     with pytest.raises(DataError, match=r"row 2 .* high = 50.01 is too high for a step_size of 0.1.*execution.step"):
         checker.events(columns([50.01], first=1))

@@ -20,7 +20,7 @@ LAYERS = [
     {"engine", "market", "store", "llm", "telemetry", "web"},
     {
         *("ports", "strategy", "config", "settings", "knobs", "environment", "names"),
-        *("redact", "failpoint", "errors", "clock", "symbols"),
+        *("redact", "failpoint", "errors", "clock", "symbols", "timeframe"),
     },
     {"core"},
 ]
@@ -31,6 +31,7 @@ WITHIN_LAYER = {
     ("settings", "knobs"),
     ("environment", "errors"),
     ("symbols", "errors"),
+    *(("timeframe", other) for other in ("errors", "knobs")),
 }
 
 CORE_IMPORTS = {"numpy", "numba", "enum", "math", "typing", "collections"}
@@ -54,7 +55,7 @@ VENDORS = {
     "typer": {"cli/options.py", "cli/offline.py", "cli/live.py", "cli/research.py"},
     "rich": {"cli/options.py", "cli/offline.py", "cli/live.py", "cli/research.py"},
     "pyarrow": {
-        "market/files.py",
+        *("market/files.py", "market/sheets.py", "market/times.py"),
         "store/tables.py",
         "store/parquet.py",
         "store/bars.py",

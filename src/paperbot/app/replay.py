@@ -7,14 +7,13 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from paperbot.app.recorder import Recorder
-from paperbot.app.sources import ADVICE_FILE, ReplayRequest, duration_text, prepare, timeframe_ns
+from paperbot.app.sources import ADVICE_FILE, ReplayRequest, declared_timeframe, prepare, timeframe_of
 from paperbot.clock import format_ts
 from paperbot.engine.machine import Machine
 from paperbot.engine.replay import run_replay
-from paperbot.errors import CommandError, DataError
-from paperbot.market.candles import commonest_step_ns
+from paperbot.errors import DataError
 from paperbot.market.check import FileCheck
-from paperbot.market.files import BarFile
+from paperbot.market.files import BarFile, Reading
 from paperbot.ports import Watcher
 from paperbot.store.report import Statistics
 
@@ -67,14 +66,15 @@ def _desk_maker(job: "Job", recorded: Path | None) -> "Callable[[Names, Machine]
     return lambda names, machine: AdviceDesk(job.configuration, job.plan, names, machine, provider)
 
 
-def check_file(path: Path, timeframe: str | None, price_decimals: int) -> dict[str, Any]:
+def check_file(
+    path: Path, timeframe: str | None, price_decimals: int, reading: Reading | None = None
+) -> dict[str, Any]:
     """What `paperbot data check` reports. Raises DataError for a file that cannot be read as bars."""
-    batches = BarFile(path).batches()
+    file = BarFile(path, reading)
+    batches = file.batches()
     first = next(batches)
-    step_ns = timeframe_ns(timeframe) if timeframe else commonest_step_ns(first.open_ts)
-    if step_ns <= 0:
-        raise CommandError(f"{path}: too few rows, or times that do not go on; give the timeframe with --timeframe")
-    check = FileCheck(step_ns, price_decimals)
+    step = declared_timeframe(timeframe) or timeframe_of(str(path), first)
+    check = FileCheck(step, price_decimals)
     last_ts = 0
     for columns in chain([first], batches):
         check.add(columns)
@@ -82,8 +82,11 @@ def check_file(path: Path, timeframe: str | None, price_decimals: int) -> dict[s
     findings = check.finish(path.stat().st_mtime_ns)
     return {
         "file": str(path),
+        "layout": file.layout.title,
+        "notes": file.notes,
+        "volume_unit": file.volume_unit,
         "rows": check.rows,
-        "timeframe": duration_text(step_ns),
+        "timeframe": step.text,
         "first": format_ts(int(first.open_ts[0])),
         "last": format_ts(last_ts),
         "findings": [asdict(finding) for finding in findings],

@@ -6,8 +6,6 @@ from itertools import chain
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-
 from paperbot.config import ConfigFiles, Configuration, Layer
 from paperbot.engine.params import DEFAULT_DECIMALS
 from paperbot.knobs import RULES
@@ -50,9 +48,7 @@ def first_rows(batches: Iterable[Columns]) -> tuple[Columns, Iterable[Columns]]:
         if batch is None:
             break
         taken.append(batch)
-    names = Columns.__dataclass_fields__
-    joined = Columns(*(np.concatenate([getattr(one, name) for one in taken])[:OBSERVED_ROWS] for name in names))
-    return joined, chain(taken, rest)
+    return Columns.join(taken).cut(None, OBSERVED_ROWS), chain(taken, rest)
 
 
 def grid_of(configuration: Configuration, symbol: str) -> Grid:

@@ -10,15 +10,15 @@ from typing import Any
 
 from paperbot.app.rules import describe, first_rows, grid_of, learn_data, learn_venue
 from paperbot.config import ConfigFiles, Configuration
-from paperbot.engine.params import NS, Plan, make_plan
+from paperbot.engine.params import Plan, make_plan
 from paperbot.engine.replay import Window
-from paperbot.errors import CommandError
-from paperbot.knobs import duration_s
-from paperbot.market.candles import Checker, Columns, commonest_step_ns
-from paperbot.market.files import BarFile
+from paperbot.errors import CommandError, ConfigError
+from paperbot.market.candles import Checker, Columns
+from paperbot.market.files import BarFile, Reading
 from paperbot.market.synthetic import synthetic_bars
 from paperbot.ports import Records
 from paperbot.symbols import split_symbol, understood
+from paperbot.timeframe import Timeframe, parse_timeframe, told_by
 
 Tree = dict[str, Any]
 
@@ -42,22 +42,28 @@ class ReplayRequest:
     chunk: int = 0
     overrides: Sequence[Tree] = ()
     advice: Path | None = None
+    reading: Reading = field(default_factory=Reading)
 
 
 @dataclass
 class Source:
-    """One SYMBOL=FILE of the command line, opened. `first`: its first rows, which are in `batches`, too."""
+    """One SYMBOL=FILE of the command line, opened. `first`: its first rows, which are in `batches`, too; `unit`: what
+    its volume counts, None where the file does not say it.
+    """
 
     symbol: str
     text: str
-    timeframe_ns: int
+    timeframe: Timeframe
     first: Columns | None = None
     batches: Iterator[Columns] | None = None
     synthetic: tuple[int, int] | None = None
+    unit: str | None = None
     notes: list[str] = field(default_factory=list)
 
 
-def _parse_source(text: str, declared_ns: int, default_ns: int, known: Iterable[str]) -> Source:
+def _parse_source(
+    text: str, declared: Timeframe | None, default: Timeframe, known: Iterable[str], reading: Reading
+) -> Source:
     symbol, equals, place = text.partition("=")
     if not equals or not place:
         raise CommandError(f"{text}: expected SYMBOL=FILE, such as BTC/USDT=bars.parquet or BTC/USDT=synthetic:7:10000")
@@ -68,24 +74,42 @@ def _parse_source(text: str, declared_ns: int, default_ns: int, known: Iterable[
         is_pair = len(numbers) == 2 and all(re.fullmatch(r"[0-9]{1,9}", number) for number in numbers)  # noqa: PLR2004
         if not is_pair or int(numbers[1]) == 0:
             raise CommandError(f"{text}: expected synthetic:SEED:BARS, such as synthetic:7:10000")
-        made_up = int(numbers[0]), int(numbers[1])
-        return Source(symbol, text, declared_ns or default_ns, synthetic=made_up, notes=notes)
-    first, batches = first_rows(BarFile(Path(place)).batches())
-    timeframe_ns = declared_ns or commonest_step_ns(first.open_ts)
-    if timeframe_ns <= 0:
-        raise CommandError(f"{text}: has too few rows to tell its timeframe; give it with --timeframe")
-    source = Source(symbol, text, timeframe_ns, first, iter(batches), notes=notes)
-    if not declared_ns:
-        source.notes.append(f"{symbol}: timeframe {duration_text(timeframe_ns)} (the commonest step of the file)")
-    return source
+        return Source(symbol, text, declared or default, synthetic=(int(numbers[0]), int(numbers[1])), notes=notes)
+    file = BarFile(Path(place), reading)
+    first, batches = first_rows(file.batches())
+    timeframe = declared or timeframe_of(place, first)
+    notes += [f"{symbol}: {file.layout.title.partition(':')[0]}", *(f"{symbol}: {line}" for line in file.notes)]
+    if declared is None:
+        notes.append(f"{symbol}: timeframe {timeframe.text} (told by the file's first bars)")
+    return Source(symbol, text, timeframe, first, iter(batches), unit=file.volume_unit, notes=notes)
 
 
-def duration_text(ns: int) -> str:
-    """`5m` for 300 s."""
-    for unit, size in (("d", 86_400), ("h", 3_600), ("m", 60), ("s", 1)):
-        if ns % (size * NS) == 0:
-            return f"{ns // (size * NS)}{unit}"
-    return f"{ns / NS:g}s"
+def timeframe_of(place: str, first: Columns) -> Timeframe:
+    """The timeframe that a file's first bars tell. Raises CommandError."""
+    try:
+        timeframe = told_by(first.open_ts, first.close_ts)
+    except ConfigError as error:
+        raise CommandError(f"{place}: {error}") from None
+    if timeframe is None:
+        raise CommandError(f"{place}: has too few rows to tell its timeframe; give it with --timeframe")
+    return timeframe
+
+
+def _volume_layers(configuration: Configuration, sources: Iterable[Source], reading: Reading) -> list[Tree]:
+    """What files and the user say of their volumes, as layers. Raises CommandError where nobody says it."""
+    layers: list[Tree] = []
+    for source in sources:
+        unit = source.unit
+        if source.first is not None and unit is None and configuration.market == "stocks":
+            unit = "base"  # Shares.
+        if source.first is not None and unit is None:
+            raise CommandError(
+                f"{source.text.partition('=')[2]}: this layout does not say what its volume counts; give --volume-unit"
+                " base (coins or shares) or quote (money)"
+            )
+        if reading.volume_unit or unit == "quote":
+            layers.append({"execution": {"symbols": {source.symbol: {"volume_unit": unit}}}})
+    return layers
 
 
 def _parse_cash(texts: Iterable[str]) -> dict[str, str]:
@@ -160,15 +184,16 @@ def prepare(request: ReplayRequest, say: Callable[[str], None]) -> Job:
         overrides.append({"realism": request.realism})
     files = ConfigFiles(request.config)
     configuration = files.configure(overrides)
-    declared_ns = timeframe_ns(request.timeframe) if request.timeframe else 0
-    default_ns = duration_s(configuration.settings.timeframe) * NS
+    declared = declared_timeframe(request.timeframe)
+    default = parse_timeframe(configuration.settings.timeframe)
     known = configuration.profile.symbols
-    sources = [_parse_source(text, declared_ns, default_ns, known) for text in request.sources]
+    sources = [_parse_source(text, declared, default, known, request.reading) for text in request.sources]
     sources.sort(key=lambda source: source.symbol)
     symbols = [source.symbol for source in sources]
     twice = next((symbol for symbol in symbols if symbols.count(symbol) > 1), None)
     if twice:
         raise CommandError(f"{twice} is given twice")
+    overrides += _volume_layers(configuration, sources, request.reading)
     learn_venue(files, configuration, symbols)
     configuration = files.configure(overrides)
     for source in sources:
@@ -183,17 +208,17 @@ def prepare(request: ReplayRequest, say: Callable[[str], None]) -> Job:
     for line in [*(note for source in sources for note in source.notes), *rules, *([note] if note else [])]:
         say(line)
     advisor = request.advice is not None or configuration.settings.llm.provider != "off"
-    timeframes_ns = {source.symbol: source.timeframe_ns for source in sources}
+    timeframes_ns = {source.symbol: source.timeframe.ns for source in sources}
     plan = make_plan(configuration, timeframes_ns, request.strategies, advisor=advisor)
     window = Window(parse_time(request.start, "--start"), parse_time(request.end, "--end"), plan.warmup_bars)
     batches = [window.apply(bar_events(configuration, plan, index, source)) for index, source in enumerate(sources)]
     return Job(configuration, plan, sources, batches, files, overrides)
 
 
-def timeframe_ns(text: str) -> int:
-    """Nanoseconds of `--timeframe`. Raises CommandError."""
+def declared_timeframe(text: str | None) -> Timeframe | None:
+    """The timeframe of `--timeframe`. Raises CommandError."""
     try:
-        return duration_s(text) * NS
+        return parse_timeframe(text) if text else None
     except ValueError as error:
         raise CommandError(f"--timeframe: {error}") from None
 
@@ -208,6 +233,6 @@ def bar_events(configuration: Configuration, plan: Plan, index: int, source: Sou
         yield from synthetic_bars(source.symbol, index, seed, bars, timeframe_ns, tick, price_unit)
         return
     assert source.batches is not None
-    checker = Checker(source.text.partition("=")[2], index, timeframe_ns, grid_of(configuration, source.symbol))
+    checker = Checker(source.text.partition("=")[2], index, source.timeframe, grid_of(configuration, source.symbol))
     for columns in source.batches:
         yield checker.events(columns)

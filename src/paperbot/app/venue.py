@@ -7,17 +7,16 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
-import numpy as np
-
 from paperbot.errors import CommandError, DataError
 from paperbot.knobs import duration_s
-from paperbot.market.candles import Columns, commonest_step_ns
+from paperbot.market.candles import Columns
 from paperbot.market.faults import parse_faults
 from paperbot.market.feed import MS
 from paperbot.market.files import BarFile, read_trades
 from paperbot.market.tape import INTERVALS_MS, Market, Trades, from_trades
 from paperbot.market.venue import Venue
 from paperbot.symbols import split_symbol
+from paperbot.timeframe import told_by
 
 
 @dataclass(frozen=True)
@@ -46,10 +45,9 @@ def market_of(text: str, timeframe: str | None) -> Market:
         step_ms = duration_s(timeframe or "1m") * 1000
         _check_interval(text, step_ms)
         return from_trades(symbol, step_ms, Trades(*trades))
-    batches = list(BarFile(path).batches())
-    names = ("open_ts", "open", "high", "low", "close", "volume")
-    columns = Columns(*(np.concatenate([getattr(batch, name) for batch in batches]) for name in names))
-    step_ms = duration_s(timeframe) * 1000 if timeframe else commonest_step_ns(columns.open_ts) // MS
+    columns = Columns.join(list(BarFile(path).batches()))
+    told = None if timeframe else told_by(columns.open_ts, None)
+    step_ms = duration_s(timeframe) * 1000 if timeframe else (told.ns // MS if told else 0)
     _check_interval(text, step_ms)
     open_ms = columns.open_ts // MS
     if (open_ms % step_ms).any():

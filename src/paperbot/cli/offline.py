@@ -11,9 +11,13 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 from rich.table import Table
 
 from paperbot.cli.options import (
+    ColumnsOption,
     ConfigOption,
     HoldOption,
     SetOption,
+    TimeFormatOption,
+    TimezoneOption,
+    VolumeUnitOption,
     app,
     assignments,
     config_app,
@@ -23,6 +27,7 @@ from paperbot.cli.options import (
     environment_with,
     err,
     note,
+    reading,
     say_if_compiling,
 )
 from paperbot.config import load, show
@@ -59,6 +64,10 @@ def replay(
     advice: Annotated[
         Path | None, typer.Option(help="recorded answers of the advisor, such as an earlier run's advice.jsonl")
     ] = None,
+    columns: ColumnsOption = None,
+    time_format: TimeFormatOption = None,
+    timezone: TimezoneOption = None,
+    volume_unit: VolumeUnitOption = None,
     set_: SetOption = None,
     as_json: Annotated[
         bool, typer.Option("--json", help="print one JSON object on standard output, nothing else")
@@ -86,6 +95,7 @@ def replay(
         chunk=chunk,
         overrides=assignments(set_),
         advice=advice,
+        reading=reading(columns, time_format, timezone, volume_unit),
     )
     bar = Progress(
         *(TextColumn("replay"), BarColumn(), MofNCompleteColumn(), TextColumn("bars"), TimeElapsedColumn()),
@@ -290,17 +300,23 @@ def config_check(config: ConfigOption = None, set_: SetOption = None) -> None:
 def data_check(
     file: Annotated[Path, typer.Argument(help="Parquet or CSV file of bars")],
     timeframe: Annotated[str | None, typer.Option(help="the file's timeframe; by default its commonest step")] = None,
-    decimals: Annotated[int, typer.Option(min=0, max=12, help="price_decimals that its prices should fit")] = 8,
+    decimals: Annotated[int, typer.Option(min=0, max=18, help="price_decimals that its prices should fit")] = 8,
+    columns: ColumnsOption = None,
+    time_format: TimeFormatOption = None,
+    timezone: TimezoneOption = None,
+    volume_unit: VolumeUnitOption = None,
     as_json: Annotated[bool, typer.Option("--json", help="print one JSON object")] = False,
 ) -> None:
     """Report what is odd in a file of bars; changes nothing."""
     from paperbot.app.replay import check_file  # noqa: PLC0415
 
-    report = check_file(file, timeframe, decimals)
+    report = check_file(file, timeframe, decimals, reading(columns, time_format, timezone, volume_unit))
     if as_json:
         typer.echo(json.dumps(report))
         return
     out = Console(highlight=False)
+    for line in [report["layout"], *report["notes"]]:
+        out.print(line, soft_wrap=True, markup=False)
     out.print(f"{file}: {report['rows']} bars of {report['timeframe']}, {report['first']} to {report['last']}")
     table = Table("odd", "times", "where, for example", box=None, pad_edge=False)
     for finding in report["findings"]:

@@ -8,9 +8,11 @@ import typer
 from rich.console import Console
 
 from paperbot.config import parse_assignment
+from paperbot.errors import CommandError
 
 if TYPE_CHECKING:
     from paperbot.environment import Environment
+    from paperbot.market.files import Reading
 
 DEFAULT_CONFIG = Path("config/config.yaml")
 
@@ -44,6 +46,32 @@ HoldOption = Annotated[
 OutOption = Annotated[Path, typer.Option("--out", help="folder of the artifacts, and of the sessions under it")]
 SessionOption = Annotated[str | None, typer.Option("--session", help="which session; the current one by default")]
 JsonOption = Annotated[bool, typer.Option("--json", help="print one JSON object on standard output, nothing else")]
+
+
+ColumnsOption = Annotated[
+    str | None, typer.Option("--columns", help="which column is which, such as open_ts=Datum,volume=Umsatz")
+]
+TimeFormatOption = Annotated[
+    str | None, typer.Option("--time-format", help="of the files' times, such as '%d/%m/%Y %H:%M'")
+]
+TimezoneOption = Annotated[
+    str | None, typer.Option("--timezone", help="of times without a zone, such as America/New_York; UTC by default")
+]
+VolumeUnitOption = Annotated[
+    str | None, typer.Option("--volume-unit", help="what the volume counts: base (coins, shares) or quote (money)")
+]
+
+
+def reading(columns: str | None, time_format: str | None, timezone: str | None, volume_unit: str | None) -> "Reading":
+    """What was said of the files. Raises CommandError."""
+    from paperbot.market.files import Reading, parse_columns  # noqa: PLC0415
+    from paperbot.timeframe import is_zone  # noqa: PLC0415
+
+    if volume_unit not in {None, "base", "quote"}:
+        raise CommandError(f"--volume-unit {volume_unit}: expected base or quote")
+    if timezone is not None and not is_zone(timezone):
+        raise CommandError(f"--timezone {timezone}: is not a time zone, such as UTC or America/New_York")
+    return Reading(parse_columns(columns), time_format, timezone, volume_unit)
 
 
 def config_path(given: Path | None) -> Path | None:

@@ -9,11 +9,25 @@ from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
 from rich.table import Table
 
-from paperbot.cli.options import ConfigOption, SetOption, app, assignments, config_path, err, note, say_if_compiling
+from paperbot.cli.options import (
+    ColumnsOption,
+    ConfigOption,
+    SetOption,
+    TimeFormatOption,
+    TimezoneOption,
+    VolumeUnitOption,
+    app,
+    assignments,
+    config_path,
+    err,
+    note,
+    reading,
+    say_if_compiling,
+)
 from paperbot.errors import CommandError
 
 if TYPE_CHECKING:
-    from paperbot.app.sweep import SweepResult
+    from paperbot.app.sweep import SweepRequest, SweepResult
 
 SHOWN = {
     "return_pct": "return %",
@@ -61,13 +75,16 @@ def sweep(
         list[str] | None, typer.Option(metavar="ASSET=AMOUNT", help="opening balance, in place of the configured ones")
     ] = None,
     realism: Annotated[str | None, typer.Option(help="optimistic, realistic or pessimistic")] = None,
+    columns: ColumnsOption = None,
+    time_format: TimeFormatOption = None,
+    timezone: TimezoneOption = None,
+    volume_unit: VolumeUnitOption = None,
     set_: SetOption = None,
     as_json: Annotated[bool, typer.Option("--json", help="print the best rows as JSON, nothing else")] = False,
 ) -> None:
     """Run many parameter sets over the same bars; goes on where an interrupted sweep of the same kind stopped."""
     from paperbot.app.sources import ReplayRequest  # noqa: PLC0415
-    from paperbot.app.sweep import SweepRequest, picture  # noqa: PLC0415
-    from paperbot.app.sweep import sweep as run  # noqa: PLC0415
+    from paperbot.app.sweep import SweepRequest  # noqa: PLC0415
 
     overrides = [*assignments(set_), {"llm": {"provider": "off"}}]
     replay = ReplayRequest(
@@ -80,23 +97,32 @@ def sweep(
         cash=cash or (),
         realism=realism,
         overrides=overrides,
+        reading=reading(columns, time_format, timezone, volume_unit),
     )
     request = SweepRequest(
         replay, vary, out, draws, seed, folds, train, anchored, objective, jobs, ray, digests, afresh
     )
-    say_if_compiling()
-    columns = (TextColumn("trials"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn(), TimeRemainingColumn())
-    with Progress(*columns, console=err, transient=True) as progress:
-        task = progress.add_task("trials", total=None)
-        result = run(request, note, lambda done, total: progress.update(task, completed=done, total=total))
-    try:
-        page = str(picture(result, result.page))
-    except CommandError as error:
-        page = str(error)
+    result, page = _watched(request)
     if as_json:
         typer.echo(json.dumps({"best": result.best(top), "folds": result.folds()}))
     else:
         _print(result, top, page)
+
+
+def _watched(request: "SweepRequest") -> tuple["SweepResult", str]:
+    """Run the sweep with a progress bar and draw its picture; why there is none, where it cannot be drawn."""
+    from paperbot.app.sweep import picture  # noqa: PLC0415
+    from paperbot.app.sweep import sweep as run  # noqa: PLC0415
+
+    say_if_compiling()
+    parts = (TextColumn("trials"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn(), TimeRemainingColumn())
+    with Progress(*parts, console=err, transient=True) as progress:
+        task = progress.add_task("trials", total=None)
+        result = run(request, note, lambda done, total: progress.update(task, completed=done, total=total))
+    try:
+        return result, str(picture(result, result.page))
+    except CommandError as error:
+        return result, str(error)
 
 
 def _print(result: "SweepResult", top: int, page: str) -> None:

@@ -32,7 +32,11 @@ _DTYPES: dict[str, Any] = {
 }
 assert set(_DTYPES) == {field.name for field in fields(Params)}
 
-_UNTOLD = {"strategies": [field for field in t.STRATEGY_PARAMS.descr if field[0] != "needs"]}
+_YOUNGER = {"needs", "min_quantity", "max_quantity", "max_market_quantity"}
+_UNTOLD = {
+    name: [field for field in dtype.descr if field[0] not in _YOUNGER]
+    for name, dtype in (("strategies", t.STRATEGY_PARAMS), ("symbols", t.SYMBOL_PARAMS))
+}
 """Layouts of rows from before layouts were told, where they differ from today's."""
 
 _NAMES = ("symbols", "assets", "strategies", "asset_decimals", "price_decimals", "timeframes_ns")

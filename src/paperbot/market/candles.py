@@ -1,7 +1,8 @@
 """The border that every bar crosses: what contradicts itself is refused, what is odd passes as it is."""
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -9,6 +10,7 @@ from numpy.typing import NDArray
 from paperbot.clock import format_ts
 from paperbot.core import types as t
 from paperbot.errors import DataError
+from paperbot.timeframe import Timeframe
 
 Floats = NDArray[np.float64]
 Records = NDArray[np.void]
@@ -25,7 +27,10 @@ _LARGEST_PRICE = float(1 << 60)
 
 @dataclass(frozen=True)
 class Columns:
-    """Bars as they were read: open times in ns UTC, prices in the quote, volume as the source counts it."""
+    """Bars as they were read: open times in ns UTC, prices in the quote, volume as the source counts it.
+
+    `close_ts`: closes that the source gives, ns UTC; `row`: where each stands in its file, from 1.
+    """
 
     open_ts: NDArray[np.int64]
     open: Floats
@@ -33,10 +38,27 @@ class Columns:
     low: Floats
     close: Floats
     volume: Floats
+    close_ts: NDArray[np.int64] | None = None
+    row: NDArray[np.int64] | None = None
 
     def __len__(self) -> int:
         """Number of bars."""
         return len(self.open_ts)
+
+    def cut(self, start: int | None, stop: int | None, step: int | None = None) -> "Columns":
+        """A slice of the bars."""
+        values: Iterator[Any] = (getattr(self, name) for name in self.__dataclass_fields__)
+        cut: Any = (None if value is None else value[start:stop:step] for value in values)
+        return Columns(*cut)
+
+    @staticmethod
+    def join(parts: Sequence["Columns"]) -> "Columns":
+        """Several one after the other."""
+        columns: Iterator[Any] = zip(
+            *([getattr(part, name) for name in part.__dataclass_fields__] for part in parts), strict=True
+        )
+        joined: Any = (None if values[0] is None else np.concatenate(values) for values in columns)
+        return Columns(*joined)
 
 
 @dataclass(frozen=True)
@@ -65,7 +87,7 @@ class Checker:
 
     source: str
     symbol_id: int
-    timeframe_ns: int
+    timeframe: Timeframe
     grid: Grid
     rows: int = 0
     last_open_ts: int = -1
@@ -77,7 +99,7 @@ class Checker:
         events["kind"] = t.EventKind.BAR
         events["symbol"] = self.symbol_id
         events["open_ts"] = columns.open_ts
-        events["close_ts"] = columns.open_ts + self.timeframe_ns
+        events["close_ts"] = self._closes(columns)
         for name in ("open", "high", "low", "close"):
             events[name] = np.rint(getattr(columns, name) * 10.0**self.grid.price_decimals)
         events["volume"] = columns.volume
@@ -85,6 +107,19 @@ class Checker:
         if len(columns):
             self.last_open_ts = int(columns.open_ts[-1])
         return events
+
+    def _closes(self, columns: Columns) -> NDArray[np.int64]:
+        """What the timeframe says, or the file of calendar units. Another close in a file contradicts its step."""
+        closes = self.timeframe.closes(columns.open_ts)
+        told = columns.close_ts
+        if told is None:
+            return closes
+        self._refuse(told <= columns.open_ts, columns, "close_ts", "is not after its open")
+        if self.timeframe.months or self.timeframe.zone:
+            return told
+        wrong = told != closes
+        self._refuse(wrong, columns, "close_ts", f"is not the close of a bar of {self.timeframe.text}; see --timeframe")
+        return closes
 
     def _check(self, columns: Columns) -> None:
         grid, decimals = self.grid, self.grid.price_decimals
@@ -124,15 +159,7 @@ class Checker:
         if wrong.any():
             at = int(np.argmax(wrong))
             value = getattr(columns, name)[at]
-            shown = format_ts(int(value)) if name == "open_ts" else repr(float(value))
+            shown = format_ts(int(value)) if name.endswith("_ts") else repr(float(value))
             when = "" if name == "open_ts" else f" ({format_ts(int(columns.open_ts[at]))})"
-            raise DataError(f"{self.source}: row {self.rows + at + 1}{when}: {name} = {shown} {why}")
-
-
-def commonest_step_ns(open_ts: NDArray[np.int64]) -> int:
-    """The commonest difference of the first 1,000 open times (the smallest of several); 0 with fewer than two."""
-    steps = np.diff(open_ts[:1000])
-    if len(steps) == 0:
-        return 0
-    values, counts = np.unique(steps, return_counts=True)
-    return int(values[np.argmax(counts)])
+            row = self.rows + at + 1 if columns.row is None else int(columns.row[at])
+            raise DataError(f"{self.source}: row {row}{when}: {name} = {shown} {why}")

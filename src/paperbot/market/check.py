@@ -8,6 +8,7 @@ from numpy.typing import NDArray
 
 from paperbot.clock import format_ts
 from paperbot.market.candles import Columns
+from paperbot.timeframe import DAY_NS, Timeframe
 
 LINE_BARS = 6
 SPLITS = tuple(range(2, 21))
@@ -29,7 +30,7 @@ class Finding:
 class FileCheck:
     """Goes over a file batch by batch, holding the last bars of the batch before."""
 
-    timeframe_ns: int
+    timeframe: Timeframe
     price_decimals: int
     rows: int = 0
     missing: int = 0
@@ -40,20 +41,20 @@ class FileCheck:
     def add(self, columns: Columns) -> None:
         """Check the next batch."""
         new = len(columns)
-        joined = _join(self._tail, columns) if self._tail is not None else columns
+        joined = Columns.join([self._tail, columns]) if self._tail is not None else columns
         first = len(joined) - new
         self._steps(joined, first)
         self._rows(joined, first)
         self._lines(joined, first)
         self.rows += new
         keep = max(len(joined) - LINE_BARS, 0)
-        self._tail = Columns(*(getattr(joined, name)[keep:] for name in joined.__dataclass_fields__))
+        self._tail = joined.cut(keep, None)
 
     def finish(self, written_ns: int) -> list[Finding]:
         """All findings, by kind. `written_ns`: when the file was last written."""
         if self.missing:
             self.findings["gap"].detail = f"{self.missing} bars missing, at most {self.longest} in a row"
-        if self._tail is not None and int(self._tail.open_ts[-1]) + self.timeframe_ns > written_ns:
+        if self._tail is not None and int(self.timeframe.closes(self._tail.open_ts[-1:])[0]) > written_ns:
             self._note("unfinished last bar", [format_ts(int(self._tail.open_ts[-1]))])
         return [self.findings[kind] for kind in sorted(self.findings)]
 
@@ -71,21 +72,25 @@ class FileCheck:
             finding = self.findings.setdefault(kind, Finding(kind))
             finding.count += len(rows)
             for row in rows[: EXAMPLES - len(finding.examples)]:
-                finding.examples.append(f"row {self.rows + row - first + 1} ({format_ts(int(columns.open_ts[row]))})")
+                number = self.rows + row - first + 1 if columns.row is None else columns.row[row]
+                finding.examples.append(f"row {number} ({format_ts(int(columns.open_ts[row]))})")
 
     def _steps(self, columns: Columns, first: int) -> None:
-        steps = np.diff(columns.open_ts, prepend=columns.open_ts[:1] - self.timeframe_ns)
+        closes = self.timeframe.closes(columns.open_ts)
+        steps = np.diff(columns.open_ts, prepend=columns.open_ts[:1] - self.timeframe.ns)
+        beyond = columns.open_ts - np.concatenate((columns.open_ts[:1], closes[:-1]))
         fresh = np.arange(len(steps)) >= first
-        gaps = fresh & (steps > self.timeframe_ns)
+        gaps = fresh & (beyond > 0)
         self._note_rows("gap", gaps, columns, first)
         if gaps.any():
-            holes = -(-steps[gaps] // self.timeframe_ns) - 1
+            holes = -(-beyond[gaps] // self.timeframe.ns)
             self.missing += int(holes.sum())
             self.longest = max(self.longest, int(holes.max()))
         self._note_rows("duplicate time", steps == 0, columns, first)
         self._note_rows("time goes back", steps < 0, columns, first)
-        self._note_rows("overlap with the bar before", (steps > 0) & (steps < self.timeframe_ns), columns, first)
-        self._note_rows("off the timeframe's grid", columns.open_ts % self.timeframe_ns != 0, columns, first)
+        self._note_rows("overlap with the bar before", (steps > 0) & (beyond < 0), columns, first)
+        if self.timeframe.ns <= DAY_NS:
+            self._note_rows("off the timeframe's grid", columns.open_ts % self.timeframe.ns != 0, columns, first)
 
     def _rows(self, columns: Columns, first: int) -> None:
         opening, high, low, close = columns.open, columns.high, columns.low, columns.close
@@ -126,8 +131,3 @@ class FileCheck:
             if run == LINE_BARS - 2 and row >= first:
                 start = format_ts(int(columns.open_ts[row - LINE_BARS + 1]))
                 self._note("straight line", [f"from {start}"])
-
-
-def _join(before: Columns, after: Columns) -> Columns:
-    names = before.__dataclass_fields__
-    return Columns(*(np.concatenate((getattr(before, name), getattr(after, name))) for name in names))

@@ -21,6 +21,7 @@ import numpy as np
 from paperbot.errors import DataError
 from paperbot.market.candles import Checker, Columns, Grid
 from paperbot.ports import Clock, Records
+from paperbot.timeframe import fixed
 
 MS = 1_000_000
 REMEMBERED = 2_000
@@ -148,7 +149,7 @@ class Feed:
         self._refused, self._failed = refused, failed
         self._clock = clock
         self._lanes = {
-            symbol: _Lane(symbol, index, Checker(symbol, index, timeframe_ms * MS, Grid(decimals)))
+            symbol: _Lane(symbol, index, Checker(symbol, index, fixed(timeframe_ms * MS), Grid(decimals)))
             for index, (symbol, decimals) in enumerate(zip(symbols, price_decimals, strict=True))
         }
         self.server = ServerTime(clock)

@@ -1,160 +1,323 @@
-"""Recorded bars from Parquet and CSV files, read in batches so that memory does not grow with their length.
+"""Recorded bars from the files that people have, as columns: what each layout means is decided here, once.
 
-Known layouts: a header with the usual names (see `_ALIASES`) and times as epoch seconds, milliseconds, microseconds,
-nanoseconds or ISO 8601; and the header-less kline files of Binance's public archive. Other kinds of market data are
-recognised and refused by name.
+`market/layouts.py` has the layouts, `market/sheets.py` the containers, `market/times.py` the times.
 """
 
-import csv
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from itertools import chain
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pyarrow as pa
-import pyarrow.csv as pc
+import pyarrow.compute as pc
 import pyarrow.parquet as pq
 from numpy.typing import NDArray
 
-from paperbot.errors import DataError
+from paperbot.errors import CommandError, DataError, did_you_mean
+from paperbot.market.arrays import recognised
 from paperbot.market.candles import Columns
-
-BATCH_ROWS = 1 << 17
-
-_ALIASES = {
-    "open_ts": (
-        "ts",
-        "time",
-        "timestamp",
-        "date",
-        "datetime",
-        "open_time",
-        "opentime",
-        "open_ts",
-        "start",
-        "t",
-        "unix",
-    ),
-    "open": ("open", "o", "open_price"),
-    "high": ("high", "h", "high_price"),
-    "low": ("low", "l", "low_price"),
-    "close": ("close", "c", "close_price"),
-    "volume": ("volume", "v", "vol", "base_volume", "volume_base", "amount"),
-}
-_ARCHIVE = (
-    *("open_time", "open", "high", "low", "close", "volume", "close_time"),
-    *("quote_volume", "count", "taker_buy_volume", "taker_buy_quote_volume", "ignore"),
+from paperbot.market.layouts import (
+    PRICES,
+    ROLES,
+    Layout,
+    layout_of_names,
+    layout_without_header,
+    plain_name,
+    volume_columns,
 )
-_NS_PER_UNIT = ((10**11, 10**9), (10**14, 10**6), (10**17, 10**3))
+from paperbot.market.sheets import BATCH_ROWS, Sheet, open_sheet
+from paperbot.market.times import EXPECTED, BadTimeError, epochs, times_of_text
+from paperbot.market.volumes import Volumes
+from paperbot.timeframe import DAY_NS, NS
+
+DECIDED_ROWS = 5_000
+_NUMBER = r"^[+-]?(\d+\.?\d*|\.\d+)([eE][+-]?\d+)?$"
+_EMPTY = r"^(nan|null|none|n/a|-)?$"
+_SUFFIXES = {"K": 1e3, "M": 1e6, "B": 1e9}
+_PIECES_OR_MONEY = {"volumen", "umsatz", "vol"}
+
+
+@dataclass(frozen=True)
+class Reading:
+    """What a user says of a file: names of columns by role, the format and the zone of its times, what its volume
+    counts.
+    """
+
+    columns: Mapping[str, str] = field(default_factory=dict)
+    time_format: str | None = None
+    timezone: str | None = None
+    volume_unit: str | None = None
+
+
+def parse_columns(text: str | None) -> dict[str, str]:
+    """`open_ts=Datum,volume=Umsatz` by role. Raises CommandError."""
+    chosen = {}
+    for part in text.split(",") if text else ():
+        role, equals, name = part.partition("=")
+        if not equals or not name.strip() or role.strip() not in ROLES:
+            raise CommandError(f"--columns {part[:60]}: expected ROLE=NAME with a role of {', '.join(ROLES)}")
+        chosen[role.strip()] = name.strip()
+    return chosen
 
 
 class BarFile:
-    """One file of bars. Raises DataError, with the file's name, for anything that cannot be read as bars."""
+    """One file of bars. Raises DataError, with the file's name, for anything that cannot be read as bars.
 
-    def __init__(self, path: Path) -> None:
+    `volume_unit`: `base`, `quote`, or None where neither the file nor the user says; `notes`: what is worth saying.
+    """
+
+    def __init__(self, path: Path, reading: Reading | None = None) -> None:
         self.path = path
-        if not path.is_file():
-            raise DataError(f"{path}: there is no such file")
-        if path.stat().st_size == 0:
-            raise DataError(f"{path}: is empty")
-        self._is_parquet = _starts_with(path, b"PAR1")
-        if not self._is_parquet and _starts_with(path, b"\x1f\x8b"):
-            raise DataError(f"{path}: is a gzip file (a raw feed?); bars are read from Parquet or CSV")
-
-    def batches(self) -> Iterator[Columns]:
-        """The bars in file order, at most BATCH_ROWS at a time."""
-        rows = 0
+        self._reading = reading or Reading()
         try:
-            for batch in self._parquet() if self._is_parquet else self._csv():
-                columns = self._columns(batch, rows)
-                rows += len(columns)
-                for at in range(0, len(columns), BATCH_ROWS):
-                    yield _cut(columns, at, at + BATCH_ROWS)
-        except (pa.ArrowException, OSError, UnicodeDecodeError) as error:
-            kind = "Parquet" if self._is_parquet else "CSV"
-            raise DataError(f"{self.path}: cannot be read as {kind}: {_first_sentence(error)}") from None
-        if rows == 0:
-            raise DataError(f"{self.path}: holds no rows")
+            self._sheet = open_sheet(path, told=bool(self._reading.columns))
+            self.layout, self._places = self._recognised(self._sheet)
+        except (pa.ArrowException, OSError) as error:
+            raise DataError(f"{path}: cannot be read: {_first_sentence(error)}") from None
+        self.notes = list(self._sheet.notes)
+        self.volume_unit: str | None = {"base": "base", "two": "base", "quote": "quote"}.get(self.layout.volume)
+        self.volume_unit = self._reading.volume_unit or self.volume_unit
+        self._volumes = Volumes(str(path), self._sheet.names, self._volume_places(), self._shown)
+        if self.layout.volume == "two" and self._sheet.names[self._volumes.places[0]] in _PIECES_OR_MONEY:
+            self.volume_unit = self._reading.volume_unit if len(self._volumes.places) == 1 else "base"
+        self._comma: bool | None = None
+        self._left_out = 0
 
-    def _parquet(self) -> Iterator[Any]:
-        with pq.ParquetFile(self.path) as file:
-            names = self._pick(file.schema_arrow.names)
-            # One row group at a time: over several, pyarrow keeps what it has read.
-            for group in range(file.num_row_groups):
-                yield from file.iter_batches(batch_size=BATCH_ROWS, row_groups=[group], columns=list(names.values()))
-
-    def _csv(self) -> Iterator[Any]:
-        with self.path.open("rb") as head:
-            first = next(csv.reader([head.readline(1 << 16).decode("utf-8-sig").strip()]), [""])
-        has_header = not first[0].replace(".", "").isdigit()
-        if not has_header and len(first) != len(_ARCHIVE):
-            raise DataError(
-                f"{self.path}: has no header and {len(first)} columns; a kline file without header has {len(_ARCHIVE)}"
-            )
-        names = self._pick(first if has_header else list(_ARCHIVE))
-        floats = {names[key]: pa.float64() for key in names if key != "open_ts"}
-        yield from pc.open_csv(
-            self.path,
-            read_options=pc.ReadOptions(column_names=None if has_header else list(_ARCHIVE), block_size=1 << 23),
-            convert_options=pc.ConvertOptions(include_columns=list(names.values()), column_types=floats),
-        )
-
-    def _pick(self, present: list[str]) -> dict[str, str]:
-        """Which of the file's columns is which."""
-        by_lower = {name.strip().lower(): name for name in present}
-        if len(by_lower) < len(present):
-            raise DataError(f"{self.path}: has two columns of one name: {', '.join(present)}")
-        picked: dict[str, str] = {}
-        for key, aliases in _ALIASES.items():
-            found = next((by_lower[alias] for alias in aliases if alias in by_lower), None)
-            if found is None:
-                kind = _other_kind(set(by_lower))
+    # ---- which column is which
+    def _recognised(self, sheet: Sheet) -> tuple[Layout, dict[str, list[int]]]:
+        chosen = {role: self._chosen(sheet, role, name) for role, name in self._reading.columns.items()}
+        if sheet.arrays:
+            return recognised(self.path, sheet, chosen)
+        layout = layout_of_names(sheet.names)
+        if layout.refused:
+            raise DataError(f"{self.path}: {layout.refused}")
+        if not sheet.header:
+            first = next(sheet.batches()).slice(0, 1).to_pylist()[0]
+            layout = layout_without_header(list(first.values())) or layout
+        places: dict[str, list[int]] = {}
+        for role, names in layout.columns.items():
+            found = next((at for name in names if (at := self._placed(sheet, name)) is not None), None)
+            if found is not None:
+                places[role] = found
+        places.update(chosen)
+        kind = _other_kind(set(sheet.names))
+        for role in ("open_ts", *PRICES):
+            if role not in places:
                 if kind:
                     raise DataError(f"{self.path}: holds {kind}, not bars")
-                raise DataError(
-                    f"{self.path}: no column for {key} (one of {', '.join(aliases)}); it has {', '.join(present)}"
-                )
-            picked[key] = found
-        return picked
+                has = ", ".join(sheet.header or sheet.names)[:120]
+                raise DataError(f"{self.path}: no column for {role}; give it with --columns {role}=NAME; it has {has}")
+        return layout, places
+
+    def _chosen(self, sheet: Sheet, role: str, name: str) -> list[int]:
+        known = sheet.header or sheet.names
+        exact = [index for index, one in enumerate(known) if one.strip() == name]
+        found = exact or [index for index, one in enumerate(sheet.names) if one == plain_name(name)]
+        if len(found) != 1:
+            hint = did_you_mean(name, known)[:120]
+            why = f"has {name[:60]} twice" if found else f"has no column {name[:60]}{hint}"
+            raise DataError(f"{self.path}: {why} (--columns {role}=…)")
+        return found
+
+    def _placed(self, sheet: Sheet, name: str) -> list[int] | None:
+        places = []
+        for part in name.split(" "):
+            found = [index for index, one in enumerate(sheet.names) if one == part]
+            if not found and part == "date" and name == "date" and sheet.names[:1] == [""]:
+                found = [0]  # An unnamed first column is an index that was written along.
+            if not found:
+                return None
+            if len(found) > 1:
+                raise DataError(f"{self.path}: has two columns named {self._sheet_name(sheet, found[0])}")
+            places += found
+        return places
+
+    @staticmethod
+    def _sheet_name(sheet: Sheet, place: int) -> str:
+        return (sheet.header[place] if sheet.header else f"column {place}")[:60]
+
+    def _shown(self, place: int) -> str:
+        return self._sheet_name(self._sheet, place)
+
+    def _volume_places(self) -> list[int]:
+        """The columns that may count what was traded; the one that was chosen, or that the layout fixes."""
+        if "volume" in self._reading.columns or not self._sheet.header:
+            return self._places.get("volume", [])
+        named = volume_columns(self._sheet.names)
+        places = [index for index, name in enumerate(self._sheet.names) if name in named]
+        if self.layout.volume in {"quote", "unsaid"}:
+            places = self._places.get("volume", places)[:1]
+        if not places:
+            shown = ", ".join(self._sheet.header)[:120]
+            raise DataError(f"{self.path}: no column for volume; give it with --columns volume=NAME; it has {shown}")
+        return places
+
+    # ---- rows
+    def batches(self) -> Iterator[Columns]:
+        """The bars, oldest first, at most BATCH_ROWS at a time (but for files that are newest first)."""
+        read = self._in_order(self._read())
+        rows = 0
+        for columns in read:
+            rows += len(columns)
+            for at in range(0, len(columns), BATCH_ROWS):
+                yield columns.cut(at, at + BATCH_ROWS)
+        if rows == 0:
+            raise DataError(f"{self.path}: holds no rows")
+        if self._left_out:
+            self.notes.append(f"{self._left_out} rows without prices are left out")
+
+    def _read(self) -> Iterator[Columns]:
+        rows = 0
+        try:
+            for batch in self._sheet.batches():
+                columns = self._columns(batch, rows)
+                rows += batch.num_rows
+                if len(columns):
+                    yield columns
+        except (pa.ArrowException, OSError, UnicodeError) as error:
+            raise DataError(f"{self.path}: cannot be read as {self._sheet.kind}: {_first_sentence(error)}") from None
+
+    def _in_order(self, read: Iterator[Columns]) -> Iterator[Columns]:
+        """Files that are newest first are turned around."""
+        first = next(read, None)
+        if first is None:
+            return iter(())
+        ends = int(first.open_ts[0]), int(first.open_ts[-1])
+        if ends[0] <= ends[1]:
+            return chain([first], read)
+        self.notes.append("newest first: turned around")
+        return iter([Columns.join([first, *read]).cut(None, None, -1)])
 
     def _columns(self, batch: Any, rows: int) -> Columns:
-        names = self._pick(batch.schema.names)
-        values: dict[str, NDArray[np.float64]] = {}
-        for key in ("open", "high", "low", "close", "volume"):
-            column = batch.column(names[key])
-            if not (pa.types.is_floating(column.type) or pa.types.is_integer(column.type)):
-                raise DataError(f"{self.path}: column {names[key]} is {column.type}, not a number")
-            values[key] = np.asarray(column.cast(pa.float64()).to_numpy(zero_copy_only=False), dtype=np.float64)
-        return Columns(open_ts=self._times(batch.column(names["open_ts"]), names["open_ts"], rows), **values)
+        prices = {role: self._numbers(batch.column(self._places[role][0]), role, rows) for role in PRICES}
+        if self.layout.scaled and all((values == np.rint(values)).all() for values in prices.values()):
+            raise DataError(f"{self.path}: prices are whole numbers: Lean writes shares x 10000; divide them")
+        kept = ~np.all([np.isnan(values) for values in prices.values()], axis=0)
+        if not kept.all():
+            self._left_out += int(len(kept) - kept.sum())
+            batch = batch.filter(pa.array(kept))
+            prices = {role: values[kept] for role, values in prices.items()}
+        row = rows + np.flatnonzero(kept) + 1
+        if len(row) == 0:
+            empty = np.zeros(0)
+            return Columns(np.zeros(0, dtype=np.int64), empty, empty, empty, empty, empty, row=row)
+        open_ts = self._opens(batch, row)
+        raw = [self._numbers(batch.column(place), "volume", 0, row) for place in self._volumes.places]
+        volume = self._volumes.base(raw, prices["low"], prices["high"], row)
+        opening, high, low, close = prices.values()
+        return Columns(open_ts, opening, high, low, close, volume, self._closes(batch, row), row)
 
-    def _times(self, column: Any, name: str, rows: int) -> NDArray[np.int64]:
-        if column.null_count:
-            at = int(np.argmax(np.asarray(column.is_null().to_numpy(zero_copy_only=False))))
-            raise DataError(f"{self.path}: row {rows + at + 1}: {name} is empty")
+    def _opens(self, batch: Any, row: NDArray[np.int64]) -> NDArray[np.int64]:
+        open_ts = self._times(batch, "open_ts", row)
+        if self.layout.label == "day_end":
+            open_ts = open_ts // DAY_NS * DAY_NS
+        if self.layout.zone is None and self._reading.timezone is None and (open_ts % DAY_NS != 0).any():
+            raise DataError(f"{self.path}: {self.layout.title.partition(':')[0]}'s times have no zone; give --timezone")
+        return open_ts
+
+    def _closes(self, batch: Any, row: NDArray[np.int64]) -> NDArray[np.int64] | None:
+        """The closes that the file gives; a last unit of 999 belongs to the bar."""
+        if "close_ts" not in self._places:
+            return None
+        try:
+            closes = self._times(batch, "close_ts", row)
+        except DataError:
+            return None  # A column of another meaning: nothing depends on it.
+        for unit_ns, span_ns in ((1, NS), (1_000, NS), (1_000_000, NS), (NS, 60 * NS)):
+            is_last = (closes % span_ns != 0) & ((closes + unit_ns) % span_ns == 0)
+            closes = np.where(is_last, closes + unit_ns, closes)
+        return closes
+
+    def _times(self, batch: Any, role: str, row: NDArray[np.int64]) -> NDArray[np.int64]:
+        places = self._places[role]
+        column = batch.column(places[0])
         if pa.types.is_dictionary(column.type):
             column = column.cast(column.type.value_type)
-        if pa.types.is_string(column.type) or pa.types.is_large_string(column.type):
-            column = _parse_times(column)
-        if pa.types.is_timestamp(column.type) or pa.types.is_date(column.type):
-            as_ns = column.cast(pa.timestamp("ns")).cast(pa.int64())
-            times: NDArray[np.int64] = np.asarray(as_ns.to_numpy(zero_copy_only=False), dtype=np.int64)
-            return times
-        if not (pa.types.is_integer(column.type) or pa.types.is_floating(column.type)):
-            raise DataError(f"{self.path}: column {name} is {column.type}, not a time")
-        numbers = np.asarray(column.to_numpy(zero_copy_only=False))
-        if len(numbers) == 0:
-            return numbers.astype(np.int64)
-        unit = epoch_unit_ns(float(numbers[0]))
-        if numbers.dtype.kind == "f":
-            rounded: NDArray[np.int64] = np.rint(numbers * unit).astype(np.int64)
-            return rounded
-        scaled: NDArray[np.int64] = numbers.astype(np.int64) * unit
-        return scaled
+        given = self._reading.time_format if role == "open_ts" else None
+        forced = given is not None
+        formats: Sequence[str] = self.layout.formats if given is None else (given,)
+        zone = self._reading.timezone or (self.layout.zone if self.layout.zone != "UTC" else None)
+        try:
+            if column.null_count:
+                _refuse_empty(column)
+            if pa.types.is_string(column.type) or pa.types.is_large_string(column.type):
+                text = column.cast(pa.string())
+                if len(places) > 1:
+                    text = pc.binary_join_element_wise(text, batch.column(places[1]).cast(pa.string()), " ")
+                return times_of_text(text, formats, zone, forced=forced)
+            if pa.types.is_timestamp(column.type) or pa.types.is_date(column.type):
+                naive = pa.types.is_date(column.type) or column.type.tz is None
+                stamps = column.cast(pa.timestamp("ns") if naive else pa.timestamp("ns", tz="UTC"))
+                if naive and zone:
+                    stamps = pc.assume_timezone(stamps, zone)
+                moments: NDArray[np.int64] = np.asarray(stamps.cast(pa.int64()).to_numpy(zero_copy_only=False))
+                return moments
+            if pa.types.is_integer(column.type) or pa.types.is_floating(column.type):
+                return epochs(np.asarray(column.to_numpy(zero_copy_only=False)))
+        except BadTimeError as error:
+            value = " ".join(str(batch.column(place)[error.index].as_py()) for place in places)[:60]
+            raise DataError(
+                f"{self.path}: row {row[error.index]}: {self._shown(places[0])} = {value} {error.why}"
+            ) from None
+        raise DataError(f"{self.path}: column {self._shown(places[0])} is {column.type}, not {EXPECTED}")
 
+    def _numbers(
+        self, column: Any, role: str, rows: int, row: NDArray[np.int64] | None = None
+    ) -> NDArray[np.float64]:
+        """A column as float64; what is empty is NaN."""
+        if pa.types.is_floating(column.type) or pa.types.is_integer(column.type) or pa.types.is_decimal(column.type):
+            return np.asarray(column.cast(pa.float64()).to_numpy(zero_copy_only=False), dtype=np.float64)
+        if not (pa.types.is_string(column.type) or pa.types.is_large_string(column.type)):
+            raise DataError(f"{self.path}: the column for {role} is {column.type}, not a number")
+        text = pc.fill_null(pc.utf8_trim_whitespace(column.cast(pa.string())), "")
+        try:
+            return np.asarray(text.cast(pa.float64()).to_numpy(zero_copy_only=False), dtype=np.float64)
+        except pa.ArrowInvalid:
+            return self._dressed(text, role, rows, row)
 
-def epoch_unit_ns(first: float) -> int:
-    """Nanoseconds per unit of an epoch number, told by its magnitude (right for 1973 to 5138 in seconds)."""
-    return next((unit for limit, unit in _NS_PER_UNIT if abs(first) < limit), 1)
+    def _dressed(self, text: Any, role: str, rows: int, row: NDArray[np.int64] | None) -> NDArray[np.float64]:
+        """Numbers with empty cells, thousands separators, a decimal comma, a currency sign or K, M, B."""
+        plain = pc.replace_substring_regex(text, r"^\$", "")
+        if self._comma is None:
+            self._comma = self._has_decimal_comma(plain, role)
+        if self._comma:
+            plain = pc.replace_substring(pc.replace_substring(plain, ".", ""), ",", ".")
+        elif self.layout.thousands:
+            plain = pc.replace_substring_regex(plain, r"(\d),(\d{3})", r"\1\2")
+        factor = np.ones(len(plain))
+        for suffix, worth in _SUFFIXES.items() if self.layout.thousands else ():
+            ends = np.asarray(pc.ends_with(plain, suffix))
+            factor[ends] = worth
+            plain = pc.replace_substring_regex(plain, f"{suffix}$", "")
+        is_empty = np.asarray(pc.match_substring_regex(pc.utf8_lower(plain), _EMPTY))
+        is_number = np.asarray(pc.match_substring_regex(plain, _NUMBER))
+        wrong = ~(is_empty | is_number)
+        if wrong.any():
+            at = int(np.argmax(wrong))
+            number = rows + at + 1 if row is None else row[at]
+            value = text[at].as_py()[:60]
+            raise DataError(f"{self.path}: row {number}: {role} = {value!r} is not a number")
+        values = np.full(len(plain), np.nan)
+        numbers = plain.filter(pa.array(is_number)).cast(pa.float64())
+        values[is_number] = numbers.to_numpy(zero_copy_only=False)
+        return values * factor
+
+    def _has_decimal_comma(self, text: Any, role: str) -> bool:
+        """Whether prices are written as 1.234,5 or 1,5. Raises DataError where 1,234 may be either."""
+
+        def shows(pattern: str) -> bool:
+            return bool(pc.any(pc.match_substring_regex(text, pattern)).as_py())
+
+        if not shows(","):
+            return False
+        if shows(r"\.\d+,") or shows(r",\d{1,2}$") or shows(r",\d{4,}$"):
+            return True
+        if shows(r",\d{3}\."):
+            return False
+        shown = f"{role} = {text[0].as_py()[:40]!r}"
+        raise DataError(f"{self.path}: {shown} may be thousands or a decimal comma; write numbers with a point")
 
 
 def _other_kind(names: set[str]) -> str:
@@ -168,27 +331,12 @@ def _other_kind(names: set[str]) -> str:
     return ""
 
 
-def _parse_times(column: Any) -> Any:
-    """ISO 8601 text, with a zone or without one (then UTC)."""
-    try:
-        return column.cast(pa.timestamp("ns", tz="UTC"))
-    except pa.ArrowInvalid:
-        return column.cast(pa.timestamp("ns"))
-
-
-def _cut(columns: Columns, start: int, stop: int) -> Columns:
-    return Columns(
-        *(getattr(columns, name)[start:stop] for name in ("open_ts", "open", "high", "low", "close", "volume"))
-    )
-
-
-def _starts_with(path: Path, magic: bytes) -> bool:
-    with path.open("rb") as file:
-        return file.read(len(magic)) == magic
+def _refuse_empty(column: Any) -> None:
+    raise BadTimeError(int(np.argmax(np.asarray(column.is_null()))), "is empty")
 
 
 def _first_sentence(error: Exception) -> str:
-    return " ".join(str(error).split()).split(". ")[0]
+    return " ".join(str(error).split()).split(". ")[0][:160]
 
 
 TRADE_COLUMNS = ("ts", "price", "qty", "is_buyer_maker", "trade_id")
@@ -201,7 +349,9 @@ def read_trades(path: Path) -> tuple[Any, ...] | None:
     """
     if not path.is_file():
         raise DataError(f"{path}: there is no such file")
-    if not _starts_with(path, b"PAR1") or not set(TRADE_COLUMNS) <= set(pq.read_schema(path).names):
+    with path.open("rb") as file:
+        is_parquet = file.read(4) == b"PAR1"
+    if not is_parquet or not set(TRADE_COLUMNS) <= set(pq.read_schema(path).names):
         return None
     table = pq.read_table(path, columns=list(TRADE_COLUMNS))
     if table.num_rows == 0:

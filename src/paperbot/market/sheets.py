@@ -1,0 +1,251 @@
+"""A file as a sheet: names of columns, and batches of rows as they stand, whatever the container.
+
+CSV of every separator, Parquet, Feather and JSON; text stays text here, so that what a value means is decided once.
+"""
+
+import csv
+import io
+import json
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import pyarrow as pa
+import pyarrow.csv as pc
+import pyarrow.feather as pf
+import pyarrow.parquet as pq
+
+from paperbot.errors import DataError
+from paperbot.market.layouts import layout_without_header, plain_name
+from paperbot.market.unpack import HEAD_BYTES, head_of, unpacked
+
+BATCH_ROWS = 1 << 17
+MAX_JSON = 512 << 20
+SEPARATORS = ";\t,|"
+FEWEST_FIELDS = 5
+LOOKED_AT = 12
+_WORDS = ("bars", "candles", "results", "result", "data", "list", "ohlc", "Data", "klines", "rows")
+
+
+@dataclass
+class Sheet:
+    """`names`: in plain form, by position (empty ones included); `header`: as written, empty without one; `kind`: for
+    messages; `batches`: reads the rows anew each time.
+    """
+
+    names: list[str]
+    header: list[str]
+    kind: str
+    batches: Callable[[], Iterator[Any]]
+    notes: list[str] = field(default_factory=list)
+    arrays: bool = False
+
+
+def open_sheet(path: Path, *, told: bool = False) -> Sheet:
+    """The file as a sheet; `told`: the user says what its columns are. Raises DataError for what cannot be one."""
+    if not path.is_file():
+        raise DataError(f"{path}: there is no such file")
+    if path.stat().st_size == 0:
+        raise DataError(f"{path}: is empty")
+    head = head_of(path)
+    if head[:4] == b"PAR1":
+        return _parquet(path)
+    if head[:6] == b"ARROW1":
+        return _feather(path)
+    text, encoding = _decoded(head, path)
+    if text.lstrip()[:1] in {"[", "{"}:
+        return _json(path, encoding)
+    return _csv(path, text, encoding, told=told)
+
+
+def _parquet(path: Path) -> Sheet:
+    with pq.ParquetFile(path) as file:
+        names = file.schema_arrow.names
+
+    def batches() -> Iterator[Any]:
+        with pq.ParquetFile(path) as file:
+            # One row group at a time: over several, pyarrow keeps what it has read.
+            for group in range(file.num_row_groups):
+                yield from file.iter_batches(batch_size=BATCH_ROWS, row_groups=[group])
+
+    return Sheet([plain_name(name) for name in names], names, "Parquet", batches)
+
+
+def _feather(path: Path) -> Sheet:
+    table = pf.read_table(path)
+    names = table.column_names
+    return Sheet([plain_name(name) for name in names], names, "Feather", lambda: iter(table.to_batches(BATCH_ROWS)))
+
+
+def _decoded(head: bytes, path: Path) -> tuple[str, str]:
+    encoding = "utf-16" if head[:2] in {b"\xff\xfe", b"\xfe\xff"} else "utf-8-sig"
+    if b"\0" in head and encoding != "utf-16":
+        raise DataError(f"{path}: is neither text, Parquet nor Feather")
+    for each in (encoding, "cp1252"):
+        try:
+            # The head may end inside a character.
+            return head.decode(each, errors="strict" if len(head) < HEAD_BYTES else "ignore"), each
+        except UnicodeDecodeError:
+            continue
+    raise DataError(f"{path}: is neither text, Parquet nor Feather")
+
+
+# ---- CSV -------------------------------------------------------------------------------------------------------------
+def _csv(path: Path, text: str, encoding: str, *, told: bool) -> Sheet:
+    lines = text.splitlines()
+    if any('{"' in line for line in lines[:2]):
+        raise DataError(f"{path}: holds messages, not bars")
+    if len(text) >= HEAD_BYTES // 2 and len(lines) > 1:
+        lines.pop()  # It may be cut off.
+    filled = [line for line in lines if line.strip()][: LOOKED_AT + 1]
+    separator = _separator(filled)
+    rows = [next(csv.reader([line], delimiter=separator), [""]) for line in lines[: 4 * LOOKED_AT]]
+    skip, header, width = _header(rows, path, told=told)
+    columns = [f"c{index}" for index in range(width)]
+
+    ragged: list[int] = []
+
+    def note_ragged(row: Any) -> str:
+        ragged.append(row.actual_columns)
+        return "skip"
+
+    def batches() -> Iterator[Any]:
+        ragged.clear()
+        with unpacked(path) as stream:
+            for batch in pc.open_csv(
+                pa.PythonFile(stream, mode="r"),
+                read_options=pc.ReadOptions(
+                    column_names=columns, skip_rows=skip, block_size=1 << 22, encoding=encoding.removesuffix("-sig")
+                ),
+                parse_options=pc.ParseOptions(delimiter=separator, invalid_row_handler=note_ragged),
+                convert_options=pc.ConvertOptions(
+                    column_types=dict.fromkeys(columns, pa.string()), strings_can_be_null=False, check_utf8=True
+                ),
+            ):
+                if ragged:
+                    break
+                yield batch
+        if ragged:
+            raise DataError(f"{path}: {_ragged_row(path, encoding, separator, skip, width)}")
+
+    names = [plain_name(name) for name in header] if header else [str(index) for index in range(width)]
+    if header and _is_yfinance(rows[max(skip - 3, 0) : skip]):
+        names = _yfinance_names(rows[skip - 3 : skip], path)
+    return Sheet(names, header, "CSV", batches)
+
+
+def _ragged_row(path: Path, encoding: str, separator: str, skip: int, width: int) -> str:
+    """Which row has another number of fields; Arrow does not say it."""
+    with unpacked(path) as stream:
+        rows = csv.reader(io.TextIOWrapper(stream, encoding=encoding, newline=""), delimiter=separator)
+        filled = (row for index, row in enumerate(rows) if index >= skip and row)
+        for number, row in enumerate(filled, 1):
+            if len(row) != width:
+                return f"row {number} has {len(row)} fields, not {width}"
+    return f"a row does not have {width} fields"
+
+
+def _separator(lines: list[str]) -> str:
+    """The separator that gives most lines the same number of fields, at least as many as a bar has."""
+
+    def score(separator: str) -> tuple[int, int]:
+        widths = [len(next(csv.reader([line], delimiter=separator), [])) for line in lines]
+        width = max(widths, key=lambda one: (widths.count(one), one), default=0)
+        return (widths.count(width) if width >= FEWEST_FIELDS else 0, width)
+
+    best = max(SEPARATORS, key=lambda one: (score(one)[0], -SEPARATORS.index(one)))
+    return best if score(best)[0] else ","
+
+
+def _is_value(cell: str) -> bool:
+    """Whether a cell is a number or begins as a time does."""
+    return cell.strip().strip("$")[:1].isdigit() or cell.strip().lower() in {"nan", "null", "-", "n/a"}
+
+
+def _header(rows: list[list[str]], path: Path, *, told: bool) -> tuple[int, list[str], int]:
+    """(lines to skip, the header's names or none, number of columns)."""
+    at = next((index for index, row in enumerate(rows) if len(row) >= FEWEST_FIELDS), None)
+    if at is None:
+        shown = next((row for row in rows if any(row)), [""])
+        raise DataError(
+            f"{path}: is not a table of bars: its first line is {','.join(shown)[:60]!r}; separators: , ; tab |"
+        )
+    first = rows[at]
+    if sum(map(_is_value, first)) < len(first) // 2:
+        after = at + 1
+        if after + 1 < len(rows) and _is_yfinance(rows[at : at + 3]):
+            after += 2
+        return after, first, len(first)
+    if not told and layout_without_header(first) is None:
+        raise DataError(
+            f"{path}: has no header, and {len(first)} columns that are not a known layout; tell their meaning, such as"
+            " --columns open_ts=0,open=1,high=2,low=3,close=4,volume=5"
+        )
+    return at, [], len(first)
+
+
+def _is_yfinance(rows: list[list[str]]) -> bool:
+    if len(rows) < 3:  # noqa: PLR2004
+        return False
+    heads = {row[0].strip() for row in rows[:2] if row}
+    return heads == {"Price", "Ticker"} and rows[2][:1] in (["Date"], ["Datetime"]) and not any(rows[2][1:])
+
+
+def _yfinance_names(rows: list[list[str]], path: Path) -> list[str]:
+    prices, tickers = (rows[0], rows[1]) if rows[0][0].strip() == "Price" else (rows[1], rows[0])
+    if len(set(tickers[1:])) > 1:
+        raise DataError(f"{path}: holds several symbols: {', '.join(sorted(set(tickers[1:])))[:80]}; save them apart")
+    return ["yfinance_date", *(plain_name(name) for name in prices[1:])]
+
+
+# ---- JSON ------------------------------------------------------------------------------------------------------------
+def _json(path: Path, encoding: str) -> Sheet:
+    with unpacked(path) as stream:
+        content = stream.read(MAX_JSON + 1)
+    if len(content) > MAX_JSON:
+        raise DataError(f"{path}: is larger than {MAX_JSON >> 20} MB of JSON; convert it to CSV or Parquet")
+    try:
+        tree = json.loads(content.decode(encoding), parse_float=str, parse_int=str, parse_constant=str)
+    except (ValueError, RecursionError, UnicodeDecodeError):
+        raise DataError(f"{path}: is not JSON that can be read") from None
+    notes: list[str] = []
+    found = _rows_in(tree, path, notes, 0)
+    if not found:
+        raise DataError(f"{path}: holds no rows")
+    is_objects = isinstance(found[0], dict)
+    header = [str(key) for key in found[0]] if is_objects else [str(index) for index in range(len(found[0]))]
+    rows = []
+    for number, row in enumerate(found, 1):
+        if type(row) is not type(found[0]) or (not is_objects and len(row) != len(header)):
+            raise DataError(f"{path}: row {number}: is not like the first row")
+        rows.append([row.get(key) for key in header] if is_objects else row)
+    columns = [pa.array(map(_cell, column), type=pa.string()) for column in zip(*rows, strict=True)]
+    table = pa.table(columns, names=[f"c{index}" for index in range(len(header))])
+    names = [plain_name(name) for name in header] if is_objects else header
+    shown = header if is_objects else []
+    return Sheet(names, shown, "JSON", lambda: iter(table.to_batches(BATCH_ROWS)), notes=notes, arrays=not is_objects)
+
+
+def _cell(value: Any) -> str:
+    return value if isinstance(value, str) else ("" if value is None or isinstance(value, list | dict) else str(value))
+
+
+def _rows_in(tree: Any, path: Path, notes: list[str], depth: int) -> list[Any]:
+    """The list of bars somewhere in an answer of an API."""
+    if isinstance(tree, list):
+        is_rows = bool(tree) and isinstance(tree[0], list | dict)
+        if tree and not is_rows:
+            raise DataError(f"{path}: is a list of {type(tree[0]).__name__}s, not of bars")
+        return tree
+    if not isinstance(tree, dict) or depth > 3:  # noqa: PLR2004
+        raise DataError(f"{path}: holds no list of bars")
+    if tree.get("next_page_token"):
+        notes.append("it has a next_page_token: there are more bars than these")
+    for word in _WORDS:
+        if isinstance(tree.get(word), list | dict) and tree[word]:
+            return _rows_in(tree[word], path, notes, depth + 1)
+    lists = {key: value for key, value in tree.items() if isinstance(value, list) and value}
+    if len(lists) > 1:
+        raise DataError(f"{path}: holds several symbols: {', '.join(map(str, lists))[:80]}; save them apart")
+    return _rows_in(next(iter(lists.values()), None), path, notes, depth + 1)

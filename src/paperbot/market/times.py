@@ -1,0 +1,182 @@
+"""Times in data files: epoch numbers, whose unit is decided for each value, and text in formats without doubt.
+
+A number that may be a date (20200102) or a spreadsheet's day is never read as an epoch: seconds, milliseconds,
+microseconds and nanoseconds of 1990 to 2100 are four ranges that such numbers do not lie in.
+"""
+
+import re
+from collections.abc import Callable, Sequence
+from datetime import UTC, datetime
+from functools import partial
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+from numpy.typing import NDArray
+
+FIRST_S, LAST_S = 631_152_000, 4_102_444_800
+"""1990-01-01 and 2100-01-01, in seconds."""
+
+_UNITS = ((1, 10**9), (10**3, 10**6), (10**6, 10**3), (10**9, 1))
+"""(units a second, nanoseconds a unit)."""
+
+_DIGITS = r"^\d+(\.\d*)?$"
+_WHOLE = r"^\d{1,18}$"
+_ISO = r"^\d{4}[-./]\d{1,2}[-./]\d{1,2}([ T]\d{1,2}:\d{2}(:\d{2}([.,]\d{1,9})?)?)?( ?(Z|UTC|GMT|[+-]\d{2}(:?\d{2})?))?$"
+_ZONED = r"(Z|UTC|GMT|[+-]\d{2}:?\d{2}|:\d{2}(\.\d+)?[+-]\d{2})$"
+EXPECTED = "an epoch of 1990 to 2100 (s, ms, us or ns) or ISO 8601"
+_SHAPES = (
+    (r"^\d{8}$", "%Y%m%d"),
+    (r"^\d{12}$", "%Y%m%d%H%M"),
+    (r"^\d{14}$", "%Y%m%d%H%M%S"),
+    (r"^\d{1,2}/\d{1,2}/\d{4} \d{1,2}:\d{2}$", "%d/%m/%Y %H:%M' or '%m/%d/%Y %H:%M"),
+    (r"^\d{1,2}/\d{1,2}/\d{4}$", "%d/%m/%Y' or '%m/%d/%Y"),
+    (r"^\d{1,2}\.\d{1,2}\.\d{4}$", "%d.%m.%Y"),
+    (r"^\d{1,2}\.\d{1,2}\.\d{4} \d{1,2}:\d{2}$", "%d.%m.%Y %H:%M"),
+)
+
+
+class BadTimeError(Exception):
+    """A value that is not a time: its index, and what to say of it."""
+
+    def __init__(self, index: int, why: str) -> None:
+        super().__init__(why)
+        self.index, self.why = index, why
+
+
+def epochs(values: NDArray[Any]) -> NDArray[np.int64]:
+    """Numbers as ns UTC; the size of each tells its unit. Raises BadTimeError for one that lies in no range."""
+    result = np.zeros(len(values), dtype=np.int64)
+    known = np.zeros(len(values), dtype=np.bool_)
+    for per_second, unit_ns in _UNITS:
+        fits = (values >= FIRST_S * per_second) & (values < LAST_S * per_second)
+        if values.dtype.kind == "f":
+            # Whole microseconds are what a float64 of seconds holds.
+            result[fits] = np.rint(values[fits] * (1e6 / per_second)).astype(np.int64) * 1000
+        else:
+            result[fits] = values[fits].astype(np.int64) * unit_ns
+        known |= fits
+    if not known.all():
+        raise BadTimeError(int(np.argmin(known)), f"is not {EXPECTED}")
+    return result
+
+
+def times_of_text(column: Any, formats: Sequence[str], zone: str | None, *, forced: bool) -> NDArray[np.int64]:
+    """A column of text as ns UTC. Raises BadTimeError.
+
+    `formats`: those of the layout, or (`forced`) the one that the user gave; `zone`: of times without one, UTC by
+    default.
+    """
+    text = pc.utf8_trim_whitespace(column)
+    first = text[0].as_py() or ""
+    if not forced and not any(_compact(one) for one in formats) and re.match(_DIGITS, first):
+        return _digits(text)
+    if not forced and re.match(_ISO, first):
+        return _converted(text, partial(_iso, zone=zone), f"is not {EXPECTED}")
+    for each in formats:
+        if _fits(first, each):
+            why = f"is not in the format {each} of the first row"
+            return _converted(text, partial(_formatted, form=each, zone=zone), why)
+    if forced:
+        raise BadTimeError(0, f"does not fit --time-format {formats[0]}")
+    hint = next((f"; give --time-format '{shape}'" for pattern, shape in _SHAPES if re.match(pattern, first)), "")
+    raise BadTimeError(0, f"is not {EXPECTED}{hint}")
+
+
+def _compact(form: str) -> bool:
+    """Whether a format has digits only, so that it could be a number."""
+    return not re.search(r"[^%YmdHMS]", form)
+
+
+def _digits(text: Any) -> NDArray[np.int64]:
+    is_number = np.asarray(pc.match_substring_regex(text, _DIGITS))
+    if not is_number.all():
+        raise BadTimeError(int(np.argmin(is_number)), "is not a number, as the rows before are")
+    is_whole = np.asarray(pc.match_substring_regex(text, _WHOLE))
+    result = np.zeros(len(text), dtype=np.int64)
+    for mask, kind in ((is_whole, pa.int64()), (~is_whole, pa.float64())):
+        at = np.flatnonzero(mask)
+        if len(at):
+            numbers = text.take(pa.array(at)).cast(kind).to_numpy(zero_copy_only=False)
+            try:
+                result[at] = epochs(numbers)
+            except BadTimeError as error:
+                index = int(at[error.index])
+                shape = next((form for pattern, form in _SHAPES if re.match(pattern, text[index].as_py())), "")
+                hint = f"; if it is a date, give --time-format {shape}" if shape else ""
+                raise BadTimeError(index, error.why + hint) from None
+    return result
+
+
+def _iso(text: Any, zone: str | None) -> NDArray[np.int64]:
+    for pattern, wanted in (
+        (r"^(\d{4})[./](\d{1,2})[./](\d{1,2})", r"\1-\2-\3"),
+        (r"^(\d{4})-(\d)-", r"\1-0\2-"),
+        (r"^(\d{4}-\d{2})-(\d)([ T]|$)", r"\1-0\2\3"),
+        (r"([ T])(\d):", r"\10\2:"),  # Groups have one digit here.
+    ):
+        text = pc.replace_substring_regex(text, pattern, wanted)
+    text = pc.replace_substring_regex(text, r" ?(UTC|GMT)$", "Z")
+    text = pc.replace_substring_regex(pc.replace_substring(text, ",", "."), r" ([+-]\d{2}:?\d{2})$", r"\1")
+    zoned = np.asarray(pc.match_substring_regex(text, _ZONED))
+    is_date_only = np.asarray(pc.match_substring_regex(text, r"^\d{4}-\d{2}-\d{2}$"))
+    if (zoned & ~is_date_only).all():
+        return _as_ns(text.cast(pa.timestamp("ns", tz="UTC")))
+    if zoned[~is_date_only].any():
+        raise pa.ArrowInvalid("times with and without a zone")
+    return _as_ns(_placed(text.cast(pa.timestamp("ns")), zone))
+
+
+def _formatted(text: Any, form: str, zone: str | None) -> NDArray[np.int64]:
+    if "%z" in form:
+        return _as_ns(pc.strptime(text, format=form, unit="us").cast(pa.timestamp("ns", tz="UTC")))
+    if "%f" in form:  # Arrow's strptime has no fractions.
+        fraction = pc.replace_substring_regex(text, r"^.*\.(\d{1,9})[^.]*$", r"\1")
+        whole = _formatted(pc.replace_substring_regex(text, r"\.\d{1,9}([^.]*)$", r"\1"), form.replace(".%f", ""), zone)
+        parts = pc.utf8_rpad(fraction, 9, "0").cast(pa.int64()).to_numpy(zero_copy_only=False)
+        return np.asarray(whole + parts, dtype=np.int64)
+    return _as_ns(_placed(pc.strptime(text, format=form, unit="s").cast(pa.timestamp("ns")), zone))
+
+
+def _placed(naive: Any, zone: str | None) -> Any:
+    """Times without a zone as times of one."""
+    return pc.assume_timezone(naive, zone, ambiguous="raise", nonexistent="raise") if zone else naive
+
+
+def _as_ns(times: Any) -> NDArray[np.int64]:
+    if times.null_count:
+        raise pa.ArrowInvalid("a value that is not a time")
+    numbers: NDArray[np.int64] = np.asarray(times.cast(pa.int64()).to_numpy(zero_copy_only=False), dtype=np.int64)
+    if ((numbers < FIRST_YEAR_NS) | (numbers >= LAST_S * 10**9)).any():
+        raise pa.ArrowInvalid("a time outside of 1900 to 2100")
+    return numbers
+
+
+FIRST_YEAR_NS = -2_208_988_800 * 10**9
+"""1900-01-01."""
+
+
+def _fits(first: str, form: str) -> bool:
+    try:
+        datetime.strptime(first, form).replace(tzinfo=UTC)
+    except ValueError:
+        return False
+    return True
+
+
+def _converted(text: Any, convert: Callable[[Any], NDArray[np.int64]], why: str) -> NDArray[np.int64]:
+    """All converted, or BadTimeError for the first that cannot be, found by halving."""
+    try:
+        return convert(text)
+    except (pa.ArrowException, ValueError):
+        start, stop = 0, len(text)
+        while stop - start > 1:
+            middle = (start + stop) // 2
+            try:
+                convert(text.slice(start, middle - start))
+            except (pa.ArrowException, ValueError):
+                stop = middle
+            else:
+                start = middle
+        raise BadTimeError(start, why) from None

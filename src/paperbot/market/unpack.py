@@ -1,0 +1,72 @@
+"""What a file is packed in: plain, gzip or zip, read as a stream of bounded size; nothing is ever written by name."""
+
+import gzip
+import io
+import zipfile
+import zlib
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import IO, Any
+
+from paperbot.errors import DataError
+
+MAX_BYTES = 16 << 30
+MAX_RATIO = 300
+RATIO_FROM = 64 << 20
+"""A packed file may hold so many bytes, and from `RATIO_FROM` on at most so many for each of its own."""
+
+HEAD_BYTES = 1 << 16
+_NOT_DATA = (".checksum", ".md5", ".sha256", ".txt.sig")
+
+
+class _Bounded(io.RawIOBase):
+    """A stream that ends with DataError when it grows beyond what a packed file of its size may hold."""
+
+    def __init__(self, stream: Any, path: Path, size: int) -> None:
+        super().__init__()
+        self._stream, self._path = stream, path
+        self._most = min(MAX_BYTES, max(size * MAX_RATIO, RATIO_FROM))
+        self._read = 0
+
+    def readable(self) -> bool:
+        return True
+
+    def readinto(self, buffer: Any) -> int:
+        content = self._stream.read(len(buffer))
+        self._read += len(content)
+        if self._read > self._most:
+            raise DataError(f"{self._path}: unpacks to more than {self._most >> 20} MB; unpack it first")
+        buffer[: len(content)] = content
+        return len(content)
+
+
+@contextmanager
+def unpacked(path: Path) -> Iterator[IO[bytes]]:
+    """The file's content, unpacked. Raises DataError for a damaged or suspicious archive, or one of several files."""
+    try:
+        with path.open("rb") as file:
+            magic = file.read(4)
+            file.seek(0)
+            if magic[:2] == b"\x1f\x8b":
+                yield io.BufferedReader(_Bounded(gzip.GzipFile(fileobj=file), path, path.stat().st_size))
+            elif magic == b"PK\x03\x04":
+                with zipfile.ZipFile(file) as archive, archive.open(_only_member(archive, path)) as member:
+                    yield io.BufferedReader(_Bounded(member, path, path.stat().st_size))
+            else:
+                yield file
+    except (zipfile.BadZipFile, zlib.error, gzip.BadGzipFile, EOFError, NotImplementedError, RuntimeError) as error:
+        raise DataError(f"{path}: cannot be unpacked: {str(error)[:100]}") from None
+
+
+def _only_member(archive: zipfile.ZipFile, path: Path) -> zipfile.ZipInfo:
+    names = [one for one in archive.infolist() if not one.is_dir() and not one.filename.lower().endswith(_NOT_DATA)]
+    if len(names) != 1:
+        raise DataError(f"{path}: holds {len(names)} files; unpack it and give one of them")
+    return names[0]
+
+
+def head_of(path: Path) -> bytes:
+    """The first bytes of the content, unpacked."""
+    with unpacked(path) as stream:
+        return stream.read(HEAD_BYTES)
