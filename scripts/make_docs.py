@@ -16,6 +16,8 @@ from paperbot.environment import Environment, credential_names
 from paperbot.knobs import REALISM, Frozen, MarketKnobs
 from paperbot.llm.advisor import OUTCOMES
 from paperbot.llm.guards import CODES
+from paperbot.market.arrays import ORDERS
+from paperbot.market.layouts import LAYOUTS, Layout
 from paperbot.settings import External, MeanReversion, Momentum, PatternFollower, Settings, SmaCross, UserStrategy
 from paperbot.telemetry.metrics import TABLE, Spec
 
@@ -219,7 +221,26 @@ the program's is a traceback and 1.
 """
 
 
-PAGES = {"config.md": config_page, "metrics.md": metrics_page, "cli.md": cli_page}
+def data_page() -> str:
+    """The page about market data: its prose stands in `scripts/data_page.md`, the layouts in code."""
+    prose = Path(__file__).with_name("data_page.md").read_text(encoding="utf-8")
+    arrays = ", ".join(ORDERS)
+    return f"{MADE}\n{prose.format(layouts=''.join(map(_layout, LAYOUTS)), arrays=arrays)}"
+
+
+def _layout(layout: Layout) -> str:
+    units = {"base": "base", "quote": "quote", "two": "told by price x volume", "unsaid": "asked for"}
+    facts = [f"volume: {units[layout.volume]}"]
+    if layout.zone != "UTC":
+        facts.append(f"zone: {layout.zone or 'asked for'}")
+    if layout.formats:
+        facts.append("times also as " + ", ".join(f"`{form}`" for form in layout.formats))
+    facts += [layout.note] if layout.note else []
+    example = "\n".join(layout.example)
+    return f"**{_escaped(layout.title)}** ({'; '.join(facts)})\n```text\n{example}\n```\n\n"
+
+
+PAGES = {"data.md": data_page, "config.md": config_page, "metrics.md": metrics_page, "cli.md": cli_page}
 
 if __name__ == "__main__":
     for name, page in PAGES.items():

@@ -296,6 +296,35 @@ def config_check(config: ConfigOption = None, set_: SetOption = None) -> None:
     typer.echo(f"the configuration is in order: {len(plan.symbols)} symbols, {len(plan.strategies)} strategies")
 
 
+@data_app.command("import")
+def data_import(
+    files: Annotated[list[Path], typer.Argument(help="files of one symbol, such as a year of archives")],
+    symbol: Annotated[str, typer.Option(help="BASE/QUOTE")],
+    out: Annotated[Path, typer.Option(help="the Parquet file to write")],
+    timeframe: Annotated[str | None, typer.Option(help="the files' timeframe, such as 1M or 1d@Europe/Berlin")] = None,
+    columns: ColumnsOption = None,
+    time_format: TimeFormatOption = None,
+    timezone: TimezoneOption = None,
+    volume_unit: VolumeUnitOption = None,
+    as_json: Annotated[bool, typer.Option("--json", help="print one JSON object")] = False,
+) -> None:
+    """Write bars of any layout as Paperbot's own Parquet; many files are joined, and what is odd is said."""
+    from paperbot.app.importing import ImportRequest, import_bars  # noqa: PLC0415
+
+    request = ImportRequest(files, symbol, out, timeframe, reading(columns, time_format, timezone, volume_unit))
+    parts = (TextColumn("import"), BarColumn(), MofNCompleteColumn(), TextColumn("files"), TimeElapsedColumn())
+    with Progress(*parts, console=err, transient=True, disable=not sys.stderr.isatty()) as progress:
+        task = progress.add_task("import", total=len(files))
+        report = import_bars(request, note, lambda done, total: progress.update(task, completed=done, total=total))
+    if as_json:
+        typer.echo(json.dumps(report))
+        return
+    repeated = f", {report['repeated']} rows twice" if report["repeated"] else ""
+    span = f"{report['first']} to {report['last']}"
+    typer.echo(f"{out}: {report['bars']} bars of {report['timeframe']}, {span}{repeated}")
+    _print_findings(report["findings"])
+
+
 @data_app.command("check")
 def data_check(
     file: Annotated[Path, typer.Argument(help="Parquet or CSV file of bars")],
@@ -318,8 +347,13 @@ def data_check(
     for line in [report["layout"], *report["notes"]]:
         out.print(line, soft_wrap=True, markup=False)
     out.print(f"{file}: {report['rows']} bars of {report['timeframe']}, {report['first']} to {report['last']}")
+    _print_findings(report["findings"])
+
+
+def _print_findings(findings: list[dict[str, Any]]) -> None:
+    out = Console(highlight=False)
     table = Table("odd", "times", "where, for example", box=None, pad_edge=False)
-    for finding in report["findings"]:
+    for finding in findings:
         where = "; ".join([*finding["examples"], *([finding["detail"]] if finding["detail"] else [])])
         table.add_row(finding["kind"], str(finding["count"]), where)
-    out.print(table if report["findings"] else "nothing odd")
+    out.print(table if findings else "nothing odd")

@@ -29,7 +29,7 @@ from paperbot.market.layouts import (
 )
 from paperbot.market.sheets import BATCH_ROWS, Sheet, open_sheet
 from paperbot.market.times import EXPECTED, BadTimeError, epochs, times_of_text
-from paperbot.market.volumes import Volumes
+from paperbot.market.volumes import Volumes, is_quote
 from paperbot.timeframe import DAY_NS, NS
 
 DECIDED_ROWS = 5_000
@@ -82,6 +82,8 @@ class BarFile:
         self._volumes = Volumes(str(path), self._sheet.names, self._volume_places(), self._shown)
         if self.layout.volume == "two" and self._sheet.names[self._volumes.places[0]] in _PIECES_OR_MONEY:
             self.volume_unit = self._reading.volume_unit if len(self._volumes.places) == 1 else "base"
+        if len(self._volumes.places) == 1 and is_quote(self._sheet.names[self._volumes.places[0]]):
+            self.volume_unit = self._reading.volume_unit or "quote"
         self._comma: bool | None = None
         self._left_out = 0
 

@@ -21,6 +21,11 @@ _BASE = re.compile(r"^(base_?volume|volume_?base|volume_?from|vol_?base)$")
 _QUOTE = re.compile(r"^(quote_?(asset_?)?volume|volume_?quote|volume_?to|turnover|vol_?quote|quote_?amount)$")
 
 
+def is_quote(name: str) -> bool:
+    """Whether a column's name says that it counts money."""
+    return bool(_QUOTE.match(name))
+
+
 class Volumes:
     """The columns (`places`) of one file that may count what was traded. `shown` names a column for people."""
 

@@ -1,11 +1,14 @@
 """Fetched bars as a Parquet file in the layout that replay reads, written whole each time."""
 
 import io
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
+from numpy.typing import NDArray
 
 from paperbot.errors import DataError
 from paperbot.store.durable import write_whole
@@ -50,3 +53,26 @@ class BarStore:
         whole = pa.concat_tables(self._tables) if self._tables else _SCHEMA.empty_table()
         pq.write_table(whole, sink, compression="zstd", store_schema=False)
         write_whole(self.path, sink.getvalue())
+
+
+def write_bars(
+    path: Path,
+    open_ts: NDArray[np.int64],
+    values: Mapping[str, NDArray[np.float64]],
+    close_ts: NDArray[np.int64] | None = None,
+) -> None:
+    """Write bars as Paperbot's own Parquet: `ts` (ms UTC where that is exact, else ns), `values` by column, and the
+    closes of calendar units. Raises OutputError; then the old file is untouched.
+    """
+    columns = {"ts": _times(open_ts), **{name: pa.array(array) for name, array in values.items()}}
+    if close_ts is not None:
+        columns["close_time"] = _times(close_ts)
+    sink = io.BytesIO()
+    pq.write_table(pa.table(columns), sink, compression="zstd", store_schema=False)
+    write_whole(path, sink.getvalue())
+
+
+def _times(values: NDArray[np.int64]) -> Any:
+    milli_ns = 1_000_000
+    exact = bool((values % milli_ns == 0).all())
+    return pa.array(values // milli_ns if exact else values)

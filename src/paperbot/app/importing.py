@@ -1,0 +1,101 @@
+"""`paperbot data import`: bars from any layout, of one file or of many, as Paperbot's own Parquet."""
+
+from collections.abc import Callable, Sequence
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from paperbot.app.sources import declared_timeframe, timeframe_of
+from paperbot.clock import format_ts
+from paperbot.errors import CommandError, DataError
+from paperbot.market.candles import Checker, Columns, Grid
+from paperbot.market.check import FileCheck
+from paperbot.market.files import BarFile, Reading
+from paperbot.market.instruments import OBSERVED_ROWS, decimals_in
+from paperbot.store.bars import write_bars
+from paperbot.symbols import understood
+
+PRICES = ("open", "high", "low", "close", "volume")
+MOST_DECIMALS = 8
+
+
+@dataclass(frozen=True)
+class ImportRequest:
+    """What was asked for, as it was typed."""
+
+    files: Sequence[Path]
+    symbol: str
+    out: Path
+    timeframe: str | None = None
+    reading: Reading = field(default_factory=Reading)
+
+
+def import_bars(
+    request: ImportRequest, say: Callable[[str], None], done: Callable[[int, int], None]
+) -> dict[str, Any]:
+    """Read, join, check and write; returns what is in the file then. Raises PaperbotError; then nothing is written.
+
+    `done`: called with the files read and their number.
+    """
+    symbol, note = understood(request.symbol)
+    if note:
+        say(note)
+    parts: list[tuple[Path, Columns]] = []
+    units = set()
+    for number, path in enumerate(request.files, 1):
+        file = BarFile(path, request.reading)
+        parts.append((path, Columns.join(list(file.batches()))))
+        units.add(file.volume_unit)
+        for line in (file.layout.title.partition(":")[0], *file.notes):
+            say(f"{path.name}: {line}")
+        done(number, len(request.files))
+    if len(units) > 1:
+        raise CommandError("some files count the base and some the quote; give --volume-unit, or import them apart")
+    joined, repeated = _joined(parts)
+    timeframe = declared_timeframe(request.timeframe) or timeframe_of(str(request.files[0]), joined)
+    prices = np.concatenate([getattr(joined, name)[:OBSERVED_ROWS] for name in PRICES[:4]])
+    decimals = max(decimals_in(prices[np.isfinite(prices) & (prices > 0)]), MOST_DECIMALS)
+    closes = Checker(str(request.out), 0, timeframe, Grid(decimals)).events(joined)["close_ts"]
+    check = FileCheck(timeframe, decimals)
+    check.add(joined)
+    findings = check.finish(np.iinfo(np.int64).max)
+    volume_name = "quote_volume" if units == {"quote"} else "volume"
+    is_calendar = bool(timeframe.months or timeframe.zone)
+    values = {name: getattr(joined, name) for name in PRICES[:4]} | {volume_name: joined.volume}
+    write_bars(request.out, joined.open_ts, values, closes if is_calendar else None)
+    return {
+        "file": str(request.out),
+        "symbol": symbol,
+        "bars": len(joined),
+        "timeframe": timeframe.text,
+        "first": format_ts(int(joined.open_ts[0])),
+        "last": format_ts(int(joined.open_ts[-1])),
+        "volume_unit": next(iter(units)),
+        "repeated": repeated,
+        "findings": [asdict(finding) for finding in findings],
+    }
+
+
+def _joined(parts: list[tuple[Path, Columns]]) -> tuple[Columns, int]:
+    """All bars in order of time, and how many were there more than once. Raises DataError where two differ."""
+    order = sorted(range(len(parts)), key=lambda index: int(parts[index][1].open_ts[0]))
+    whole = Columns.join([_without_closes(parts[index][1]) for index in order])
+    owner = np.concatenate([np.full(len(parts[index][1]), index) for index in order])
+    sorting = np.argsort(whole.open_ts, kind="stable")
+    values = np.stack([getattr(whole, name)[sorting] for name in PRICES])
+    times, owner = whole.open_ts[sorting], owner[sorting]
+    same_time = np.append(False, times[1:] == times[:-1])
+    differs = same_time & np.append(False, (values[:, 1:] != values[:, :-1]).any(axis=0))
+    if differs.any():
+        at = int(np.argmax(differs))
+        first, second = parts[owner[at - 1]][0].name, parts[owner[at]][0].name
+        raise DataError(f"{first} and {second} have different bars of {format_ts(int(times[at]))}; remove one of them")
+    kept = ~same_time
+    opening, high, low, close, volume = values[:, kept]
+    return Columns(times[kept], opening, high, low, close, volume), int(same_time.sum())
+
+
+def _without_closes(columns: Columns) -> Columns:
+    return Columns(columns.open_ts, columns.open, columns.high, columns.low, columns.close, columns.volume)
