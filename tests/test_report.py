@@ -43,12 +43,12 @@ def ran(tmp_path_factory):
 # ---- figures ------------------------------------------------------------------------------------------------------
 def test_statistics_are_those_of_the_summary(ran):
     folder, summary, _ = ran
-    ours = statistics(read_results(folder), 365)
+    ours = statistics(read_results(folder))
     same = {
         "start equity": "start_equity",
         "equity": "equity",
         "return, %": "return_pct",
-        "Sharpe (daily)": "sharpe",
+        "Sharpe": "sharpe",
         "realized PnL": "realized_pnl",
         "fees": "fees",
         "net PnL": "net_pnl",
@@ -60,7 +60,7 @@ def test_statistics_are_those_of_the_summary(ran):
     }
     for name, theirs in same.items():
         assert ours[name] == pytest.approx(summary[theirs]), name
-    assert ours["Sharpe (daily)"] is not None
+    assert ours["Sharpe"] is not None
     assert ours["largest drawdown, %"] == pytest.approx(summary["max_drawdown_pct"], abs=0.01)  # A row each minute.
     assert (ours["first"], ours["last"]) == ("2023-11-15 00:00:00", "2023-12-05 20:00:00")
     rows = pq.read_table(folder / "ledger.parquet").to_pylist()
@@ -81,7 +81,7 @@ def test_blocked_orders_have_a_row_each_with_the_code_of_the_rule(ran):
 
 def test_days_and_groups_add_up_to_the_whole(ran):
     results = read_results(ran[0])
-    whole, days = statistics(results, 365), by_day(results)
+    whole, days = statistics(results), by_day(results)
     assert len(days["day"]) == 21
     assert np.sum(days["equity"]) == pytest.approx(whole["equity"] - whole["start equity"])
     assert np.sum(days["fees"]) == pytest.approx(whole["fees"])
@@ -103,14 +103,14 @@ def test_midnight_ends_a_day(ran):
     assert before == pytest.approx(results.ledger["equity"][midnight])
 
 
-def test_stocks_have_fewer_days_a_year(tmp_path):
+def test_shares_are_annualised_as_the_summary_does_it(tmp_path):
     _, sources = two_markets(tmp_path, 30_000)
     settings = ("exchange=alpaca", "environment=paper", "account.balances={USDT: 10000}")
     overrides = [parse_assignment(text) for text in settings]
     summary = replay(ReplayRequest(sources, CONFIG, out=tmp_path / "data", overrides=overrides), lambda _: None).summary
     page = compose(ReportRequest(tmp_path / "data", tmp_path / "x", (), CONFIG, overrides), lambda _: None)
     assert summary["sharpe"] is not None
-    assert page.statistics["Sharpe (daily)"] == pytest.approx(summary["sharpe"])
+    assert page.statistics["Sharpe"] == pytest.approx(summary["sharpe"])
 
 
 @pytest.mark.parametrize("every", ["1m", "1d"])
@@ -121,14 +121,14 @@ def test_days_without_a_price_lose_no_fill_and_no_fee(tmp_path, every):
     summary = replay(ReplayRequest(sources, CONFIG, out=tmp_path / "data", overrides=overrides), lambda _: None).summary
     results = read_results(tmp_path / "data")
     assert np.isnan(results.ledger["equity"][0])
-    days, ours = by_day(results), statistics(results, 365)
-    assert ours["Sharpe (daily)"] == pytest.approx(summary["sharpe"])
+    days, ours = by_day(results), statistics(results)
+    assert ours["Sharpe"] == pytest.approx(summary["sharpe"])
     assert len(days["day"]) == 21
     assert np.sum(days["fills"]) == summary["fills"] > 0
     assert np.sum(days["fees"]) == pytest.approx(summary["fees"])
     results.ledger["equity"][-200:] = np.nan  # The price is gone for the rest.
     results.ledger["equity"][1 : len(results.ledger["ts"]) // 2] = np.nan
-    days, ours = by_day(results), statistics(results, 365)
+    days, ours = by_day(results), statistics(results)
     assert ours["equity"] is None
     assert ours["return, %"] is None
     assert np.sum(days["fills"]) == summary["fills"]

@@ -53,7 +53,7 @@ VENDORS = {
     "openai": {"llm/client.py"},
     "httpx": {"llm/client.py"},
     "typer": {"cli/options.py", "cli/offline.py", "cli/live.py", "cli/research.py"},
-    "rich": {"cli/options.py", "cli/offline.py", "cli/live.py", "cli/research.py"},
+    "rich": {"cli/options.py", "cli/summary.py", "cli/offline.py", "cli/live.py", "cli/research.py"},
     "pyarrow": {
         *("market/files.py", "market/sheets.py", "market/times.py"),
         "store/tables.py",

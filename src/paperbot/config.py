@@ -344,3 +344,13 @@ def show(configuration: Configuration, symbols: Iterable[str]) -> Iterator[tuple
         knobs, origins = configuration.knobs(symbol)
         for path, value in leaves(knobs.model_dump()):
             yield f"{symbol} {path}", masked(path, value), origins[path]
+
+
+def changed_settings(configuration: Configuration) -> dict[str, str]:
+    """Every setting that somebody has set to another value than the built-in one, masked where it is a secret."""
+    defaults = dict(leaves(Settings().model_dump(mode="json")))
+    found = {}
+    for path, value in leaves(configuration.settings.model_dump(mode="json")):
+        if defaults.get(path) != value:
+            found[path] = masked(path, value)
+    return found

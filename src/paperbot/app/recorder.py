@@ -2,19 +2,22 @@
 
 import hashlib
 import json
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, Self
 
 import numpy as np
 
-from paperbot.config import Configuration, show
-from paperbot.core.types import BarFlag, EventKind
+from paperbot.app.rules import instruments
+from paperbot.config import Configuration, changed_settings, show
+from paperbot.core.types import BarFlag, EventKind, RateVia
 from paperbot.engine.params import Plan
 from paperbot.names import Names
 from paperbot.ports import Records
 from paperbot.store.parquet import Artifacts
 from paperbot.store.report import Statistics, summarize
 from paperbot.store.tables import SCHEMAS
+from paperbot.timeframe import fixed
 
 
 class Recorder:
@@ -23,7 +26,11 @@ class Recorder:
     Raises OutputError when the folder cannot be written.
     """
 
-    def __init__(self, folder: Path, configuration: Configuration, plan: Plan) -> None:
+    def __init__(
+        self, folder: Path, configuration: Configuration, plan: Plan, timeframes: Mapping[str, str] | None = None
+    ) -> None:
+        fixed_ones = zip(plan.symbols, (fixed(ns).text for ns in plan.timeframes_ns), strict=True)
+        self._timeframes = dict(timeframes or fixed_ones)
         self.names = names_of(plan)
         self.statistics = Statistics(self.names)
         self.bars = 0
@@ -68,12 +75,17 @@ class Recorder:
             for name, first, last in zip(self._plan.symbols, self._first_close, self._last_close, strict=True)
             if first
         }
+        changed = changed_settings(self._configuration)
         return {
             "digest": digest,
             "config_hash": config_hash(self._configuration, self._plan),
             "symbols": list(self._plan.symbols),
+            "strategies": list(self._plan.strategies),
+            "timeframes": self._timeframes,
             "bars": self.bars,
-            **summarize(self.statistics, account, self._configuration.market, held),
+            **summarize(self.statistics, account, held, fixed_rates(self._plan)),
+            "instruments": instruments(self._configuration, self._plan.symbols),
+            "settings": changed,
         }
 
 
@@ -91,6 +103,20 @@ def names_of(plan: Plan) -> Names:
         quotes=tuple(plan.params.symbols["quote"].tolist()),
         steps=tuple(plan.params.symbols["step"].tolist()),
     )
+
+
+def fixed_rates(plan: Plan) -> list[float | None]:
+    """By symbol, what a minor unit of its quote is always worth in the account's; None where that changes."""
+    rates: list[float | None] = []
+    for quote in plan.params.symbols["quote"].tolist():
+        rate, asset = 1.0, quote
+        row = plan.params.assets[asset]
+        while row["via"] == RateVia.OVERRIDE:
+            rate *= int(row["rate_num"]) / int(row["rate_den"])
+            asset = int(row["next"])
+            row = plan.params.assets[asset]
+        rates.append(rate if row["via"] == RateVia.ACCOUNT else None)
+    return rates
 
 
 def config_hash(configuration: Configuration, plan: Plan) -> str:

@@ -8,11 +8,9 @@ from typing import Any
 import numpy as np
 
 from paperbot.app.sources import ReplayRequest, prepare
-from paperbot.config import load
 from paperbot.core.types import BarFlag, EventKind
 from paperbot.errors import CommandError
 from paperbot.store.durable import write_whole
-from paperbot.store.report import DAYS_A_YEAR
 from paperbot.store.results import (
     Columns,
     Results,
@@ -59,7 +57,6 @@ def compose(request: ReportRequest, say: Callable[[str], None]) -> Page:
     results = read_results(request.data)
     ledger = results.ledger
     closes = _closes(request, ledger, say) if request.sources else {}
-    days_a_year = DAYS_A_YEAR[load(request.config, request.overrides).market]
     kept, deep = thinned(ledger["equity"], POINTS), thinned(ledger["drawdown"], POINTS)
     notes = [
         "Money is in the account's currency unless a name stands beside it. Times are UTC.",
@@ -74,7 +71,7 @@ def compose(request: ReportRequest, say: Callable[[str], None]) -> Page:
     days = by_day(results)
     return Page(
         title=f"Paperbot: {len(results.trades['ts']):,} fills",
-        statistics=statistics(results, days_a_year),
+        statistics=statistics(results),
         equity=Line(ledger["ts"][kept], ledger["equity"][kept]),
         drawdown=Line(ledger["ts"][deep], ledger["drawdown"][deep]),
         markets=[_market(results, symbol, closes.get(symbol), notes) for symbol in symbols],

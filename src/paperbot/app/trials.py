@@ -6,7 +6,7 @@ from typing import Any, Literal
 
 import numpy as np
 
-from paperbot.app.recorder import names_of
+from paperbot.app.recorder import fixed_rates, names_of
 from paperbot.app.space import Axis, Value, as_tree
 from paperbot.config import ConfigFiles, Configuration
 from paperbot.core import types as t
@@ -23,7 +23,8 @@ Tree = dict[str, Any]
 Part = Literal["all", "train", "test"]
 
 FIGURES = (
-    *("return_pct", "equity", "max_drawdown_pct", "sharpe", "profit_factor", "win_rate_pct", "exposure_pct"),
+    *("return_pct", "equity", "max_drawdown_pct", "sharpe", "sortino", "calmar", "cagr_pct"),
+    *("profit_factor", "win_rate_pct", "exposure_pct"),
     *("round_trips", "fills", "orders", "blocked", "fees", "realized_pnl", "net_pnl", "halted"),
 )
 """What a row tells of a trial, as the summary of a replay names it; `blocked` is a number here."""
@@ -173,7 +174,7 @@ class Trials:
         # The digest costs a fifth of the run, so it is left out unless it is wanted; the runner always makes it.
         run = _with_digest if self.digests or plan.python_strategies else _bare
         machine, digest = run(plan, events, collector)
-        summary = summarize(collector.statistics, machine.account, self.configuration.market, {})
+        summary = summarize(collector.statistics, machine.account, {}, fixed_rates(plan))
         summary["blocked"] = sum(summary["blocked"].values())
         return {**{name: summary[name] for name in FIGURES}, **({"digest": digest} if self.digests else {})}
 

@@ -30,12 +30,12 @@ from paperbot.cli.options import (
     reading,
     say_if_compiling,
 )
+from paperbot.cli.summary import print_summary
 from paperbot.config import load, show
 from paperbot.errors import CommandError
 
 if TYPE_CHECKING:
     from paperbot.app.drill import DrillResult
-    from paperbot.app.replay import ReplayResult
 
 DRILL_FOLDER = Path("data/drill")
 
@@ -109,7 +109,7 @@ def replay(
     if as_json:
         typer.echo(json.dumps(result.summary))
     else:
-        _print_summary(result)
+        print_summary(result)
 
 
 def _replay_session(sessions: Path, session: str, out: Path, *, has_sources: bool, as_json: bool) -> None:
@@ -135,7 +135,7 @@ def demo(
     environment = environment_with(hold)
     say_if_compiling()
     overrides = assignments(set_)
-    run(DemoRequest(environment, config_path(config), out, overrides), say=note, present=_print_summary)
+    run(DemoRequest(environment, config_path(config), out, overrides), say=note, present=print_summary)
 
 
 @app.command()
@@ -207,64 +207,6 @@ class _Ticker:
 
     def records(self, records: Any) -> None:
         """What came out is none of its business."""
-
-
-def _print_summary(result: "ReplayResult") -> None:
-    out = Console(highlight=False)
-    summary = result.summary
-    table = Table(title=f"{', '.join(summary['symbols'])}: {summary['bars']} bars", show_header=False)
-    table.add_column()
-    table.add_column(justify="right")
-    labels = {
-        "orders": "orders",
-        "fills": "fills",
-        "round_trips": "round trips",
-        "fees": "fees",
-        "realized_pnl": "realized PnL, before fees",
-        "net_pnl": "realized PnL, net of fees",
-        "unrealized_pnl": "unrealized PnL",
-        "start_equity": "start equity",
-        "equity": "equity",
-        "return_pct": "return %",
-        "buy_and_hold_pct": "buy and hold %",
-        "max_drawdown_pct": "max drawdown %",
-        "sharpe": "Sharpe",
-        "profit_factor": "profit factor",
-        "win_rate_pct": "win rate %",
-        "exposure_pct": "exposure %",
-        "halted": "kill switch",
-    }
-    for key, label in labels.items():
-        table.add_row(label, _cell(summary[key]))
-    for reason, count in summary["blocked"].items():
-        table.add_row(f"blocked: {reason}", str(count))
-    table.add_row("currency", summary["currency"])
-    table.add_row("digest", summary["digest"][:16])
-    out.print(table)
-    out.print(_group_table(result))
-    out.print("written: " + ", ".join(str(path) for path in result.files), soft_wrap=True)
-
-
-def _cell(value: Any) -> str:
-    if value is None:
-        return "-"
-    return f"{value:,.4f}".rstrip("0").rstrip(".") if isinstance(value, float) else str(value)
-
-
-def _group_table(result: "ReplayResult") -> Table:
-    names = result.statistics.names
-    table = Table("by", "fills", "round trips", "won", "fees", "PnL net of fees")
-    for by in ("symbol", "strategy"):
-        for name, group in sorted(result.statistics.groups(by).items()):
-            money = []
-            for amounts in (group.fees, group.pnl):
-                parts = [
-                    f"{amount / 10.0 ** names.asset_decimals[names.assets.index(quote)]:,.6g} {quote}"
-                    for quote, amount in sorted(amounts.items())
-                ]
-                money.append(", ".join(parts))
-            table.add_row(f"{by} {name}", str(group.fills), str(group.round_trips), str(group.wins), *money)
-    return table
 
 
 @config_app.command("show")

@@ -11,7 +11,7 @@ import pyarrow.parquet as pq
 from numpy.typing import NDArray
 
 from paperbot.errors import DataError
-from paperbot.store.report import sharpe
+from paperbot.store.statistics import Returns, returns_of, sharpe
 from paperbot.store.tables import SCHEMAS
 
 Columns = dict[str, NDArray[Any]]
@@ -90,7 +90,7 @@ def _sum(values: NDArray[Any]) -> float:
     return float(np.nansum(values)) if len(values) else 0.0
 
 
-def statistics(results: Results, days_a_year: int) -> dict[str, float | int | str | None]:
+def statistics(results: Results) -> dict[str, float | int | str | None]:
     """The figures that people compare, from the rows, as the summary has them; what is not defined is None. Money is
     in the account's currency.
 
@@ -101,7 +101,6 @@ def statistics(results: Results, days_a_year: int) -> dict[str, float | int | st
     equity = ledger["equity"][known]
     start = _start(ledger) if len(equity) else None
     last = float(ledger["equity"][-1]) if len(known) and known[-1] else None
-    daily = [start, *by_day(results)["close"]] if start is not None else []
     pnl, pnl_account = trips["pnl_minor"], trips["pnl_account_minor"]
     realized = float(ledger["realized_pnl"][-1]) if len(known) else 0.0
     fees = float(ledger["fees"][-1]) if len(known) else 0.0
@@ -112,7 +111,7 @@ def statistics(results: Results, days_a_year: int) -> dict[str, float | int | st
         "equity": last,
         "return, %": 100.0 * (last / start - 1.0) if last is not None and start else None,
         "largest drawdown, %": 100.0 * float(np.nanmax(ledger["drawdown"])) if len(equity) else None,
-        "Sharpe (daily)": sharpe([one for one in daily if not np.isnan(one)], days_a_year),
+        "Sharpe": sharpe(_returns(results, start)) if start is not None else None,
         "realized PnL": realized,
         "fees": fees,
         "net PnL": realized - fees,
@@ -124,6 +123,13 @@ def statistics(results: Results, days_a_year: int) -> dict[str, float | int | st
         "profit factor": _ratio(float(pnl_account[pnl_account > 0].sum()), -float(pnl_account[pnl_account < 0].sum())),
         "open positions": int(ledger["open_positions"][-1]) if len(known) else 0,
     }
+
+
+def _returns(results: Results, start: float) -> Returns:
+    days = by_day(results)
+    known = ~np.isnan(days["close"])
+    numbers = days["day"][known].astype("datetime64[D]").astype(np.int64)
+    return returns_of(start, numbers.tolist(), days["close"][known].tolist())
 
 
 def _percent(share: float | None) -> float | None:

@@ -1,4 +1,12 @@
-"""Where figures are computed. Sums run over blocks of output records, and do not depend on how a run is cut."""
+"""Where figures are computed. Sums run over blocks of output records, and do not depend on how a run is cut.
+
+Ratios follow empyrical: returns are those between the last equities of UTC days, and a figure is annualised by the
+mean time between them.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from math import sqrt
 
 import numpy as np
 from numpy.typing import NDArray
@@ -68,3 +76,79 @@ class RoundTrips:
         trips["fills"] = last - first + 1
         trips["entry_ts"], trips["exit_ts"], trips["role"] = fills["ts"][first], fills["ts"][last], fills["role"][last]
         return trips
+
+
+DAYS_A_YEAR = 365
+MIN_RETURNS = 10
+
+
+@dataclass(frozen=True)
+class Returns:
+    """Relative changes of equity, and the mean time between them, in days; `days` 0 where there is none."""
+
+    values: tuple[float, ...]
+    days: float
+
+    @property
+    def a_year(self) -> float:
+        """How many of them a year has."""
+        return DAYS_A_YEAR / self.days if self.days else 0.0
+
+
+def returns_of(start: float, days: Sequence[int], equities: Sequence[float]) -> Returns:
+    """The returns from `start` over the last equities of days (ascending day numbers). The first return is as long as
+    the others usually are.
+    """
+    before = [start, *equities[:-1]] if len(equities) else []
+    values = [after / earlier - 1.0 for earlier, after in zip(before, equities, strict=True) if earlier > 0]
+    if len(days) < 2:  # noqa: PLR2004
+        return Returns(tuple(values), 1.0 if len(days) else 0.0)
+    usual = float(np.median(np.diff(days)))
+    return Returns(tuple(values), (days[-1] - days[0] + usual) / len(days))
+
+
+def sharpe(returns: Returns) -> float | None:
+    """Mean / sample deviation of the returns x sqrt(returns a year); None under 10 returns or without change.
+
+    Source: empyrical.sharpe_ratio with a risk-free rate of 0.
+    """
+    values = returns.values
+    if len(values) < MIN_RETURNS:
+        return None
+    mean = sum(values) / len(values)
+    deviation = sqrt(sum((one - mean) ** 2 for one in values) / (len(values) - 1))
+    return mean / deviation * sqrt(returns.a_year) if deviation > 0 else None
+
+
+def sortino(returns: Returns) -> float | None:
+    """Mean / root mean square of the negative returns (over all of them) x sqrt(returns a year); None under 10 returns
+    or without a loss.
+
+    Source: empyrical.sortino_ratio with a required return of 0.
+    """
+    values = returns.values
+    if len(values) < MIN_RETURNS:
+        return None
+    downside = sqrt(sum(min(one, 0.0) ** 2 for one in values) / len(values))
+    return sum(values) / len(values) / downside * sqrt(returns.a_year) if downside > 0 else None
+
+
+def cagr(start: float, end: float, seconds: float) -> float | None:
+    """Compound annual growth rate, as a share: (end / start) ^ (a year / time) - 1; None under a day, or for a total
+    loss.
+    """
+    years = seconds / (86_400.0 * DAYS_A_YEAR)
+    if start <= 0 or end <= 0 or seconds < 86_400.0:  # noqa: PLR2004
+        return None
+    try:
+        return float((end / start) ** (1.0 / years) - 1.0)
+    except OverflowError:
+        return None
+
+
+def calmar(growth: float | None, max_drawdown: float) -> float | None:
+    """Compound annual growth / largest drawdown, both shares; None without a drawdown.
+
+    Source: empyrical.calmar_ratio.
+    """
+    return growth / max_drawdown if growth is not None and max_drawdown > 0 else None

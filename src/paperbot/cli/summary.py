@@ -1,0 +1,111 @@
+"""The summary of a run, as people read it."""
+
+from typing import TYPE_CHECKING, Any
+
+from rich.console import Console
+from rich.table import Table
+
+from paperbot.cli.options import note
+
+if TYPE_CHECKING:
+    from paperbot.app.replay import ReplayResult
+
+LABELS = {
+    "orders": "orders",
+    "fills": "fills",
+    "round_trips": "round trips",
+    "fees": "fees",
+    "realized_pnl": "realized PnL, before fees",
+    "net_pnl": "realized PnL, net of fees",
+    "unrealized_pnl": "unrealized PnL",
+    "start_equity": "start equity",
+    "equity": "equity",
+    "return_pct": "return %",
+    "buy_and_hold_pct": "buy and hold %",
+    "max_drawdown_pct": "max drawdown %",
+    "cagr_pct": "CAGR %",
+    "sharpe": "Sharpe",
+    "sortino": "Sortino",
+    "calmar": "Calmar",
+    "profit_factor": "profit factor",
+    "win_rate_pct": "win rate %",
+    "expectancy": "expectancy, a trade",
+    "avg_trade_pct": "average trade %",
+    "best_trade_pct": "best trade %",
+    "worst_trade_pct": "worst trade %",
+    "exposure_pct": "exposure %",
+    "turnover": "turnover, x equity",
+}
+
+
+def print_summary(result: "ReplayResult") -> None:
+    """Print the figures of a run, then those by symbol and by strategy."""
+    out = Console(highlight=False)
+    summary = result.summary
+    table = Table(title=f"{', '.join(summary['symbols'])}: {summary['bars']} bars", show_header=False)
+    table.add_column()
+    table.add_column(justify="right")
+    table.add_row("period", f"{_day(summary['first'])} to {_day(summary['last'])}, {summary['days']:,.1f} days")
+    table.add_row("timeframe", ", ".join(sorted(set(summary["timeframes"].values()))))
+    for key, label in LABELS.items():
+        table.add_row(label, _cell(summary[key]))
+    if summary["round_trips"]:
+        table.add_row("average trade lasts", _lasting(summary["avg_trade_s"]))
+        table.add_row("longest trade lasts", _lasting(summary["longest_trade_s"]))
+    if summary["sharpe"] is not None:
+        basis = f"{summary['returns']} returns, {summary['return_days']:.3g} days apart"
+        table.add_row("annualised by", f"{basis}: {summary['returns_a_year']:.4g} a year")
+    table.add_row("kill switch", _halts(summary))
+    for reason, count in summary["blocked"].items():
+        table.add_row(f"blocked: {reason}", str(count))
+    table.add_row("currency", summary["currency"])
+    table.add_row("digest", summary["digest"][:16])
+    out.print(table)
+    out.print(_group_table(result))
+    if "overflow" in summary["blocked"]:
+        note("some orders were larger than the decimals of an asset allow; lower account.decimals")
+    if summary["settings"]:
+        changed = ", ".join(f"{key}={value}" for key, value in summary["settings"].items())
+        out.print(f"settings that differ from the defaults: {changed}", soft_wrap=True, markup=False)
+    out.print("written: " + ", ".join(str(path) for path in result.files), soft_wrap=True)
+
+
+def _day(time: str | None) -> str:
+    return "-" if time is None else time[:16].replace("T", " ")
+
+
+def _lasting(seconds: float) -> str:
+    """A time span in the largest unit that it has."""
+    for unit, size in (("days", 86_400), ("hours", 3_600), ("minutes", 60)):
+        if seconds >= size:
+            return f"{seconds / size:,.1f} {unit}"
+    return f"{seconds:g} seconds"
+
+
+def _halts(summary: dict[str, Any]) -> str:
+    if not summary["halts"]:
+        return str(summary["halted"])
+    first = f"{summary['first_halt_reason']} at {_day(summary['first_halt'])}"
+    return f"{first}; halted {summary['halted_pct']:.1f} % of the run"
+
+
+def _cell(value: Any) -> str:
+    if value is None:
+        return "-"
+    return f"{value:,.4f}".rstrip("0").rstrip(".") if isinstance(value, float) else str(value)
+
+
+def _group_table(result: "ReplayResult") -> Table:
+    names = result.statistics.names
+    table = Table("by", "fills", "round trips", "won", "fees", "PnL net of fees")
+    for by in ("symbol", "strategy"):
+        for name, group in sorted(result.statistics.groups(by).items()):
+            money = []
+            for amounts in (group.fees, group.pnl):
+                parts = [
+                    f"{amount / 10.0 ** names.asset_decimals[names.assets.index(quote)]:,.6g} {quote}"
+                    for quote, amount in sorted(amounts.items())
+                ]
+                money.append(", ".join(parts))
+            table.add_row(f"{by} {name}", str(group.fills), str(group.round_trips), str(group.wins), *money)
+    return table
