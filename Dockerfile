@@ -9,7 +9,6 @@ COPY requirements-run.lock ./
 RUN /opt/venv/bin/pip install -q --require-hashes --only-binary :all: -r requirements-run.lock
 COPY src src
 COPY config config
-COPY prompts prompts
 # The core is compiled once, here, for any processor of this kind, so that a container starts in seconds.
 ENV PATH=/opt/venv/bin:$PATH \
     PYTHONPATH=/app/src \
@@ -28,7 +27,6 @@ COPY --from=build /opt/venv /opt/venv
 COPY --from=build /opt/cache /opt/cache
 COPY --from=build /app/src src
 COPY --from=build /app/config config
-COPY --from=build /app/prompts prompts
 COPY --chmod=755 docker/paperbot /usr/local/bin/paperbot
 ENV PATH=/opt/venv/bin:$PATH \
     PYTHONPATH=/app/src \

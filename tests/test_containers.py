@@ -138,7 +138,7 @@ INSIDE = {
     "grafana": ["/etc/grafana/provisioning", "/etc/grafana/dashboards", "/var/lib/grafana"],
     "loki": ["/etc/loki/loki.yml", "/loki"],
     "promtail": ["/etc/promtail/promtail.yml", "/var/lib/promtail", "/var/run/docker.sock"],
-    "bot": ["/app/config", "/app/prompts", "/app/data"],
+    "bot": ["/app/config", "/app/prompts", "/app/strategies", "/app/data"],
 }
 """Where each program reads its files and keeps its data, by its own configuration."""
 

@@ -56,7 +56,7 @@ def written(tmp_path, text, name="mine.py"):
 
 
 def without_digest(summary):
-    return {key: value for key, value in summary.items() if key not in {"digest", "config_hash"}}
+    return {key: value for key, value in summary.items() if key not in {"digest", "config_hash", "settings"}}
 
 
 def test_one_strategy_three_ways_comes_to_the_same_trades(tmp_path):

@@ -13,13 +13,13 @@ from fnmatch import fnmatchcase
 from pathlib import Path
 from typing import Any
 
-import yaml
 from pydantic import BaseModel, ValidationError
 
 from paperbot.errors import ConfigError, did_you_mean
 from paperbot.knobs import REALISM, RULES, MarketKnobs, Profile, decimals_of
 from paperbot.redact import MASK, is_secret_name
 from paperbot.settings import Settings
+from paperbot.yaml12 import YamlError, loads
 
 BUILT_IN = "built-in"
 PROFILE_HEAD = ("match", "market", "uniform", "symbols")
@@ -191,13 +191,13 @@ def _unknown_keys(annotation: Any, value: Any, prefix: str) -> Iterator[tuple[st
 def read_yaml(path: Path) -> Tree:
     """A YAML file as a tree. Raises ConfigError for a file that is missing, unreadable or no mapping."""
     try:
-        tree = yaml.safe_load(path.read_text(encoding="utf-8"))
+        tree = loads(path.read_text(encoding="utf-8"))
     except FileNotFoundError:
         raise ConfigError(f"{path}: there is no such file") from None
     except (OSError, UnicodeDecodeError) as error:
         raise ConfigError(f"{path}: cannot be read: {error}") from None
-    except yaml.YAMLError as error:
-        raise ConfigError(f"{path}: is not YAML: {' '.join(str(error).split())}") from None
+    except YamlError as error:
+        raise ConfigError(f"{path}: is not YAML: {error}") from None
     if tree is None:
         return {}
     if not isinstance(tree, dict):
@@ -250,8 +250,8 @@ def parse_assignment(text: str) -> Tree:
     if not equals or not path.strip():
         raise ConfigError(f"command line: --set {text}: expected KEY=VALUE, such as risk.max_drawdown=0.1")
     try:
-        tree: Any = yaml.safe_load(value)
-    except yaml.YAMLError:
+        tree: Any = loads(value)
+    except YamlError:
         raise ConfigError(f"command line: --set {text}: the value is not YAML") from None
     for key in reversed(path.strip().split(".")):
         tree = {key: tree}
@@ -283,10 +283,13 @@ class ConfigFiles:
 
     def configure(self, overrides: Iterable[Tree] = ()) -> Configuration:
         """Merge and check everything. Raises ConfigError."""
+        overrides = list(overrides)
         command, _ = merge(Layer(COMMAND_LINE, tree) for tree in overrides)
+        if "strategies" in command:
+            command = {**command, "strategies": self._strategies(overrides)}
         layers = [*self._layers, Layer(COMMAND_LINE, command)]
         merged, origins = merge([Layer(BUILT_IN, _built_in_tables()), *layers])
-        settings = validate(Settings, merged, origins)
+        settings = validate(Settings, _with_lists(Settings, merged), origins)
         profile, profile_path = self._profile(settings.exchange, settings.environment)
         presets = (
             Layer(f"realism {settings.realism}", REALISM[settings.realism]),
@@ -303,6 +306,39 @@ class ConfigFiles:
         full = {name: origins.get(name, BUILT_IN) for name, _ in leaves(settings.model_dump())}
         return Configuration(settings, profile, {**full, **origins}, presets, tuple(own), dict(self._learned))
 
+    def _strategies(self, overrides: Iterable[Tree]) -> Any:
+        """The strategies as the command line leaves them: a list takes the place of all, names change single keys."""
+        listed: Any = next((layer.tree["strategies"] for layer in self._layers if "strategies" in layer.tree), None)
+        if listed is None:
+            listed = [one.model_dump(exclude_unset=True) for one in Settings().strategies]
+        for tree in overrides:
+            changes = tree.get("strategies", {})
+            if not isinstance(changes, Mapping):
+                listed = changes
+                continue
+            known = [one.get("name") for one in listed if isinstance(one, Mapping)] if isinstance(listed, list) else []
+            for name, keys in changes.items():
+                if name not in known or not isinstance(keys, Mapping):
+                    hint = did_you_mean(str(name), map(str, known))
+                    raise ConfigError(f"{COMMAND_LINE}: strategies.{name}: there is no strategy of that name{hint}")
+                changed = [Layer("", dict(keys))]
+                listed = [
+                    merge([Layer("", one), *changed])[0] if one["name"] == name else one for one in listed
+                ]
+        return listed
+
+
+def _with_lists(model: type[BaseModel], tree: Tree) -> Tree:
+    """The tree with a single word where a list is wanted as a list of one."""
+    found = dict(tree)
+    for key, value in tree.items():
+        annotation = model.model_fields[key].annotation if key in model.model_fields else None
+        if typing.get_origin(annotation) is list and isinstance(value, str):
+            found[key] = [value]
+        elif isinstance(annotation, type) and issubclass(annotation, BaseModel) and isinstance(value, Mapping):
+            found[key] = _with_lists(annotation, dict(value))
+    return found
+
 
 def load(path: Path | None, overrides: Iterable[Tree] = ()) -> Configuration:
     """Read, merge and check everything. Raises ConfigError."""
@@ -315,8 +351,8 @@ def _built_in_tables() -> Tree:
     return {"oracle": settings.oracle.model_dump(), "account": settings.account.model_dump(include={"start_cash"})}
 
 
-SHIPPED = Path(__file__).resolve().parents[2]
-"""Root of the checkout, whose `config/` and `prompts/` stand in where the working directory has none."""
+SHIPPED = Path(__file__).resolve().parent / "shipped"
+"""What comes with the package: its `config/` and `prompts/` stand in where the working directory has none."""
 
 
 def shipped(path: Path) -> Path:

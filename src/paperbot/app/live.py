@@ -15,6 +15,7 @@ from paperbot.app.artifacts import LiveArtifacts
 from paperbot.app.beside import cancel_all, in_thread
 from paperbot.app.observers import Observers
 from paperbot.app.session import Session, control_event
+from paperbot.app.sources import parse_cash
 from paperbot.app.start import LiveRequest, open_or_create, tell_start
 from paperbot.app.status import status_of
 from paperbot.app.venuelink import (
@@ -338,17 +339,16 @@ def run_live(request: LiveRequest, say: Callable[[str], None]) -> None:
 
 
 async def _run(request: LiveRequest, say: Callable[[str], None]) -> None:
-    files = ConfigFiles(request.config)
-    configuration = live_configuration(files, request.overrides)
+    files, cash = ConfigFiles(request.config), parse_cash(request.cash)
+    configuration = live_configuration(files, request.overrides, cash)
     source = make_source(configuration)
     session = None
     try:
         await open_source(source, say)
         if configuration.settings.feed.filters == "venue":
             learn_from(source, files, configuration, configuration.settings.symbols)
-            configuration = live_configuration(files, request.overrides)
-        for difference in rule_differences(source, configuration):
-            say(difference)
+            configuration = live_configuration(files, request.overrides, cash)
+        rule_differences(source, configuration, say)
         plan = live_plan(configuration)
         session = open_or_create(request, plan, SystemClock())
         await _run_session(request, configuration, source, session)

@@ -112,7 +112,8 @@ def _volume_layers(configuration: Configuration, sources: Iterable[Source], read
     return layers
 
 
-def _parse_cash(texts: Iterable[str]) -> dict[str, str]:
+def parse_cash(texts: Iterable[str]) -> dict[str, str]:
+    """`--cash` by asset. Raises CommandError."""
     cash = {}
     for text in texts:
         asset, equals, amount = text.partition("=")
@@ -200,7 +201,7 @@ def prepare(request: ReplayRequest, say: Callable[[str], None]) -> Job:
         if source.first is not None:
             learn_data(files, configuration, source.symbol, source.text.partition("=")[2], source.first)
     quotes = {split_symbol(symbol)[1] for symbol in symbols}
-    layer, note = account_layer(configuration, quotes, _parse_cash(request.cash))
+    layer, note = account_layer(configuration, quotes, parse_cash(request.cash))
     if layer:
         overrides.append(layer)
     configuration = files.configure(overrides)

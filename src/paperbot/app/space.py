@@ -10,10 +10,9 @@ from dataclasses import dataclass
 from decimal import Decimal
 from typing import Any
 
-import yaml
-
 from paperbot.config import Configuration
 from paperbot.errors import CommandError
+from paperbot.yaml12 import YamlError, loads
 
 Tree = dict[str, Any]
 Value = int | float | bool | str
@@ -54,6 +53,8 @@ def parse_axis(text: str) -> Axis:
         raise CommandError(f"--vary {text}: expected strategies.NAME.KEY, such as strategies.sma_cross.fast=5:50:5")
     if parts[0] == "strategies" and parts[2] == "name":
         raise CommandError(f"--vary {text}: a strategy's name cannot be varied: it changes nothing that is traded")
+    if re.fullmatch(r"[-+0-9.eE]+:[-+0-9.eE]*", given) or given.count(":") > 2:  # noqa: PLR2004
+        raise CommandError(f"--vary {text}: a range is FROM:TO:STEP, such as 5:50:5")
     values = _range(text, given) if given.count(":") == 2 else _listed(text, given)  # noqa: PLR2004
     if any(isinstance(value, int) and abs(value) >= _LARGEST for value in values):
         raise CommandError(f"--vary {text}: a whole number is below 2^63")
@@ -81,8 +82,8 @@ def _range(text: str, given: str) -> tuple[Value, ...]:
 
 def _listed(text: str, given: str) -> tuple[Value, ...]:
     try:
-        values = [_number_or_word(yaml.safe_load(part)) for part in given.split(",")]
-    except (yaml.YAMLError, ValueError):  # ValueError: a date that there is not, a number of thousands of digits.
+        values = [_number_or_word(loads(part)) for part in given.split(",")]
+    except YamlError:
         raise CommandError(f"--vary {text}: a value is not YAML") from None
     if not all(
         isinstance(value, int | float | str) and (not isinstance(value, float) or math.isfinite(value))

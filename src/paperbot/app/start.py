@@ -32,6 +32,7 @@ class LiveRequest:
     config: Path | None = None
     out: Path = Path("data")
     overrides: Sequence[Tree] = ()
+    cash: Sequence[str] = ()
     session: str | None = None
     new: bool = False
     duration_s: float | None = None

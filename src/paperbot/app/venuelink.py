@@ -1,7 +1,7 @@
 """The venue of a live session: which one, with which key, and how its rules compare with the profile's."""
 
 import asyncio
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from decimal import Decimal
 from pathlib import Path
 from typing import Any
@@ -25,11 +25,13 @@ START_TRIES = 8
 FIRST_PAUSE_S = 0.1
 
 
-def live_configuration(files: ConfigFiles, overrides: Sequence[Tree]) -> Configuration:
+def live_configuration(
+    files: ConfigFiles, overrides: Sequence[Tree], cash: Mapping[str, str] | None = None
+) -> Configuration:
     """The configuration of a live session, its account settled as a replay's would be."""
     configuration = files.configure(overrides)
     quotes = {split_symbol(symbol)[1] for symbol in configuration.settings.symbols}
-    layer, _ = account_layer(configuration, quotes, {})
+    layer, _ = account_layer(configuration, quotes, dict(cash or {}))
     return files.configure([*overrides, layer]) if layer else configuration
 
 
@@ -69,9 +71,10 @@ def learn_from(source: BinanceSource, files: ConfigFiles, configuration: Configu
         files.learn(symbol, venue=Layer(f"venue, {fetched[:10]}", told.as_tree()))
 
 
-def rule_differences(source: BinanceSource, configuration: Configuration) -> list[str]:
-    """A line for each rule in which what holds here and what the venue says differ."""
-    found = []
+def rule_differences(source: BinanceSource, configuration: Configuration, say: Callable[[str], None]) -> None:
+    """Say each rule in which what holds here and what the venue says differ. Raises ConfigError for one that is only
+    typical here.
+    """
     for symbol in configuration.settings.symbols:
         knobs, origins = configuration.knobs(symbol)
         for key, value in source.rules(symbol).as_tree().items():
@@ -80,8 +83,7 @@ def rule_differences(source: BinanceSource, configuration: Configuration) -> lis
                 told = f"{symbol}: {key} is {plain(ours)} ({origins[key]}) and {plain(Decimal(value))} at the venue"
                 if configuration.is_typical(origins[key]) and key in {"tick_size", "step_size"}:
                     raise ConfigError(f"{told}; ours is only typical: take the venue's (feed.filters: venue) or set it")
-                found.append(told)
-    return found
+                say(told)
 
 
 def check_venue(config: Path | None) -> tuple[str, bool, str]:

@@ -43,6 +43,9 @@ def run(
     ] = None,
     until: Annotated[str | None, typer.Option(help="stop after the slice that closes at this time (UTC)")] = None,
     hold: HoldOption = None,
+    cash: Annotated[
+        list[str] | None, typer.Option(metavar="ASSET=AMOUNT", help="opening balance, in place of the configured ones")
+    ] = None,
     set_: SetOption = None,
 ) -> None:
     """Trade paper on live bars, from where the session durably was. Ctrl-C or SIGTERM ends it in order."""
@@ -54,6 +57,7 @@ def run(
     request = LiveRequest(
         environment=environment_with(hold),
         config=config_path(config),
+        cash=cash or (),
         out=out,
         overrides=assignments(set_),
         session=session,

@@ -11,6 +11,7 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 from rich.table import Table
 
 from paperbot.cli.options import (
+    DEFAULT_CONFIG,
     ColumnsOption,
     ConfigOption,
     HoldOption,
@@ -31,7 +32,7 @@ from paperbot.cli.options import (
     say_if_compiling,
 )
 from paperbot.cli.summary import print_summary
-from paperbot.config import load, show
+from paperbot.config import ConfigFiles, load, shipped, show
 from paperbot.errors import CommandError
 
 if TYPE_CHECKING:
@@ -135,7 +136,9 @@ def demo(
     environment = environment_with(hold)
     say_if_compiling()
     overrides = assignments(set_)
-    run(DemoRequest(environment, config_path(config), out, overrides), say=note, present=print_summary)
+    # The shipped configuration makes the demo that the runbook describes, also where no checkout is.
+    chosen = config_path(config) or shipped(DEFAULT_CONFIG)
+    run(DemoRequest(environment, chosen, out, overrides), say=note, present=print_summary)
 
 
 @app.command()
@@ -225,16 +228,23 @@ def config_show(
         typer.echo(f"{key:{widths[0]}}  {value:{widths[1]}}  {origin}")
 
 
+@config_app.command("init")
+def config_init(
+    folder: Annotated[Path, typer.Argument(help="where config/ and strategies/ are made")] = Path(),
+) -> None:
+    """Write a commented config/config.yaml and two strategies to begin with; nothing is overwritten."""
+    from paperbot.app.init import init  # noqa: PLC0415
+
+    for path in init(folder):
+        typer.echo(f"written: {path}")
+
+
 @config_app.command("check")
 def config_check(config: ConfigOption = None, set_: SetOption = None) -> None:
-    """Check the configuration and everything it leads to, and say so in one line."""
-    configuration = load(config_path(config), assignments(set_))
-    from paperbot.engine.params import NS, make_plan  # noqa: PLC0415
-    from paperbot.knobs import duration_s  # noqa: PLC0415
+    """Check the configuration and everything that a session makes of it, and say so in one line."""
+    from paperbot.app.venuelink import live_configuration, live_plan  # noqa: PLC0415
 
-    settings = configuration.settings
-    timeframe_ns = duration_s(settings.timeframe) * NS
-    plan = make_plan(configuration, dict.fromkeys(settings.symbols, timeframe_ns))
+    plan = live_plan(live_configuration(ConfigFiles(config_path(config)), assignments(set_)))
     typer.echo(f"the configuration is in order: {len(plan.symbols)} symbols, {len(plan.strategies)} strategies")
 
 

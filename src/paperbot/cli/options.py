@@ -99,7 +99,7 @@ def note(text: str) -> None:
 
 def say_if_compiling() -> None:
     """A first run takes its time, and says so."""
-    from paperbot.core.numeric import CACHE_FOLDER, JIT  # noqa: PLC0415
+    from paperbot.core.numeric import JIT, is_compiled  # noqa: PLC0415
 
-    if JIT and not CACHE_FOLDER.exists():
+    if JIT and not is_compiled():
         note("compiling the core for this machine (once; about half a minute)")

@@ -36,6 +36,7 @@ os.environ["NUMBA_CACHE_DIR"] = str(CACHE_FOLDER)
 
 import numba  # noqa: E402  (the cache folder must be set before Numba is imported)
 import numpy as np  # noqa: E402
+from numba.core.caching import UserProvidedCacheLocator  # noqa: E402
 
 from paperbot.core.types import PPB  # noqa: E402
 
@@ -43,6 +44,39 @@ numba.config.CACHE_DIR = str(CACHE_FOLDER)  # type: ignore[attr-defined] # Where
 assert numba.__version__.startswith(NUMBA_PIN + "."), f"the core is measured with numba {NUMBA_PIN}"
 
 F = TypeVar("F", bound=Callable[..., Any])
+
+
+class ByContent(UserProvidedCacheLocator):
+    """Tells Numba where machine code is: by what a source says, not by where it lies and when it was written, so that a
+    second checkout of the same sources compiles nothing.
+    """
+
+    def __init__(self, function: Any, path: str) -> None:
+        super().__init__(function, path)  # type: ignore[no-untyped-call]
+        self._stamp = hashlib.sha256(Path(path).read_bytes()).hexdigest()
+
+    def get_cache_path(self) -> str:
+        """One folder for all."""
+        return str(CACHE_FOLDER)
+
+    def get_source_stamp(self) -> str:
+        """What the machine code was made of."""
+        return self._stamp
+
+    @classmethod
+    def from_function(cls, py_func: Any, py_file: str) -> "ByContent | None":
+        """A locator for the package's own functions only."""
+        return cls(py_func, py_file) if Path(py_file).parent.parent == Path(__file__).parent.parent else None
+
+
+_OTHERS = "UserProvidedCacheLocator,InTreeCacheLocator,UserWideCacheLocator,IPythonCacheLocator,ZipCacheLocator"
+numba.config.CACHE_LOCATOR_CLASSES = f"{__name__}.ByContent,{_OTHERS}"  # type: ignore[attr-defined]
+
+
+def is_compiled() -> bool:
+    """Whether the machine code of the core is there, whole."""
+    return any(CACHE_FOLDER.glob("step.advance-*.nbi"))
+
 
 LIMIT: Any = np.int64(1 << 62)
 """No amount, price or product may reach this magnitude."""
