@@ -75,9 +75,9 @@ def test_two_columns_of_one_name_are_refused(tmp_path):
 
 
 def test_binance_archive_layout_without_header(tmp_path):
-    rows = [(*row, row[0] + 59_999, 500.0, 7, 2.0, 200.0, 0) for row in ROWS]
+    rows = [(*row, row[0] + 59_999, row[5] * row[4], 7, 2.0, 200.0, 0) for row in ROWS]
     assert seen(csv(tmp_path / "a.csv", rows, header="")) == EXPECTED
-    micro = [(row[0] * 1000, *row[1:]) for row in rows]
+    micro = [(row[0] * 1000, *row[1:6], row[6] * 1000 + 999, *row[7:]) for row in rows]
     assert seen(csv(tmp_path / "b.csv", micro, header="")) == EXPECTED
 
 
@@ -171,7 +171,7 @@ def test_files_that_are_no_bars_end_with_code_2_and_leave_old_artifacts(tmp_path
 
 
 def test_the_timeframe_is_the_commonest_step():
-    times = np.array([0, 60, 120, 400, 460]) * 10**9
+    times = np.array([0, 60, 120, 360, 420]) * 10**9
     assert told_by(times, None) == fixed(60 * 10**9)
 
 

@@ -195,7 +195,12 @@ JSON = {
     "bitfinex": [[ms(k), b[0], b[3], b[1], b[2], b[4]] for k, b in NUMBERED],
     "bybit": {"result": {"list": [[str(ms(k)), *map(str, b)] for k, b in NUMBERED]}},
     "kucoin": {"code": "200000", "data": [[SECONDS[k], b[0], b[3], b[1], b[2], b[4], b[5]] for k, b in NUMBERED]},
-    "kraken": {"result": {"XXBTZUSD": [[SECONDS[k], *b[:4], "9", str(b[4]), 3] for k, b in NUMBERED], "last": 1}},
+    "kraken": {"result": {"XXBTZUSD": [[SECONDS[k], *b[:4], b[3], str(b[4]), 3] for k, b in NUMBERED], "last": 1}},
+    "mexc": [[ms(k), *map(str, b[:5]), ms(k) + 3_600_000, str(b[5])] for k, b in NUMBERED],
+    "bitget": [[ms(k), *map(str, b), str(b[5])] for k, b in NUMBERED],
+    "okx swaps": [[ms(k), *map(str, b[:4]), "355", str(b[4]), str(b[5]), "1"] for k, b in NUMBERED],
+    "pandas split": {"columns": ["open", "time", *["high", "low", "close", "volume"]],
+                     "data": [[b[0], ms(k), *b[1:5]] for k, b in NUMBERED]},
     "gate": [[str(SECONDS[k]), b[5], b[3], b[1], b[2], b[0], b[4], "true"] for k, b in NUMBERED],
     "okx": {"data": [[str(ms(k)), *map(str, b), str(b[5]), "1"] for k, b in NUMBERED]},
     "binance": [[ms(k), *map(str, b[:5]), ms(k) + 3_599_999, str(b[5]), 1, "1", "1", "0"] for k, b in NUMBERED],
@@ -464,6 +469,135 @@ def test_a_close_that_contradicts_the_step_is_refused_by_row(tmp_path):
         Case(tmp_path).run("BTC/USDT", "\n".join(lines) + "\n")
 
 
+# ---- what a sceptical reader found -----------------------------------------------------------------------------------
+def test_round_prices_do_not_make_a_tick(tmp_path):
+    """A stable coin at 1: its tick is not 1, and a sale of it is paid."""
+    case = Case(tmp_path)
+    rows = ["time,open,high,low,close,volume", *(f"{1_704_067_200 + 60 * k},1,1,1,1,1000000" for k in range(8))]
+    case.run("FOO/USDT", "\n".join(rows) + "\n")
+    assert [fill[3] for fill in case.fills()] == [1.0002, 0.9998]
+    case.run("FOO/USDT", ("\n".join(rows) + "\n").replace(",1,1,1,1,", ",1.00,1.00,1.00,1.00,"))
+    assert [fill[3] for fill in case.fills()] == [1.01, 0.99]  # Written with its decimals, the tick is shown.
+
+
+def test_thousands_in_volumes_are_seen_beside_prices_with_a_decimal_comma(tmp_path):
+    head = "Datum;Eröffnung;Hoch;Tief;Schlusskurs;Stuecke"
+    _, columns = read(written(tmp_path / "a.csv", [head, "2024-01-02;187,15;188,44;183,89;185,64;1.200"]))
+    assert (columns.open[0], columns.volume[0]) == (187.15, 1200)
+    rows = ["2024-01-02;187,15;188,44;183,89;185,64;1410,75", "2024-01-03;187,15;188,44;183,89;185,64;1200.5"]
+    with pytest.raises(DataError, match=r"row 2: volume = '1200.5' is not a number"):
+        read(written(tmp_path / "b.csv", [head, *rows]))
+    with pytest.raises(DataError, match=r"'42.280' may be thousands or a decimal"):
+        read(written(tmp_path / "c.csv", [head, "2024-01-02;42.280;42.355;42.273;42.341;12"]))
+
+
+@pytest.mark.parametrize("name", ["Volume USD", "Volume_(Currency)", "Volume USDT"])
+def test_a_single_volume_in_money_is_asked_for(tmp_path, name):
+    lines = [f"time,open,high,low,close,{name}", *(plain(ms(k), k) for k in range(6))]
+    with pytest.raises(PaperbotError, match="does not say what its volume counts"):
+        Case(tmp_path).run("BTC/USDT", "\n".join(lines) + "\n")
+
+
+def test_quarters_are_not_months():
+    opens = np.array(["2020-01-01", "2020-04-01", "2020-07-01"], dtype="datetime64[ns]").astype(np.int64)
+    with pytest.raises(ConfigError, match="more than a month apart"):
+        told_by(opens, None)
+
+
+@pytest.mark.parametrize(
+    ("steps", "message"),
+    [
+        ((168, 167, 168, 168), "some of its bars are an hour shorter"),
+        ((4, 4, 3, 4, 4), "some of its bars are an hour shorter"),
+        ((504, 504, 168), "not equally far apart"),
+        ((10, 10, 15, 15, 10), "not equally far apart"),
+    ],
+)
+def test_steps_that_tell_no_timeframe_are_asked_for(steps, message):
+    opens = np.cumsum([473_000, *steps]) * 3600 * 10**9
+    with pytest.raises(ConfigError, match=message):
+        told_by(opens, None)
+
+
+def test_a_declared_timeframe_must_fit_the_file(tmp_path):
+    case = Case(tmp_path)
+    text = "\n".join(FILES["no_header"]()) + "\n"
+    with pytest.raises(PaperbotError, match="its bars are 1h apart: as bars of 4h they would overlap"):
+        case.run("BTC/USDT", text, timeframe="4h")
+    assert case.run("BTC/USDT", text, timeframe="1h")["bars"] == 6
+
+
+@pytest.mark.parametrize("value", ["2020010200", "2020010209300000", "2001020900"])
+def test_dates_with_an_hour_are_no_epochs(tmp_path, value):
+    with pytest.raises(DataError, match=f"row 1: time = {value} is not an epoch"):
+        read(written(tmp_path / "a.csv", ["time,open,high,low,close,volume", f"{value},1,2,1,2,3"]))
+
+
+def test_the_users_own_volume_unit_wins(tmp_path):
+    case = Case(tmp_path)
+    lines = ["Date,Open,High,Low,Close,Adj Close,Volume", *(f"2024-01-0{k},100,101,99,100,9,5000" for k in range(1, 7))]
+    assert case.run("BTC/USDT", "\n".join(lines) + "\n", "execution.volume_unit=base")["fills"] == 2
+
+
+def test_several_symbols_in_one_file_are_refused(tmp_path):
+    lines = ["date,symbol,open,high,low,close,volume", "2024-01-01,BTC,1,2,1,2,3", "2024-01-02,ETH,1,2,1,2,3"]
+    with pytest.raises(DataError, match=r"row 2: holds several symbols \(BTC and ETH\)"):
+        read(written(tmp_path / "a.csv", lines))
+
+
+@pytest.mark.parametrize("text", ["volume=a,volume=b", "open=a,close=a", "opn=a", "open"])
+def test_columns_told_twice_or_wrongly_are_refused(text):
+    with pytest.raises(PaperbotError, match="--columns"):
+        parse_columns(text)
+
+
+def test_a_lost_unit_is_seen(tmp_path):
+    table = TABLE.set_column(0, "date", pa.array([k + 1_704_067_200 for k in range(6)], pa.timestamp("ns")))
+    pq.write_table(table, tmp_path / "a.parquet")
+    with pytest.raises(DataError, match="first days of 1970: its unit was lost"):
+        read(tmp_path / "a.parquet")
+
+
+def test_float32_prices_keep_their_own_decimals(tmp_path):
+    table = pa.table({name: column.cast(pa.float32()) if name != "date" else column for name, column in
+                      zip(TABLE.column_names, TABLE.columns, strict=True)})
+    pq.write_table(table, tmp_path / "a.parquet")
+    assert read(tmp_path / "a.parquet")[1].close.tolist() == [bar[3] for bar in BARS]
+
+
+def test_a_close_that_is_missing_later_costs_no_traceback(tmp_path):
+    table = TABLE.append_column("close_time", pa.array([one // 10**6 + 3_600_000 for one in NS]))
+    damaged = table.set_column(6, "close_time", pa.array([*(one // 10**6 + 3_600_000 for one in NS[:5]), None]))
+    with pq.ParquetWriter(tmp_path / "a.parquet", table.schema) as writer:
+        writer.write_table(table.slice(0, 3))
+        writer.write_table(damaged.slice(3))
+    assert same(read(tmp_path / "a.parquet")[1])
+
+
+def test_dates_before_1970_are_refused_as_that(tmp_path):
+    lines = ["date,open,high,low,close,volume", *(f"1965-01-0{k},1,2,1,2,3" for k in range(4, 9))]
+    with pytest.raises(DataError, match="row 1: open_ts = 1965-01-04T00:00:00Z is before 1970"):
+        Case(tmp_path).run("BTC/USDT", "\n".join(lines) + "\n")
+
+
+def test_a_large_file_in_windows_1252_keeps_its_header(tmp_path):
+    lines = ["Datum;Eröffnung;Hoch;Tief;Schlusskurs;Stuecke"]
+    days = (datetime(2000, 1, 1, tzinfo=UTC) + timedelta(days=k) for k in range(3000))
+    lines += [f"{day:%Y-%m-%d};1,5;2,5;1,5;2,5;3" for day in days]
+    path = tmp_path / "a.csv"
+    path.write_bytes("\n".join(lines).encode("cp1252"))
+    assert path.stat().st_size > 1 << 16
+    assert len(read(path)[1]) == 3000
+
+
+def test_a_workbook_is_named(tmp_path):
+    with zipfile.ZipFile(tmp_path / "a.xlsx", "w") as archive_:
+        archive_.writestr("[Content_Types].xml", "x")
+        archive_.writestr("xl/sheet.xml", "x")
+    with pytest.raises(DataError, match="is a workbook; save the sheet as CSV"):
+        read(tmp_path / "a.xlsx")
+
+
 # ---- what is refused -------------------------------------------------------------------------------------------------
 def test_a_file_without_header_says_how_to_give_one(tmp_path):
     lines = ["2024-01-01 00:00:00,1,2,1,2,10", "2024-01-01 00:01:00,1,2,1,2,10"]
@@ -483,7 +617,7 @@ def test_a_ragged_row_is_named(tmp_path):
 def test_a_comma_that_may_be_either_is_refused(tmp_path, text):
     rows = [f"2024-01-0{k};{text};{text};{text};{text};5" for k in (1, 2)]
     lines = ["Datum;Erster;Hoch;Tief;Schlusskurs;Stuecke", *rows]
-    with pytest.raises(DataError, match="may be thousands or a decimal comma"):
+    with pytest.raises(DataError, match="may be thousands or a decimal; write"):
         read(written(tmp_path / "a.csv", lines))
 
 

@@ -55,7 +55,7 @@ VENDORS = {
     "typer": {"cli/options.py", "cli/offline.py", "cli/live.py", "cli/research.py"},
     "rich": {"cli/options.py", "cli/summary.py", "cli/offline.py", "cli/live.py", "cli/research.py"},
     "pyarrow": {
-        *("market/files.py", "market/sheets.py", "market/times.py"),
+        *("market/files.py", "market/sheets.py", "market/times.py", "market/numbers.py"),
         "store/tables.py",
         "store/parquet.py",
         "store/bars.py",

@@ -13,6 +13,10 @@ from paperbot.knobs import duration_s
 NS = 1_000_000_000
 DAY_NS = 86_400 * NS
 LONGEST_MONTH_NS = 31 * DAY_NS
+HOUR_NS = 3_600 * NS
+IRREGULAR = 0.05
+"""Share of steps that may be off the usual one: bars were cut short by an outage."""
+FEW = 20
 
 
 @dataclass(frozen=True)
@@ -86,6 +90,8 @@ def told_by(open_ts: NDArray[np.int64], close_ts: NDArray[np.int64] | None) -> T
         return None
     months = opens.astype("datetime64[ns]").astype("datetime64[M]")
     if (months.astype("datetime64[ns]").astype(np.int64) == opens).all() and steps.min() >= 28 * DAY_NS:
+        if int(np.diff(months.astype(np.int64)).min(initial=12)) > 1:
+            raise ConfigError("its bars are more than a month apart; quarters and years are not supported")
         return Timeframe(LONGEST_MONTH_NS, "1M", months=1)
     if steps.min() >= 28 * DAY_NS and steps.max() <= 31 * DAY_NS and len(np.unique(steps)) > 1:
         raise ConfigError("its bars are 28 to 31 days apart, but do not open on the first of a month; label them by it")
@@ -94,4 +100,24 @@ def told_by(open_ts: NDArray[np.int64], close_ts: NDArray[np.int64] | None) -> T
     hours = {int(step) // (3600 * NS) for step in values if int(step) % (3600 * NS) == 0}
     if close_ts is None and common == DAY_NS and hours & {23, 25}:
         raise ConfigError("its days have 23, 24 and 25 hours; give their zone, such as --timeframe 1d@America/New_York")
+    if close_ts is None and common > HOUR_NS and common - HOUR_NS in values:
+        raise ConfigError("some of its bars are an hour shorter (a clock change?); give times in UTC")
+    if close_ts is None and int((steps % common != 0).sum()) > IRREGULAR * len(steps):
+        raise ConfigError("its bars are not equally far apart; give their length with --timeframe")
     return fixed(common)
+
+
+def check_declared(timeframe: Timeframe, open_ts: NDArray[np.int64]) -> None:
+    """Raises ConfigError for a timeframe that a file's first bars contradict: longer than their steps, or a length that
+    none of them has.
+    """
+    steps = np.diff(open_ts[:1000])
+    steps = steps[steps > 0]
+    if len(steps) == 0 or timeframe.months or timeframe.zone:
+        return
+    values, counts = np.unique(steps, return_counts=True)
+    usual = fixed(int(values[np.argmax(counts)])).text
+    if int((steps < timeframe.ns).sum()) > IRREGULAR * len(steps):
+        raise ConfigError(f"its bars are {usual} apart: as bars of {timeframe.text} they would overlap")
+    if timeframe.ns not in values and int(values[0]) % timeframe.ns == 0 and len(steps) > FEW:
+        raise ConfigError(f"its bars are {usual} apart, and none is {timeframe.text} after the one before")

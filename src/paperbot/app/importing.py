@@ -54,7 +54,7 @@ def import_bars(
     if len(units) > 1:
         raise CommandError("some files count the base and some the quote; give --volume-unit, or import them apart")
     joined, repeated = _joined(parts)
-    timeframe = declared_timeframe(request.timeframe) or timeframe_of(str(request.files[0]), joined)
+    timeframe = timeframe_of(str(request.files[0]), joined, declared_timeframe(request.timeframe))
     prices = np.concatenate([getattr(joined, name)[:OBSERVED_ROWS] for name in PRICES[:4]])
     decimals = max(decimals_in(prices[np.isfinite(prices) & (prices > 0)]), MOST_DECIMALS)
     closes = Checker(str(request.out), 0, timeframe, Grid(decimals)).events(joined)["close_ts"]

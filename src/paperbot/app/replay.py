@@ -74,7 +74,7 @@ def check_file(
     file = BarFile(path, reading)
     batches = file.batches()
     first = next(batches)
-    step = declared_timeframe(timeframe) or timeframe_of(str(path), first)
+    step = timeframe_of(str(path), first, declared_timeframe(timeframe))
     check = FileCheck(step, price_decimals)
     last_ts = 0
     for columns in chain([first], batches):

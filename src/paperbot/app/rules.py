@@ -10,7 +10,7 @@ from paperbot.config import ConfigFiles, Configuration, Layer
 from paperbot.engine.params import DEFAULT_DECIMALS
 from paperbot.knobs import RULES
 from paperbot.market.candles import Columns, Grid
-from paperbot.market.instruments import OBSERVED_ROWS, kept_path, observe, observed_rules, read_kept
+from paperbot.market.instruments import COARSE, OBSERVED_ROWS, kept_path, observe, observed_rules, read_kept
 from paperbot.symbols import split_symbol
 
 DATA = "data: "
@@ -29,10 +29,12 @@ def learn_venue(files: ConfigFiles, configuration: Configuration, symbols: Itera
             files.learn(symbol, venue=Layer(f"venue, {fetched[:10]}", rules[symbol]))
 
 
-def learn_data(files: ConfigFiles, configuration: Configuration, symbol: str, place: str, first: Columns) -> None:
-    """Take in the rules that a file's first rows show."""
+def learn_data(
+    files: ConfigFiles, configuration: Configuration, symbol: str, place: str, first: Columns, written: int | None
+) -> None:
+    """Take in the rules that a file's first rows show; `written`: decimals of its prices as text."""
     knobs, _ = configuration.knobs(symbol)
-    observed = observe(first, volume_in_base=knobs.volume_unit == "base")
+    observed = observe(first, volume_in_base=knobs.volume_unit == "base", written=written)
     if observed is not None:
         base_decimals = configuration.settings.account.decimals.get(split_symbol(symbol)[0], DEFAULT_DECIMALS)
         rules = observed_rules(observed, knobs.price_decimals, base_decimals, knobs.min_notional)
@@ -65,13 +67,15 @@ def grid_of(configuration: Configuration, symbol: str) -> Grid:
     )
 
 
-def describe(configuration: Configuration, symbol: str) -> str:
-    """A line for people: the rules that hold, and where each is from."""
+def describe(configuration: Configuration, symbol: str, lowest: float = 0.0) -> str:
+    """A line for people: the rules that hold, where each is from, and whether the tick is coarse for the price."""
     knobs, origins = configuration.knobs(symbol)
     quote = split_symbol(symbol)[1]
     words = {"tick_size": "tick", "step_size": "step", "min_notional": f"smallest order ({quote})"}
+    coarse = lowest and float(knobs.tick_size) > COARSE * lowest
+    warning = f"; a tick is {100 * float(knobs.tick_size) / lowest:.3g} % of the price {lowest:g}" if coarse else ""
     parts = [f"{words[key]} {plain(getattr(knobs, key))} from {_short(origins[key])}" for key in SHOWN]
-    return f"{symbol}: {', '.join(parts)}"
+    return f"{symbol}: {', '.join(parts)}{warning}"
 
 
 def instruments(configuration: Configuration, symbols: Sequence[str]) -> dict[str, Any]:

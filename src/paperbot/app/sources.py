@@ -18,7 +18,7 @@ from paperbot.market.files import BarFile, Reading
 from paperbot.market.synthetic import synthetic_bars
 from paperbot.ports import Records
 from paperbot.symbols import split_symbol, understood
-from paperbot.timeframe import Timeframe, parse_timeframe, told_by
+from paperbot.timeframe import Timeframe, check_declared, parse_timeframe, told_by
 
 Tree = dict[str, Any]
 
@@ -48,7 +48,7 @@ class ReplayRequest:
 @dataclass
 class Source:
     """One SYMBOL=FILE of the command line, opened. `first`: its first rows, which are in `batches`, too; `unit`: what
-    its volume counts, None where the file does not say it.
+    its volume counts, None where the file does not say it; `written`: decimals of its prices as text.
     """
 
     symbol: str
@@ -58,6 +58,7 @@ class Source:
     batches: Iterator[Columns] | None = None
     synthetic: tuple[int, int] | None = None
     unit: str | None = None
+    written: int | None = None
     notes: list[str] = field(default_factory=list)
 
 
@@ -77,16 +78,20 @@ def _parse_source(
         return Source(symbol, text, declared or default, synthetic=(int(numbers[0]), int(numbers[1])), notes=notes)
     file = BarFile(Path(place), reading)
     first, batches = first_rows(file.batches())
-    timeframe = declared or timeframe_of(place, first)
+    timeframe = timeframe_of(place, first, declared)
     notes += [f"{symbol}: {file.layout.title.partition(':')[0]}", *(f"{symbol}: {line}" for line in file.notes)]
     if declared is None:
         notes.append(f"{symbol}: timeframe {timeframe.text} (told by the file's first bars)")
-    return Source(symbol, text, timeframe, first, iter(batches), unit=file.volume_unit, notes=notes)
+    written = file.numbers.decimals
+    return Source(symbol, text, timeframe, first, iter(batches), unit=file.volume_unit, written=written, notes=notes)
 
 
-def timeframe_of(place: str, first: Columns) -> Timeframe:
-    """The timeframe that a file's first bars tell. Raises CommandError."""
+def timeframe_of(place: str, first: Columns, declared: Timeframe | None = None) -> Timeframe:
+    """The declared timeframe, or the one that a file's first bars tell. Raises CommandError where they disagree."""
     try:
+        if declared is not None:
+            check_declared(declared, first.open_ts)
+            return declared
         timeframe = told_by(first.open_ts, first.close_ts)
     except ConfigError as error:
         raise CommandError(f"{place}: {error}") from None
@@ -100,7 +105,10 @@ def _volume_layers(configuration: Configuration, sources: Iterable[Source], read
     layers: list[Tree] = []
     for source in sources:
         unit = source.unit
-        if source.first is not None and unit is None and configuration.market == "stocks":
+        origin = configuration.knobs(source.symbol)[1]["volume_unit"]
+        if any(origin.startswith(layer.origin) for layer in configuration.own):
+            unit = unit if reading.volume_unit else configuration.knobs(source.symbol)[0].volume_unit
+        elif source.first is not None and unit is None and configuration.market == "stocks":
             unit = "base"  # Shares.
         if source.first is not None and unit is None:
             raise CommandError(
@@ -199,13 +207,14 @@ def prepare(request: ReplayRequest, say: Callable[[str], None]) -> Job:
     configuration = files.configure(overrides)
     for source in sources:
         if source.first is not None:
-            learn_data(files, configuration, source.symbol, source.text.partition("=")[2], source.first)
+            learn_data(files, configuration, source.symbol, source.text.partition("=")[2], source.first, source.written)
     quotes = {split_symbol(symbol)[1] for symbol in symbols}
     layer, note = account_layer(configuration, quotes, parse_cash(request.cash))
     if layer:
         overrides.append(layer)
     configuration = files.configure(overrides)
-    rules = [describe(configuration, source.symbol) for source in sources if source.first is not None]
+    files_read = [(source.symbol, source.first) for source in sources if source.first is not None]
+    rules = [describe(configuration, symbol, float(first.low.min())) for symbol, first in files_read]
     for line in [*(note for source in sources for note in source.notes), *rules, *([note] if note else [])]:
         say(line)
     advisor = request.advice is not None or configuration.settings.llm.provider != "off"

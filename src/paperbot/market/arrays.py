@@ -15,18 +15,25 @@ from paperbot.market.layouts import LAYOUTS, Layout
 from paperbot.market.sheets import Sheet
 
 ORDERS: dict[str, dict[str, int]] = {
-    "ccxt and freqtrade": dict(open_ts=0, open=1, high=2, low=3, close=4, volume=5),
-    "Coinbase": dict(open_ts=0, low=1, high=2, open=3, close=4, volume=5),
-    "Bitfinex": dict(open_ts=0, open=1, close=2, high=3, low=4, volume=5),
-    "Bybit": dict(open_ts=0, open=1, high=2, low=3, close=4, volume=5, turnover=6),
-    "KuCoin": dict(open_ts=0, open=1, close=2, high=3, low=4, volume=5, turnover=6),
-    "Kraken": dict(open_ts=0, open=1, high=2, low=3, close=4, volume=6, other=7),
-    "Gate": dict(open_ts=0, close=2, high=3, low=4, open=5, volume=6, other=7),
-    "OKX": dict(open_ts=0, open=1, high=2, low=3, close=4, volume=5, other=8),
-    "Binance": dict(open_ts=0, open=1, high=2, low=3, close=4, volume=5, close_ts=6, other=11),
+    "ccxt and freqtrade": dict(open_ts=0, open=1, high=2, low=3, close=4, volume=5, last=5),
+    "Coinbase": dict(open_ts=0, low=1, high=2, open=3, close=4, volume=5, last=5),
+    "Bitfinex": dict(open_ts=0, open=1, close=2, high=3, low=4, volume=5, last=5),
+    "Bybit": dict(open_ts=0, open=1, high=2, low=3, close=4, volume=5, turnover=6, last=6),
+    "KuCoin": dict(open_ts=0, open=1, close=2, high=3, low=4, volume=5, turnover=6, last=6),
+    "Kraken": dict(open_ts=0, open=1, high=2, low=3, close=4, mean=5, volume=6, last=7),
+    "Gate": dict(open_ts=0, turnover=1, close=2, high=3, low=4, open=5, volume=6, last=7),
+    "MEXC": dict(open_ts=0, open=1, high=2, low=3, close=4, volume=5, close_ts=6, turnover=7, last=7),
+    "Bitget": dict(open_ts=0, open=1, high=2, low=3, close=4, volume=5, turnover=6, last=7),
+    "OKX": dict(open_ts=0, open=1, high=2, low=3, close=4, volume=5, turnover=7, last=8),
+    "OKX swaps": dict(open_ts=0, open=1, high=2, low=3, close=4, volume=6, turnover=7, last=8),
+    "Binance": dict(open_ts=0, open=1, high=2, low=3, close=4, volume=5, close_ts=6, turnover=7, last=11),
 }
-"""Places of the columns in known orders; the largest place tells how many there are."""
+"""Places of the columns in known orders, and the last place. `turnover` is the volume in the quote and `mean` a mean
+price: both must fit the prices of every row.
+"""
 
+_CHECKS = ("turnover", "mean", "last")
+_SLACK = 2e-3
 CHECKED_ROWS = 100_000
 
 
@@ -36,13 +43,13 @@ def recognised(path: Path, sheet: Sheet, chosen: dict[str, list[int]]) -> tuple[
     if {"open_ts", "open", "high", "low", "close", "volume"} <= set(chosen):
         return _layout("told by --columns"), chosen
     rows = [list(row.values()) for batch in sheet.batches() for row in batch.to_pylist()]
-    fitting = {name: order for name, order in ORDERS.items() if max(order.values()) + 1 == width and _fits(rows, order)}
+    fitting = {name: order for name, order in ORDERS.items() if order["last"] + 1 == width and _fits(rows, order)}
     if len(fitting) != 1:
         which = f"fit the order of {' and of '.join(fitting)}" if fitting else f"have {width} values in no known order"
         places = "open_ts=0,open=1,high=2,low=3,close=4,volume=5"
         raise DataError(f"{path}: its rows {which}; tell the order, such as --columns {places}")
     ((name, order),) = fitting.items()
-    return _layout(name), {role: [place] for role, place in order.items() if role not in {"turnover", "other"}} | chosen
+    return _layout(name), {role: [place] for role, place in order.items() if role not in _CHECKS} | chosen
 
 
 def _layout(name: str) -> Layout:
@@ -50,10 +57,24 @@ def _layout(name: str) -> Layout:
 
 
 def _fits(rows: list[list[str]], order: dict[str, int]) -> bool:
-    places = [order[role] for role in ("open", "high", "low", "close")]
+    checked = ("open", "high", "low", "close", "volume", *(role for role in ("turnover", "mean") if role in order))
     try:
-        prices = np.array([[float(row[place]) for place in places] for row in islice(rows, CHECKED_ROWS)])
+        table = np.array([[float(row[order[role]] or "nan") for role in checked] for row in islice(rows, CHECKED_ROWS)])
     except ValueError:
         return False
-    opening, high, low, close = prices.T
-    return bool(((high >= np.maximum(opening, close)) & (low <= np.minimum(opening, close)) & (low <= high)).all())
+    opening, high, low, close, volume, *rest = table.T
+    fits = (high >= np.maximum(opening, close)) & (low <= np.minimum(opening, close)) & (low <= high)
+    traded = volume > 0
+    if "turnover" in order:
+        least, most = volume * low * (1 - _SLACK), volume * high * (1 + _SLACK)
+        fits &= ~traded | ((rest[0] >= least) & (rest[0] <= most))
+    if "mean" in order:
+        fits &= ~traded | ((rest[-1] >= low * (1 - _SLACK)) & (rest[-1] <= high * (1 + _SLACK)))
+    if "close_ts" in order:
+        try:
+            first, last = order["open_ts"], order["close_ts"]
+            closes = [float(row[last]) > float(row[first]) for row in islice(rows, CHECKED_ROWS)]
+        except ValueError:
+            return False
+        return all(closes) and bool(fits.all())
+    return bool(fits.all())

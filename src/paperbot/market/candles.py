@@ -57,7 +57,7 @@ class Columns:
         columns: Iterator[Any] = zip(
             *([getattr(part, name) for name in part.__dataclass_fields__] for part in parts), strict=True
         )
-        joined: Any = (None if values[0] is None else np.concatenate(values) for values in columns)
+        joined: Any = (None if any(one is None for one in values) else np.concatenate(values) for values in columns)
         return Columns(*joined)
 
 
@@ -90,7 +90,7 @@ class Checker:
     timeframe: Timeframe
     grid: Grid
     rows: int = 0
-    last_open_ts: int = -1
+    last_open_ts: int = np.iinfo(np.int64).min
 
     def events(self, columns: Columns) -> Records:
         """BAR_EVENTs of a batch, without flags. Raises DataError that names row and value."""
@@ -121,6 +121,7 @@ class Checker:
         self._refuse(wrong, columns, "close_ts", f"is not the close of a bar of {self.timeframe.text}; see --timeframe")
         return closes
 
+    @np.errstate(over="ignore", invalid="ignore")
     def _check(self, columns: Columns) -> None:
         grid, decimals = self.grid, self.grid.price_decimals
         unit = 10.0**decimals
@@ -139,6 +140,7 @@ class Checker:
         for name in ("open", "close"):
             values = getattr(columns, name)
             self._refuse((values > columns.high) | (values < columns.low), columns, name, "is outside of low to high")
+        self._refuse(columns.open_ts < 0, columns, "open_ts", "is before 1970")
         self._check_typical_rules(columns)
         before = np.concatenate(([self.last_open_ts], columns.open_ts[:-1])).astype(np.int64)[: len(columns)]
         self._refuse(columns.open_ts == before, columns, "open_ts", "is a duplicate of the row before")

@@ -27,15 +27,15 @@ from paperbot.market.layouts import (
     plain_name,
     volume_columns,
 )
+from paperbot.market.numbers import Numbers
 from paperbot.market.sheets import BATCH_ROWS, Sheet, open_sheet
-from paperbot.market.times import EXPECTED, BadTimeError, epochs, times_of_text
-from paperbot.market.volumes import Volumes, is_quote
+from paperbot.market.times import EXPECTED, BadTimeError, epochs, refuse_impossible, times_of_text
+from paperbot.market.volumes import Volumes, is_money, is_quote
 from paperbot.timeframe import DAY_NS, NS
 
 DECIDED_ROWS = 5_000
-_NUMBER = r"^[+-]?(\d+\.?\d*|\.\d+)([eE][+-]?\d+)?$"
-_EMPTY = r"^(nan|null|none|n/a|-)?$"
-_SUFFIXES = {"K": 1e3, "M": 1e6, "B": 1e9}
+_SYMBOL_NAMES = ("symbol", "ticker", "pair", "instrument", "asset_id", "market")
+ARCHIVE_TURNOVER = 7
 _PIECES_OR_MONEY = {"volumen", "umsatz", "vol"}
 
 
@@ -53,11 +53,13 @@ class Reading:
 
 def parse_columns(text: str | None) -> dict[str, str]:
     """`open_ts=Datum,volume=Umsatz` by role. Raises CommandError."""
-    chosen = {}
+    chosen: dict[str, str] = {}
     for part in text.split(",") if text else ():
         role, equals, name = part.partition("=")
         if not equals or not name.strip() or role.strip() not in ROLES:
             raise CommandError(f"--columns {part[:60]}: expected ROLE=NAME with a role of {', '.join(ROLES)}")
+        if role.strip() in chosen or name.strip() in chosen.values():
+            raise CommandError(f"--columns {part[:60]}: is given twice")
         chosen[role.strip()] = name.strip()
     return chosen
 
@@ -80,12 +82,18 @@ class BarFile:
         self.volume_unit: str | None = {"base": "base", "two": "base", "quote": "quote"}.get(self.layout.volume)
         self.volume_unit = self._reading.volume_unit or self.volume_unit
         self._volumes = Volumes(str(path), self._sheet.names, self._volume_places(), self._shown)
-        if self.layout.volume == "two" and self._sheet.names[self._volumes.places[0]] in _PIECES_OR_MONEY:
-            self.volume_unit = self._reading.volume_unit if len(self._volumes.places) == 1 else "base"
-        if len(self._volumes.places) == 1 and is_quote(self._sheet.names[self._volumes.places[0]]):
-            self.volume_unit = self._reading.volume_unit or "quote"
-        self._comma: bool | None = None
+        if len(self._volumes.places) == 1 and self._reading.volume_unit is None:
+            self._name_the_unit(self._sheet.names[self._volumes.places[0]])
+        self.numbers = Numbers(str(path), for_people=self.layout.thousands)
+        self._symbol: str | None = None
         self._left_out = 0
+
+    def _name_the_unit(self, name: str) -> None:
+        """What a single volume column counts, where its name says it or makes it doubtful."""
+        if is_quote(name):
+            self.volume_unit = "quote"
+        elif is_money(name) or (self.layout.volume == "two" and name in _PIECES_OR_MONEY):
+            self.volume_unit = None
 
     # ---- which column is which
     def _recognised(self, sheet: Sheet) -> tuple[Layout, dict[str, list[int]]]:
@@ -103,6 +111,8 @@ class BarFile:
             found = next((at for name in names if (at := self._placed(sheet, name)) is not None), None)
             if found is not None:
                 places[role] = found
+        if "open_ts" not in places and sheet.names[:1] == [""]:
+            places["open_ts"] = [0]  # An unnamed first column is an index that was written along.
         places.update(chosen)
         kind = _other_kind(set(sheet.names))
         for role in ("open_ts", *PRICES):
@@ -127,8 +137,6 @@ class BarFile:
         places = []
         for part in name.split(" "):
             found = [index for index, one in enumerate(sheet.names) if one == part]
-            if not found and part == "date" and name == "date" and sheet.names[:1] == [""]:
-                found = [0]  # An unnamed first column is an index that was written along.
             if not found:
                 return None
             if len(found) > 1:
@@ -145,7 +153,11 @@ class BarFile:
 
     def _volume_places(self) -> list[int]:
         """The columns that may count what was traded; the one that was chosen, or that the layout fixes."""
-        if "volume" in self._reading.columns or not self._sheet.header:
+        if "volume" in self._reading.columns:
+            return self._places["volume"]
+        if self.layout.name == "binance_archive":  # Of coin-margined futures the first counts contracts.
+            return [*self._places["volume"], ARCHIVE_TURNOVER]
+        if not self._sheet.header:
             return self._places.get("volume", [])
         named = volume_columns(self._sheet.names)
         places = [index for index, name in enumerate(self._sheet.names) if name in named]
@@ -193,7 +205,15 @@ class BarFile:
         return iter([Columns.join([first, *read]).cut(None, None, -1)])
 
     def _columns(self, batch: Any, rows: int) -> Columns:
-        prices = {role: self._numbers(batch.column(self._places[role][0]), role, rows) for role in PRICES}
+        everything = np.arange(rows + 1, rows + batch.num_rows + 1)
+        priced = [batch.column(self._places[role][0]) for role in PRICES]
+        if rows == 0:
+            self.numbers.decide([*priced, *(batch.column(place) for place in self._volumes.places)])
+        if rows < DECIDED_ROWS:
+            for column in priced:
+                self.numbers.note_decimals(column.slice(0, DECIDED_ROWS - rows))
+        self._check_symbol(batch, rows)
+        prices = {role: self.numbers.read(one, role, everything) for role, one in zip(PRICES, priced, strict=True)}
         if self.layout.scaled and all((values == np.rint(values)).all() for values in prices.values()):
             raise DataError(f"{self.path}: prices are whole numbers: Lean writes shares x 10000; divide them")
         kept = ~np.all([np.isnan(values) for values in prices.values()], axis=0)
@@ -206,10 +226,24 @@ class BarFile:
             empty = np.zeros(0)
             return Columns(np.zeros(0, dtype=np.int64), empty, empty, empty, empty, empty, row=row)
         open_ts = self._opens(batch, row)
-        raw = [self._numbers(batch.column(place), "volume", 0, row) for place in self._volumes.places]
+        raw = [self.numbers.read(batch.column(place), "volume", row) for place in self._volumes.places]
         volume = self._volumes.base(raw, prices["low"], prices["high"], row)
         opening, high, low, close = prices.values()
         return Columns(open_ts, opening, high, low, close, volume, self._closes(batch, row), row)
+
+    def _check_symbol(self, batch: Any, rows: int) -> None:
+        """Refuse a file of several symbols."""
+        place = next((at for at, name in enumerate(self._sheet.names) if name in _SYMBOL_NAMES), None)
+        if place is None or batch.num_rows == 0:
+            return
+        values = batch.column(place)
+        if self._symbol is None:
+            self._symbol = str(values[0].as_py())
+        others = [one.as_py() for one in pc.unique(values) if str(one.as_py()) != self._symbol]
+        if others:
+            at = next(index for index, one in enumerate(values) if one.as_py() == others[0])
+            held = f"{self._symbol} and {others[0]}"[:80]
+            raise DataError(f"{self.path}: row {rows + at + 1}: holds several symbols ({held}); save them apart")
 
     def _opens(self, batch: Any, row: NDArray[np.int64]) -> NDArray[np.int64]:
         open_ts = self._times(batch, "open_ts", row)
@@ -244,6 +278,8 @@ class BarFile:
         try:
             if column.null_count:
                 _refuse_empty(column)
+            if len(places) > 1 and not pa.types.is_string(column.type):
+                raise DataError(f"{self.path}: {self._shown(places[0])} and a time are typed apart; write them as one")
             if pa.types.is_string(column.type) or pa.types.is_large_string(column.type):
                 text = column.cast(pa.string())
                 if len(places) > 1:
@@ -255,6 +291,7 @@ class BarFile:
                 if naive and zone:
                     stamps = pc.assume_timezone(stamps, zone)
                 moments: NDArray[np.int64] = np.asarray(stamps.cast(pa.int64()).to_numpy(zero_copy_only=False))
+                refuse_impossible(moments)
                 return moments
             if pa.types.is_integer(column.type) or pa.types.is_floating(column.type):
                 return epochs(np.asarray(column.to_numpy(zero_copy_only=False)))
@@ -264,62 +301,6 @@ class BarFile:
                 f"{self.path}: row {row[error.index]}: {self._shown(places[0])} = {value} {error.why}"
             ) from None
         raise DataError(f"{self.path}: column {self._shown(places[0])} is {column.type}, not {EXPECTED}")
-
-    def _numbers(
-        self, column: Any, role: str, rows: int, row: NDArray[np.int64] | None = None
-    ) -> NDArray[np.float64]:
-        """A column as float64; what is empty is NaN."""
-        if pa.types.is_floating(column.type) or pa.types.is_integer(column.type) or pa.types.is_decimal(column.type):
-            return np.asarray(column.cast(pa.float64()).to_numpy(zero_copy_only=False), dtype=np.float64)
-        if not (pa.types.is_string(column.type) or pa.types.is_large_string(column.type)):
-            raise DataError(f"{self.path}: the column for {role} is {column.type}, not a number")
-        text = pc.fill_null(pc.utf8_trim_whitespace(column.cast(pa.string())), "")
-        try:
-            return np.asarray(text.cast(pa.float64()).to_numpy(zero_copy_only=False), dtype=np.float64)
-        except pa.ArrowInvalid:
-            return self._dressed(text, role, rows, row)
-
-    def _dressed(self, text: Any, role: str, rows: int, row: NDArray[np.int64] | None) -> NDArray[np.float64]:
-        """Numbers with empty cells, thousands separators, a decimal comma, a currency sign or K, M, B."""
-        plain = pc.replace_substring_regex(text, r"^\$", "")
-        if self._comma is None:
-            self._comma = self._has_decimal_comma(plain, role)
-        if self._comma:
-            plain = pc.replace_substring(pc.replace_substring(plain, ".", ""), ",", ".")
-        elif self.layout.thousands:
-            plain = pc.replace_substring_regex(plain, r"(\d),(\d{3})", r"\1\2")
-        factor = np.ones(len(plain))
-        for suffix, worth in _SUFFIXES.items() if self.layout.thousands else ():
-            ends = np.asarray(pc.ends_with(plain, suffix))
-            factor[ends] = worth
-            plain = pc.replace_substring_regex(plain, f"{suffix}$", "")
-        is_empty = np.asarray(pc.match_substring_regex(pc.utf8_lower(plain), _EMPTY))
-        is_number = np.asarray(pc.match_substring_regex(plain, _NUMBER))
-        wrong = ~(is_empty | is_number)
-        if wrong.any():
-            at = int(np.argmax(wrong))
-            number = rows + at + 1 if row is None else row[at]
-            value = text[at].as_py()[:60]
-            raise DataError(f"{self.path}: row {number}: {role} = {value!r} is not a number")
-        values = np.full(len(plain), np.nan)
-        numbers = plain.filter(pa.array(is_number)).cast(pa.float64())
-        values[is_number] = numbers.to_numpy(zero_copy_only=False)
-        return values * factor
-
-    def _has_decimal_comma(self, text: Any, role: str) -> bool:
-        """Whether prices are written as 1.234,5 or 1,5. Raises DataError where 1,234 may be either."""
-
-        def shows(pattern: str) -> bool:
-            return bool(pc.any(pc.match_substring_regex(text, pattern)).as_py())
-
-        if not shows(","):
-            return False
-        if shows(r"\.\d+,") or shows(r",\d{1,2}$") or shows(r",\d{4,}$"):
-            return True
-        if shows(r",\d{3}\."):
-            return False
-        shown = f"{role} = {text[0].as_py()[:40]!r}"
-        raise DataError(f"{self.path}: {shown} may be thousands or a decimal comma; write numbers with a point")
 
 
 def _other_kind(names: set[str]) -> str:

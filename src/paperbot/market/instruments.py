@@ -23,6 +23,9 @@ FOLDER = Path("data/instruments")
 
 OBSERVED_ROWS = 5_000
 MOST_DECIMALS = 18
+SURE_DIGITS = 4
+COARSE = 1e-3
+"""So many different last digits show that prices step by their last decimal; a tick above that share is coarse."""
 _NOISE = 1e-14
 """Relative error of a number that was computed on its way here: a few roundings of float64."""
 
@@ -39,10 +42,12 @@ def decimals_in(values: Floats, most: int = MOST_DECIMALS) -> int:
 @dataclass(frozen=True)
 class Observed:
     """What the first rows of a file show: decimals of prices and volumes, and the lowest and highest price with its
-    row, counted from 1. `volume_decimals` None: the volumes say nothing.
+    row, counted from 1. `is_sure`: prices were written with these decimals, or step by them; `volume_decimals` None:
+    the volumes say nothing.
     """
 
     price_decimals: int
+    is_sure: bool
     volume_decimals: int | None
     lowest: float
     lowest_row: int
@@ -50,8 +55,8 @@ class Observed:
     highest_row: int
 
 
-def observe(columns: Columns, *, volume_in_base: bool) -> Observed | None:
-    """What the first rows show; None where no price can be read from them."""
+def observe(columns: Columns, *, volume_in_base: bool, written: int | None = None) -> Observed | None:
+    """What the first rows show; None where no price can be read from them. `written`: decimals of prices as text."""
     prices = np.stack([getattr(columns, name)[:OBSERVED_ROWS] for name in ("open", "high", "low", "close")])
     usable = np.isfinite(prices).all(axis=0) & (prices > 0).all(axis=0)
     if not usable.any():
@@ -59,8 +64,12 @@ def observe(columns: Columns, *, volume_in_base: bool) -> Observed | None:
     volume = columns.volume[:OBSERVED_ROWS]
     volume = volume[np.isfinite(volume) & (volume > 0)]
     low, high = np.where(usable, prices[2], np.inf), np.where(usable, prices[1], 0.0)
+    values = prices[:, usable].ravel()
+    decimals = max(decimals_in(values), written or 0)
+    last_digits = np.unique(np.rint(values * 10.0**decimals) % 10)
     return Observed(
-        price_decimals=decimals_in(prices[:, usable].ravel()),
+        price_decimals=decimals,
+        is_sure=bool(written) or len(last_digits) >= SURE_DIGITS,
         volume_decimals=decimals_in(volume) if volume_in_base and len(volume) else None,
         lowest=float(low.min()),
         lowest_row=int(low.argmin()) + 1,
@@ -75,9 +84,13 @@ def observed_rules(
     """The rules that a file's first rows show, as keys of a profile.
 
     `price_decimals`: those that hold otherwise, which are kept where they are enough. A step is taken from the volumes
-    unless one of it is worth more than the smallest order: then the volumes were rounded.
+    unless one of it is worth more than the smallest order: then the volumes were rounded. Round prices (1.00, 0.5) do
+    not show a tick: one that is coarse against them is only taken where it is sure.
     """
-    rules: dict[str, Any] = {"tick_size": Decimal(1).scaleb(-observed.price_decimals)}
+    rules: dict[str, Any] = {}
+    tick = Decimal(1).scaleb(-observed.price_decimals)
+    if observed.is_sure or float(tick) <= COARSE * observed.lowest:
+        rules["tick_size"] = tick
     rules["price_decimals"] = max(observed.price_decimals, price_decimals)
     if observed.volume_decimals is not None:
         step = Decimal(1).scaleb(-min(observed.volume_decimals, base_decimals))

@@ -391,7 +391,7 @@ def layout_without_header(fields: Sequence[str]) -> Layout | None:
 def volume_columns(names: Sequence[str]) -> list[str]:
     """All columns (in plain form) that may count what was traded, in the base or in the quote."""
     patterns = (
-        r"^(base_|quote_|quote_asset_)?(volume|vol|turnover|amount|qty|quantity|v)$",
+        r"^(base_|base_asset_|quote_|quote_asset_)?(volume|vol|turnover|amount|qty|quantity|v)$",
         r"^(volume|vol)_?\w{1,9}$",
         r"^(stuecke|stück|umsatz|candle_acc_trade_(price|volume))$",
     )

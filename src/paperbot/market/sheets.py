@@ -3,6 +3,7 @@
 CSV of every separator, Parquet, Feather and JSON; text stays text here, so that what a value means is decided once.
 """
 
+import codecs
 import csv
 import io
 import json
@@ -85,7 +86,7 @@ def _decoded(head: bytes, path: Path) -> tuple[str, str]:
     for each in (encoding, "cp1252"):
         try:
             # The head may end inside a character.
-            return head.decode(each, errors="strict" if len(head) < HEAD_BYTES else "ignore"), each
+            return codecs.getincrementaldecoder(each)().decode(head, final=len(head) < HEAD_BYTES), each
         except UnicodeDecodeError:
             continue
     raise DataError(f"{path}: is neither text, Parquet nor Feather")
@@ -240,6 +241,9 @@ def _rows_in(tree: Any, path: Path, notes: list[str], depth: int) -> list[Any]:
         return tree
     if not isinstance(tree, dict) or depth > 3:  # noqa: PLR2004
         raise DataError(f"{path}: holds no list of bars")
+    if isinstance(tree.get("columns"), list) and isinstance(tree.get("data"), list):  # pandas, orient="split".
+        names = [str(name) for name in tree["columns"]]
+        return [dict(zip(names, row, strict=False)) for row in tree["data"] if isinstance(row, list)]
     if tree.get("next_page_token"):
         notes.append("it has a next_page_token: there are more bars than these")
     for word in _WORDS:

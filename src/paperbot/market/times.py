@@ -18,6 +18,9 @@ from numpy.typing import NDArray
 FIRST_S, LAST_S = 631_152_000, 4_102_444_800
 """1990-01-01 and 2100-01-01, in seconds."""
 
+FIRST_DATE, LAST_DATE = 1_990_010_100, 2_101_010_100
+"""1990 and 2101 as YYYYMMDDHH."""
+
 _UNITS = ((1, 10**9), (10**3, 10**6), (10**6, 10**3), (10**9, 1))
 """(units a second, nanoseconds a unit)."""
 
@@ -28,6 +31,7 @@ _ZONED = r"(Z|UTC|GMT|[+-]\d{2}:?\d{2}|:\d{2}(\.\d+)?[+-]\d{2})$"
 EXPECTED = "an epoch of 1990 to 2100 (s, ms, us or ns) or ISO 8601"
 _SHAPES = (
     (r"^\d{8}$", "%Y%m%d"),
+    (r"^\d{10}$", "%Y%m%d%H"),
     (r"^\d{12}$", "%Y%m%d%H%M"),
     (r"^\d{14}$", "%Y%m%d%H%M%S"),
     (r"^\d{1,2}/\d{1,2}/\d{4} \d{1,2}:\d{2}$", "%d/%m/%Y %H:%M' or '%m/%d/%Y %H:%M"),
@@ -57,9 +61,21 @@ def epochs(values: NDArray[Any]) -> NDArray[np.int64]:
         else:
             result[fits] = values[fits].astype(np.int64) * unit_ns
         known |= fits
+    known &= ~_may_be_dates(values)
     if not known.all():
         raise BadTimeError(int(np.argmin(known)), f"is not {EXPECTED}")
     return result
+
+
+def _may_be_dates(values: NDArray[Any]) -> NDArray[np.bool_]:
+    """Numbers of 10 or 16 digits that are a date with its hour, as YYYYMMDDHH…: as epochs they lie in 2033 to 2036."""
+    found = np.zeros(len(values), dtype=np.bool_)
+    for tail in (1, 10**6):
+        inside = (values >= FIRST_DATE * tail) & (values < LAST_DATE * tail)
+        number = np.where(inside, values // tail, 0).astype(np.int64)
+        month, day, hour = number // 10**4 % 100, number // 100 % 100, number % 100
+        found |= inside & (month % 13 > 0) & (month < 13) & (day % 32 > 0) & (day < 32) & (hour < 24)  # noqa: PLR2004
+    return found
 
 
 def times_of_text(column: Any, formats: Sequence[str], zone: str | None, *, forced: bool) -> NDArray[np.int64]:
@@ -148,9 +164,18 @@ def _as_ns(times: Any) -> NDArray[np.int64]:
     if times.null_count:
         raise pa.ArrowInvalid("a value that is not a time")
     numbers: NDArray[np.int64] = np.asarray(times.cast(pa.int64()).to_numpy(zero_copy_only=False), dtype=np.int64)
+    refuse_impossible(numbers)
+    return numbers
+
+
+def refuse_impossible(numbers: NDArray[np.int64]) -> None:
+    """Raises ArrowInvalid for times (ns UTC) outside of 1900 to 2100, and for the first days of 1970, where times lie
+    whose unit was forgotten.
+    """
     if ((numbers < FIRST_YEAR_NS) | (numbers >= LAST_S * 10**9)).any():
         raise pa.ArrowInvalid("a time outside of 1900 to 2100")
-    return numbers
+    if (np.abs(numbers) < 3 * 86_400 * 10**9).any():
+        raise pa.ArrowInvalid("a time in the first days of 1970: its unit was lost where it was written")
 
 
 FIRST_YEAR_NS = -2_208_988_800 * 10**9

@@ -60,7 +60,13 @@ def unpacked(path: Path) -> Iterator[IO[bytes]]:
 
 
 def _only_member(archive: zipfile.ZipFile, path: Path) -> zipfile.ZipInfo:
-    names = [one for one in archive.infolist() if not one.is_dir() and not one.filename.lower().endswith(_NOT_DATA)]
+    if "[Content_Types].xml" in archive.namelist():
+        raise DataError(f"{path}: is a workbook; save the sheet as CSV")
+    names = [
+        one
+        for one in archive.infolist()
+        if not one.is_dir() and not one.filename.lower().endswith(_NOT_DATA) and "__MACOSX" not in one.filename
+    ]
     if len(names) != 1:
         raise DataError(f"{path}: holds {len(names)} files; unpack it and give one of them")
     return names[0]

@@ -18,7 +18,13 @@ _SLACK = 2e-3
 """Relative room for prices and turnovers that were rounded."""
 
 _BASE = re.compile(r"^(base_?volume|volume_?base|volume_?from|vol_?base)$")
+_MONEY = re.compile(r"^(volume|vol)_?(usd[tc]?|busd|fdusd|eur|gbp|jpy|try|brl|krw|currency)$")
 _QUOTE = re.compile(r"^(quote_?(asset_?)?volume|volume_?quote|volume_?to|turnover|vol_?quote|quote_?amount)$")
+
+
+def is_money(name: str) -> bool:
+    """Whether a column's name ends as a currency does that may be the quote: what it counts must be asked for."""
+    return bool(_MONEY.match(name))
 
 
 def is_quote(name: str) -> bool:
@@ -49,7 +55,8 @@ class Volumes:
         for index, values in enumerate(raw):
             mine = decided & fits[index]
             result[mine] = values[mine]
-        nothing = np.all([np.nan_to_num(values) == 0 for values in raw], axis=0)
+        # A row without prices or trades decides nothing; prices that cannot be are refused later.
+        nothing = np.all([np.nan_to_num(values) == 0 for values in raw], axis=0) | ~(low > 0) | ~(high >= low)
         result[nothing] = 0.0
         unclear = ~decided & ~nothing
         if unclear.any():
