@@ -4,7 +4,8 @@ import json
 
 import pytest
 
-from paperbot import cli
+from paperbot import __version__, cli
+from shell import start
 
 
 def run(monkeypatch, capsys, *arguments):
@@ -127,3 +128,18 @@ def test_data_check_prints_its_findings(monkeypatch, capsys, tmp_path):
     assert "zero volume with moving prices" in printed
     report = json.loads(run(monkeypatch, capsys, "data", "check", file, "--json")[1])
     assert report["rows"] == 4
+
+
+def test_the_version_is_said(monkeypatch, capsys):
+    assert run(monkeypatch, capsys, "--version") == (0, f"paperbot {__version__}\n", "")
+
+
+def test_a_reader_that_goes_away_does_not_stop_the_work(tmp_path):
+    """As `paperbot replay … | head` does: exit code 0, no traceback, and every artifact."""
+    process = start(["replay", "BTC/USDT=synthetic:1:2000", "--out", "out"], tmp_path)
+    process.stdout.close()
+    error = process.stderr.read()
+    assert process.wait(timeout=120) == 0
+    assert "Traceback" not in error
+    assert "BrokenPipe" not in error
+    assert (tmp_path / "out/trades.parquet").is_file()

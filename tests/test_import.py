@@ -6,9 +6,12 @@ import numpy as np
 import pytest
 
 from cases import Case
-from paperbot.app.importing import ImportRequest, import_bars
+from paperbot.app.importing import ImportRequest, SyntheticRequest, import_bars, write_synthetic
+from paperbot.app.replay import replay
+from paperbot.app.sources import ReplayRequest
 from paperbot.errors import DataError, PaperbotError
 from paperbot.market.files import BarFile, Reading
+from paperbot.store.tables import SCHEMAS
 from test_layouts import BARS, FILES, MONTHS, NS, TOLD, archive, read, same, written
 
 
@@ -85,3 +88,21 @@ def test_the_report_is_json(tmp_path):
     report, _ = imported(tmp_path, [written(tmp_path / "a.csv", FILES["no_header"]())])
     assert json.loads(json.dumps(report))["bars"] == 6
     assert np.diff(NS).tolist() == [3600 * 10**9] * 5
+
+
+# ---- bars to play with --------------------------------------------------------------------------------------------
+def test_a_made_up_market_as_a_file_is_the_same_run(tmp_path):
+    """Its prices go through a file of floats and come back as the same units."""
+    file = tmp_path / "made.parquet"
+    said = []
+    line = write_synthetic(SyntheticRequest(7, 3000, file), said.append)
+    assert line == f"{file}: 3000 bars of 1m, 2024-01-01T00:00:00Z to 2024-01-03T01:59:00Z"
+    assert said == [f"replay it with: paperbot replay BTC/USDT={file}"]
+    runs = [
+        replay(ReplayRequest([f"BTC/USDT={place}"], out=tmp_path / name), lambda _: None).summary
+        for name, place in (("made", file), ("direct", "synthetic:7:3000"))
+    ]
+    assert runs[0]["fills"] > 0
+    assert runs[0]["digest"] == runs[1]["digest"]
+    for name in SCHEMAS:
+        assert (tmp_path / f"made/{name}.parquet").read_bytes() == (tmp_path / f"direct/{name}.parquet").read_bytes()

@@ -300,6 +300,11 @@ def test_what_may_not_change_is_one_sentence(market, key, value, words):
         assert words in " ".join(log.split())
         assert "paperbot run --new starts another one" in " ".join(log.split())
         assert bot.inputs() == before
+        # A name that nobody has is a slip of the pen, not an account of its own.
+        log = bot.run("--session", "secnd", expect=2)
+        assert "there is no such session (there are: " in " ".join(log.split())
+        assert "with --new it is made" in " ".join(log.split())
+        assert len(bot.ask("sessions")) == 1
         bot.run("--new", "--session", "second", "--until", until(files["ETH/USDT"]))
     sessions = {one["session"]: one["current"] for one in bot.ask("sessions")}
     assert len(sessions) == 2

@@ -175,9 +175,26 @@ def test_the_best_and_the_folds_as_json(tmp_path, capsys):
     assert typed(small_command(tmp_path / "walk", "--json", "--folds", "2")) == 0
     folds = json.loads(shown(capsys)[0])["folds"]
     assert [[(row["fold"], row["part"]) for row in pair] for pair in folds] == [
-        [(0, "train"), (0, "test")],
         [(1, "train"), (1, "test")],
+        [(2, "train"), (2, "test")],
     ]
+
+
+def test_a_key_without_effect_is_said(tmp_path):
+    """A share of the account that a smaller cap on positions always cuts binds nowhere."""
+    vary = (FEW[0], "risk.fixed_fraction=0.5,0.6")
+    capped = (*CALM, "risk.max_position_value_per_symbol=0.01")
+    _, notes = tiny(tmp_path / "capped", vary=vary, settings=capped)
+    silent = [one for one in notes if "has no effect" in one]
+    assert silent == ["risk.fixed_fraction has no effect here: sets that differ in it alone have equal figures"]
+    _, notes = tiny(tmp_path / "free", vary=vary)
+    assert not any("has no effect" in one for one in notes)
+
+
+def test_a_draw_of_more_than_the_grid_says_so(tmp_path):
+    result, notes = tiny(tmp_path / "sweep", draws=50)
+    assert len(result.rows) == 4
+    assert "--random 50: the grid has 4 sets, and all of them are run" in notes
 
 
 @pytest.mark.parametrize("more", [(), ("--folds", "2")])

@@ -185,14 +185,14 @@ def test_a_window_without_bars_is_refused(tmp_path):
 def test_walk_forward_rows_are_replays_of_their_windows(tmp_path, anchored):
     vary = (VARY[0], "risk.fixed_fraction=0.2", "strategies.sma_cross.slow=30,60")
     result, _ = swept(tmp_path / "sweep", digests=True, folds=3, train=0.6, vary=vary, anchored=anchored)
-    assert [row["fold"] for row in result.rows if row["part"] == "test"] == [0, 1, 2]
+    assert [row["fold"] for row in result.rows if row["part"] == "test"] == [1, 2, 3]
     test, train, first_split = 1333, 1999, 2001
     for fold, (trained, row) in enumerate(result.folds()):
         split = first_split + fold * test
         start = None if fold == 0 or anchored else moment(split - train)
         assert_same(trained, replayed(trained, tmp_path / "out", start=start, end=moment(split)))
         assert_same(row, replayed(row, tmp_path / "out", start=moment(split), end=moment(split + test)))
-        mine = [one for one in result.rows if one["fold"] == fold and one["part"] == "train"]
+        mine = [one for one in result.rows if one["fold"] == fold + 1 and one["part"] == "train"]
         assert trained["return_pct"] == max(one["return_pct"] for one in mine)
         assert trained["set"] == row["set"]
 
@@ -212,7 +212,7 @@ def test_a_folds_set_is_chosen_by_the_objective(tmp_path):
     for objective, best in (("return_pct", max), ("max_drawdown_pct", min), ("win_rate_pct", max)):
         result, _ = swept(tmp_path / objective, vary=VARY[:2], folds=3, objective=objective)
         for fold, (trained, _) in enumerate(result.folds()):
-            mine = [row for row in result.rows if row["fold"] == fold and row["part"] == "train"]
+            mine = [row for row in result.rows if row["fold"] == fold + 1 and row["part"] == "train"]
             assert trained[objective] == best(row[objective] for row in mine)
         chosen[objective] = [trained["set"] for trained, _ in result.folds()]
     assert len({tuple(sets) for sets in chosen.values()}) > 1

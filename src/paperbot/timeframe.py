@@ -116,8 +116,10 @@ def check_declared(timeframe: Timeframe, open_ts: NDArray[np.int64]) -> None:
     if len(steps) == 0 or timeframe.months or timeframe.zone:
         return
     values, counts = np.unique(steps, return_counts=True)
-    usual = fixed(int(values[np.argmax(counts)])).text
-    if int((steps < timeframe.ns).sum()) > IRREGULAR * len(steps):
+    usual_ns = int(values[np.argmax(counts)])
+    usual = fixed(usual_ns).text
+    # A bar that overlaps one of the usual length is refused, or reported, by its row.
+    if timeframe.ns != usual_ns and int((steps < timeframe.ns).sum()) > IRREGULAR * len(steps):
         raise ConfigError(f"its bars are {usual} apart: as bars of {timeframe.text} they would overlap")
     if timeframe.ns not in values and int(values[0]) % timeframe.ns == 0 and len(steps) > FEW:
         raise ConfigError(f"its bars are {usual} apart, and none is {timeframe.text} after the one before")

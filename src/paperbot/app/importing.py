@@ -1,4 +1,4 @@
-"""`paperbot data import`: bars from any layout, of one file or of many, as Paperbot's own Parquet."""
+"""Bars as Paperbot's own Parquet: `paperbot data import` from any layout, `paperbot data synthetic` made up."""
 
 from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass, field
@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from paperbot.app.sources import declared_timeframe, timeframe_of
+from paperbot.app.sources import ReplayRequest, Tree, declared_timeframe, prepare, timeframe_of
 from paperbot.clock import format_ts
 from paperbot.errors import CommandError, DataError
 from paperbot.market.candles import Checker, Columns, Grid
@@ -76,6 +76,35 @@ def import_bars(
         "repeated": repeated,
         "findings": [asdict(finding) for finding in findings],
     }
+
+
+@dataclass(frozen=True)
+class SyntheticRequest:
+    """What `paperbot data synthetic` was asked for, as it was typed."""
+
+    seed: int
+    bars: int
+    out: Path
+    symbol: str = "BTC/USDT"
+    timeframe: str = "1m"
+    config: Path | None = None
+    overrides: Sequence[Tree] = ()
+
+
+def write_synthetic(request: SyntheticRequest, say: Callable[[str], None]) -> str:
+    """Write the bars of a made-up market; returns a line about them. Raises PaperbotError; then nothing is written."""
+    source = f"{request.symbol}=synthetic:{request.seed}:{request.bars}"
+    overrides = [*request.overrides, {"llm": {"provider": "off"}, "strategies": []}]
+    job = prepare(
+        ReplayRequest([source], request.config, timeframe=request.timeframe, overrides=overrides), lambda _: None
+    )
+    events = np.concatenate(list(job.batches[0]))
+    unit = 10 ** job.plan.price_decimals[0]
+    values = {name: events[name] / unit for name in PRICES[:4]} | {"volume": events["volume"]}
+    write_bars(request.out, events["open_ts"], values)
+    span = f"{format_ts(int(events['open_ts'][0]))} to {format_ts(int(events['open_ts'][-1]))}"
+    say(f"replay it with: paperbot replay {job.plan.symbols[0]}={request.out}")
+    return f"{request.out}: {len(events)} bars of {request.timeframe}, {span}"
 
 
 def _joined(parts: list[tuple[Path, Columns]]) -> tuple[Columns, int]:

@@ -17,6 +17,7 @@ from paperbot.app.session import (
     current_session,
     open_session,
     opening_runner,
+    session_names,
 )
 from paperbot.app.start import sessions_root
 from paperbot.app.status import status_of
@@ -45,20 +46,16 @@ def chosen_session(out: Path, name: str | None) -> tuple[Path, str]:
     if chosen is None:
         raise CommandError(f"{root}: there is no session yet; paperbot run makes one")
     if not (root / chosen).is_dir():
-        known = ", ".join(path.name for path in _folders(root)) or "none"
+        known = ", ".join(session_names(root)) or "none"
         raise CommandError(f"{root}: there is no session {chosen} (there are: {known})")
     return root, chosen
-
-
-def _folders(root: Path) -> list[Path]:
-    return sorted(path for path in root.glob("*") if (path / "journal.sqlite").is_file())
 
 
 def list_sessions(out: Path) -> list[dict[str, Any]]:
     """Every session: its inputs, when it began, whether it runs, and what took its place."""
     root = sessions_root(out)
     rows = []
-    for folder in _folders(root):
+    for folder in (root / name for name in session_names(root)):
         with Journal(folder) as journal:
             first = next(iter(journal.rows()), None)
             rows.append(

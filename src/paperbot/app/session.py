@@ -141,6 +141,11 @@ def _inputs(events: Records, source: str, now_ns: int) -> list[Input]:
     return [Input(events[k : k + 1].tobytes(), now_ns, source) for k in range(len(events))]
 
 
+def session_names(root: Path) -> list[str]:
+    """The sessions that are kept there."""
+    return sorted(path.name for path in root.glob("*") if (path / FILE).is_file())
+
+
 def _snapshots(folder: Path) -> list[Path]:
     """Snapshots, oldest first."""
     paths = [path for path in folder.glob("*.state") if path.stem.isdigit()]

@@ -14,11 +14,13 @@ from paperbot.app.session import (
     create_session,
     current_session,
     open_session,
+    session_names,
 )
 from paperbot.clock import SystemClock, format_ts
 from paperbot.engine.params import Plan
 from paperbot.engine.snapshot import identity
 from paperbot.environment import Environment
+from paperbot.errors import CommandError
 from paperbot.telemetry.notify import Notifier
 
 Tree = dict[str, Any]
@@ -49,6 +51,11 @@ def open_or_create(request: LiveRequest, plan: Plan, clock: SystemClock) -> Sess
     root = sessions_root(request.out)
     if request.session is not None:
         check_name(request.session)
+        if not request.new and not (root / request.session).is_dir():
+            known = ", ".join(session_names(root)) or "none"
+            raise CommandError(
+                f"--session {request.session}: there is no such session (there are: {known}); with --new it is made"
+            )
     current = request.session or current_session(root)
     fresh = request.session or format_ts(clock.now_ns())[:19].replace(":", "").replace("-", "")
     if request.new or current is None or not (root / current).is_dir():

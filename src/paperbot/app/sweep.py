@@ -22,7 +22,7 @@ from paperbot import __version__
 from paperbot.app.recorder import config_hash
 from paperbot.app.sources import Job, ReplayRequest, parse_time, prepare
 from paperbot.app.space import Axis, Space, Value, check_strategies, parse_axis
-from paperbot.app.trials import ERROR, FIGURES, LEFT_OUT, Bars, Part, Span, Task, Trials
+from paperbot.app.trials import ERROR, FIGURES, LEFT_OUT, Bars, Part, Span, Task, Trials, without_effect
 from paperbot.core import types as t
 from paperbot.core.numeric import CACHE_FOLDER
 from paperbot.errors import CommandError, ConfigError, DataError, StrategyError
@@ -73,14 +73,14 @@ class SweepRequest:
 
 @dataclass(frozen=True)
 class SweepResult:
-    """All rows by (fold, part, set), and where they are."""
+    """All rows by (fold, part, set), and where they are. Folds count from 1; 0: there are none."""
 
     rows: list[Row]
     axes: tuple[Axis, ...]
     objective: str
     path: Path
 
-    def best(self, count: int, fold: int = -1) -> list[Row]:
+    def best(self, count: int, fold: int = 0) -> list[Row]:
         """The best rows of a fold's training (or of everything), best first."""
         mine = [row for row in self.rows if row["fold"] == fold and row["part"] != "test"]
         return ranked(mine, self.objective)[:count]
@@ -146,7 +146,8 @@ def sweep(request: SweepRequest, say: Callable[[str], None], progress: Progress)
     axes = ready.trials.axes
     with TrialLog(request.out, ready.fingerprint, afresh=request.afresh) as log:
         total = _run(ready, run, log, say, progress)
-        kept = [{ERROR: None, **row} for row in log.rows.values() if LEFT_OUT not in row]
+        # Within, folds count from 0, and -1 is none of them; people count from 1.
+        kept = [{ERROR: None, **row, "fold": row["fold"] + 1} for row in log.rows.values() if LEFT_OUT not in row]
         rows = sorted(kept, key=lambda row: (row["fold"], row["part"] == "test", row["set"]))
         result = SweepResult(rows, axes, request.objective, request.out / RESULTS)
         if len(kept) < total:
@@ -156,6 +157,8 @@ def sweep(request: SweepRequest, say: Callable[[str], None], progress: Progress)
         if result.failed:
             first = result.failed[0][ERROR]
             say(f"{len(result.failed)} of {total} trials failed, and have no figures; the first: {first}")
+        for line in without_effect(axes, rows):
+            say(line)
         columns = ["fold", "part", "set", *(axis.key for axis in axes), *FIGURES, ERROR]
         write_results(request.out, rows, [*columns, *(["digest"] if request.digests else [])], words={ERROR, "digest"})
     return result
@@ -168,6 +171,8 @@ def _prepare(request: SweepRequest, say: Callable[[str], None]) -> _Ready:
     if request.folds < 0 or not 0.0 < request.train < 1.0:
         raise CommandError("--folds is not below 0, and --train is between 0 and 1")
     space = Space(tuple(parse_axis(text) for text in request.vary), request.draws, request.seed)
+    if request.draws is not None and not space.is_drawn:
+        say(f"--random {request.draws}: the grid has {space.size:,} sets, and all of them are run")
     # All bars are read: each set warms up on as many of those before its window as it needs.
     job = prepare(replace(request.replay, start=None, end=None), say)
     known = [one.name for one in job.configuration.settings.strategies]
@@ -256,7 +261,7 @@ def picture(result: SweepResult, out: Path) -> Path:
     is_walk = any(row["part"] == "train" for row in result.rows)
     tables = {"Best": result.best(TOP)} if not is_walk else {}
     for train, test in folds:
-        tables[f"Fold {train['fold'] + 1}: chosen in training, then tested"] = [train, test]
+        tables[f"Fold {train['fold']}: chosen in training, then tested"] = [train, test]
     failed = [f"{len(result.failed):,} trials failed; the first: {result.failed[0][ERROR]}"] if result.failed else []
     page = SweepPage(
         title=f"Paperbot: {len(result.rows):,} trials",

@@ -1,6 +1,6 @@
 """One parameter set over one window of bars: the same engine as everywhere, on bars that all sets share."""
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
@@ -210,3 +210,18 @@ def _bare(plan: Plan, events: Sequence[Records], collector: _Collector) -> tuple
     for records in closing_records(machine):
         collector.records(records)
     return machine, ""
+
+
+def without_effect(axes: Sequence[Axis], rows: Iterable[Mapping[str, Any]]) -> Iterator[str]:
+    """A sentence for each varied key that changed no figure: rows that differ in it alone are equal in all else."""
+    traded = [row for row in rows if row["part"] != "test" and row[ERROR] is None and row["fills"]]
+    for axis in axes:
+        others = [one.key for one in axes if one is not axis]
+        figures: dict[tuple[Any, ...], set[tuple[Any, ...]]] = {}
+        compared = 0
+        for row in traded:
+            alike = (row["fold"], *(row[key] for key in others))
+            compared += alike in figures
+            figures.setdefault(alike, set()).add(tuple(row[name] for name in FIGURES))
+        if compared and all(len(different) == 1 for different in figures.values()):
+            yield f"{axis.key} has no effect here: sets that differ in it alone have equal figures"

@@ -5,9 +5,11 @@ import sys
 import traceback
 from collections.abc import Iterator
 from contextlib import contextmanager
+from typing import TextIO, cast
 
 from paperbot.cli import live, offline, research
 from paperbot.cli.options import app, config_path, err
+from paperbot.cli.pipe import PipeStream
 from paperbot.environment import known_secrets
 from paperbot.errors import PaperbotError
 from paperbot.redact import RedactingStream, Redactor
@@ -29,7 +31,7 @@ def one_sentence() -> Iterator[None]:
     """
     before = sys.stdout, sys.stderr
     redactor = Redactor(known_secrets())
-    sys.stdout, sys.stderr = (RedactingStream(stream, redactor) for stream in before)
+    sys.stdout, sys.stderr = (RedactingStream(cast("TextIO", PipeStream(stream)), redactor) for stream in before)
     try:
         yield
     except PaperbotError as error:

@@ -277,6 +277,23 @@ def data_import(
     _print_findings(report["findings"])
 
 
+@data_app.command("synthetic")
+def data_synthetic(
+    seed: Annotated[int, typer.Argument(min=0, help="of the market; the same one gives the same bars")],
+    bars: Annotated[int, typer.Argument(min=1, help="how many")],
+    out: Annotated[Path, typer.Option(help="the Parquet file to write")],
+    symbol: Annotated[str, typer.Option(help="BASE/QUOTE, whose tick the prices keep to")] = "BTC/USDT",
+    timeframe: Annotated[str, typer.Option(help="length of a bar")] = "1m",
+    config: ConfigOption = None,
+    set_: SetOption = None,
+) -> None:
+    """Write bars of a made-up market, to play with: those of synthetic:SEED:BARS, as a file."""
+    from paperbot.app.importing import SyntheticRequest, write_synthetic  # noqa: PLC0415
+
+    request = SyntheticRequest(seed, bars, out, symbol, timeframe, config_path(config), assignments(set_))
+    typer.echo(write_synthetic(request, note))
+
+
 @data_app.command("check")
 def data_check(
     file: Annotated[Path, typer.Argument(help="Parquet or CSV file of bars")],

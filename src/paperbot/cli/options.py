@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 from rich.console import Console
 
+from paperbot import __version__
 from paperbot.config import parse_assignment
 from paperbot.errors import CommandError
 
@@ -23,6 +24,23 @@ app = typer.Typer(
     add_completion=False,
     pretty_exceptions_enable=False,
 )
+
+
+def _say_version(*, asked: bool) -> None:
+    if asked:
+        typer.echo(f"paperbot {__version__}")
+        raise typer.Exit
+
+
+@app.callback()
+def _main(
+    version: Annotated[
+        bool, typer.Option("--version", is_eager=True, callback=lambda asked: _say_version(asked=asked), help="say it")
+    ] = False,
+) -> None:
+    pass
+
+
 config_app = typer.Typer(help="Look at the configuration and check it.", no_args_is_help=True)
 app.add_typer(config_app, name="config")
 data_app = typer.Typer(help="Look at market data, and fetch it.", no_args_is_help=True)

@@ -136,7 +136,7 @@ def _print(result: "SweepResult", top: int, page: str) -> None:
     else:
         table = Table(*heads, *SHOWN.values(), title=f"best of {len(result.rows):,} by {result.objective}")
     for row in [row for pair in result.folds() for row in pair] if is_walk else result.best(top):
-        first = [str(row["fold"] + 1), row["part"]] if is_walk else []
+        first = [str(row["fold"]), row["part"]] if is_walk else []
         table.add_row(*first, *(str(row[name]) for name in names), *(_cell(row[name]) for name in SHOWN))
     if table.row_count:
         # As wide as it is: in a narrower one the numbers would be cut.
