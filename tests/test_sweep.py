@@ -10,8 +10,9 @@ import pytest
 
 from paperbot.app.replay import replay
 from paperbot.app.sources import ReplayRequest
+from paperbot.app.space import Axis
 from paperbot.app.sweep import picture, sweep
-from paperbot.app.trials import FIGURES
+from paperbot.app.trials import ERROR, FIGURES, without_effect
 from paperbot.config import parse_assignment
 from paperbot.errors import CommandError
 from shell import run
@@ -189,6 +190,16 @@ def test_a_key_without_effect_is_said(tmp_path):
     assert silent == ["risk.fixed_fraction has no effect here: sets that differ in it alone have equal figures"]
     _, notes = tiny(tmp_path / "free", vary=vary)
     assert not any("has no effect" in one for one in notes)
+
+
+def test_a_key_that_matters_beside_one_value_of_another_has_an_effect():
+    def row(first, second, figure):
+        return {"fold": 0, "part": "all", ERROR: None, **dict.fromkeys(FIGURES, figure), "a": first, "b": second}
+
+    rows = [row(1, 1, 5), row(1, 2, 5), row(2, 1, 6), row(2, 2, 7)]
+    axes = (Axis("a", (1, 2)), Axis("b", (1, 2)))
+    assert list(without_effect(axes, rows)) == []
+    assert [one.partition(" ")[0] for one in without_effect(axes, [*rows[:3], row(2, 2, 6)])] == ["b"]
 
 
 def test_a_draw_of_more_than_the_grid_says_so(tmp_path):

@@ -340,8 +340,8 @@ LAYOUTS = (
         "bitmex",
         "BitMEX buckets",
         {},
-        has=frozenset({"timestamp", "homenotional", "foreignnotional"}),
-        refused="BitMEX labels bars by their close and counts contracts; shift the times and use homeNotional",
+        has=frozenset({"timestamp", "symbol", "open", "trades", "volume", "vwap"}),
+        refused="BitMEX labels bars by the close and counts contracts; shift the times, use homeNotional, omit trades",
         example=(
             "timestamp,symbol,open,high,low,close,trades,volume,vwap,lastSize,turnover,homeNotional,foreignNotional",
             "2024-01-01T00:01:00.000Z,XBTUSD,42280.0,42280.5,42270.0,42271.5,61,82100,42275.1,100,194205034,1.94,82100",
