@@ -1,7 +1,7 @@
-"""Bars as arrays without names: an exchange's answer as it was dumped. The order is told by the prices themselves.
+"""Bars as unnamed arrays, the way exchanges return them. The prices themselves show which column is which.
 
-The high is at least, and the low at most, every other price of its row; where more than one known order fits all
-rows, it is asked for.
+The high is the largest price of its row and the low the smallest. If more than one known column order fits every row,
+the user has to say which one it is.
 """
 
 from dataclasses import replace

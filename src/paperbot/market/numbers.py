@@ -23,7 +23,7 @@ _SUFFIXES = {"K": 1e3, "M": 1e6, "B": 1e9}
 class Numbers:
     """Reads the number columns of one file. `for_people`: its layout writes thousands and K, M, B.
 
-    `decimals`: the most that any price was written with, in the first rows; None where prices are no text.
+    `decimals`: the largest number of decimals among the prices of the first rows; None if prices are not text.
     """
 
     def __init__(self, source: str, *, for_people: bool) -> None:
