@@ -16,10 +16,11 @@ from paperbot.app.replay import replay
 from paperbot.app.sources import ReplayRequest
 from paperbot.config import parse_assignment
 from paperbot.errors import OutputError
+from paperbot.store.parquet import FILES
+from paperbot.store.tables import SCHEMAS
 from recorded import CONFIG
 
 MARKETS = ["BTC/USDT=synthetic:7:30075", "ETH/USDT=synthetic:7:30075"]  # It happens to end flat.
-FILES = ("blocked", "ledger", "orders", "round_trips", "trades")
 ON = ("risk.max_drawdown=0", "risk.daily_loss_cap=0", "account.currency=USDT")
 
 
@@ -32,14 +33,14 @@ def run(out, *settings, markets=MARKETS, **how):
 def result(tmp_path_factory):
     out = tmp_path_factory.mktemp("data")
     outcome = run(out)
-    return outcome, {name: pq.read_table(out / f"{name}.parquet").to_pylist() for name in FILES}
+    return outcome, {name: pq.read_table(out / f"{name}.parquet").to_pylist() for name in SCHEMAS}
 
 
 def test_two_runs_write_the_same_bytes(tmp_path):
     run(tmp_path / "a")
     run(tmp_path / "b", chunk=777)
     for name in FILES:
-        assert (tmp_path / "a" / f"{name}.parquet").read_bytes() == (tmp_path / "b" / f"{name}.parquet").read_bytes()
+        assert (tmp_path / "a" / name).read_bytes() == (tmp_path / "b" / name).read_bytes()
 
 
 def test_columns_of_the_contract_are_there(result):
@@ -144,10 +145,10 @@ def test_warmup_bars_only_warm_up(tmp_path):
 
 def test_a_run_that_fails_leaves_the_old_files(tmp_path):
     run(tmp_path, markets=["BTC/USDT=synthetic:1:500"])
-    before = {name: (tmp_path / f"{name}.parquet").read_bytes() for name in FILES}
+    before = {name: (tmp_path / name).read_bytes() for name in FILES}
     with pytest.raises(Exception, match="no bar lies between"):
         run(tmp_path, markets=["BTC/USDT=synthetic:1:500"], start="2030-01-01")
-    assert {name: (tmp_path / f"{name}.parquet").read_bytes() for name in FILES} == before
+    assert {name: (tmp_path / name).read_bytes() for name in FILES} == before
     assert len(list(tmp_path.iterdir())) == len(FILES)
 
 
@@ -159,7 +160,7 @@ def limited() -> None:
 def test_a_full_disk_is_one_sentence_and_leaves_the_old_files(tmp_path):
     """A limit on file sizes stands for the full disk: the kernel refuses the write in the middle of it."""
     run(tmp_path, markets=["BTC/USDT=synthetic:1:500"])
-    before = {name: (tmp_path / f"{name}.parquet").read_bytes() for name in FILES}
+    before = {name: (tmp_path / name).read_bytes() for name in FILES}
     command = [
         sys.executable,
         "-c",
@@ -176,8 +177,8 @@ def test_a_full_disk_is_one_sentence_and_leaves_the_old_files(tmp_path):
     assert done.returncode == 2, done.stderr
     assert "results cannot be written: File too large; nothing was changed" in " ".join(done.stderr.split())
     assert "Traceback" not in done.stderr
-    assert {path.name for path in tmp_path.iterdir()} == {f"{name}.parquet" for name in FILES}
-    assert {name: (tmp_path / f"{name}.parquet").read_bytes() for name in FILES} == before
+    assert {path.name for path in tmp_path.iterdir()} == set(FILES)
+    assert {name: (tmp_path / name).read_bytes() for name in FILES} == before
 
 
 def test_a_target_that_cannot_be_replaced_leaves_the_others(tmp_path):

@@ -108,7 +108,7 @@ def test_recorded_markets_give_the_same_files_at_every_chunk(real_data, tmp_path
         out = tmp_path / str(chunk)
         result = replay(ReplayRequest(texts, out=out, chunk=chunk), lambda _: None)
         content = tuple(path.read_bytes() for path in sorted(out.iterdir()))
-        assert len(content) == 5
+        assert len(content) == 7
         seen.add((result.summary["digest"], content))
     assert len(seen) == 1
 

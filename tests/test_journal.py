@@ -355,11 +355,11 @@ def test_a_command_before_the_midnight_slice_does_not_undo_a_day(tmp_path, marke
                 control_event(t.EventKind.HALT, session.runner, 3, int(part["close_ts"][-1]) + 10**9 // 2), "x"
             )
         session.commit_slice(part, ["stream"] * len(part))
-    LiveArtifacts(tmp_path / "live", session).write()
-    runner = session.runner
-    write_artifacts(tmp_path / "whole", plan, runner.machine, session.outputs.path, session.journal)
+    LiveArtifacts(tmp_path / "live", session, {}).write()
+    write_artifacts(tmp_path / "whole", session)
     session.close()
-    for name in ("trades", "ledger", "orders", "round_trips", "blocked"):
+    assert (tmp_path / "live/run.json").read_text() == (tmp_path / "whole/run.json").read_text()
+    for name in ("candles", "trades", "ledger", "orders", "round_trips", "blocked"):
         live = pq.read_table(tmp_path / f"live/{name}.parquet")
         assert live.equals(pq.read_table(tmp_path / f"whole/{name}.parquet")), name
     assert live.num_rows > 0

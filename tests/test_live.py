@@ -83,6 +83,25 @@ def test_five_symbols_live_have_the_digest_of_replay(real_data, tmp_path):
     assert bot.ask("verify")["digest"] == bot.replay(*sources)
 
 
+def test_exported_bars_replay_to_the_sessions_digest(market):
+    """Those that warmed it up too: --start is where the session began."""
+    folder, files, sources = market
+    with VenueProcess(folder, *sources) as venue:
+        bot = Bot(folder, venue.settings())
+        bot.run("--until", until(files["ETH/USDT"]))
+    told = bot.ask("export", "exported")
+    assert told["bars"] == 790
+    exported = [f"{symbol}=exported/bars/{symbol.replace('/', '')}_1m.parquet" for symbol in files]
+    assert bot.ask("verify")["digest"] == bot.replay(*exported) == bot.replay(*sources)
+    for place in ("data", "exported"):
+        summary = json.loads((folder / place / "run.json").read_text())
+        assert summary["session"] == told["session"]
+        assert summary["digest"] == bot.ask("verify")["digest"]
+        candles = pq.read_table(folder / place / "candles.parquet")
+        assert candles.num_rows == 790
+        assert candles["close"].to_pylist() == pq.read_table(folder / "replayed/candles.parquet")["close"].to_pylist()
+
+
 # ---- lines, signals, stopping -------------------------------------------------------------------------------------
 def test_online_logs_the_same_lines_and_every_bar(market):
     folder, files, sources = market

@@ -18,8 +18,8 @@ from paperbot.app.report import ReportRequest, compose, report
 from paperbot.app.sources import ReplayRequest
 from paperbot.config import parse_assignment
 from paperbot.errors import CommandError, DataError
-from paperbot.store.results import blocked_by_code, by_day, by_group, read_results, statistics, thinned
-from paperbot.store.tables import SCHEMAS
+from paperbot.store.parquet import FILES
+from paperbot.store.results import blocked_by_code, by_day, by_group, read_results, thinned
 from shell import ROOT, run
 from stack import need
 from test_live import two_markets
@@ -41,31 +41,20 @@ def ran(tmp_path_factory):
 
 
 # ---- figures ------------------------------------------------------------------------------------------------------
-def test_statistics_are_those_of_the_summary(ran):
+def test_a_run_leaves_its_summary_and_the_page_shows_it(ran):
     folder, summary, _ = ran
-    ours = statistics(read_results(folder))
-    same = {
-        "start equity": "start_equity",
-        "equity": "equity",
-        "return, %": "return_pct",
-        "Sharpe": "sharpe",
-        "realized PnL": "realized_pnl",
-        "fees": "fees",
-        "net PnL": "net_pnl",
-        "orders": "orders",
-        "fills": "fills",
-        "round trips": "round_trips",
-        "win rate, %": "win_rate_pct",
-        "profit factor": "profit_factor",
-    }
-    for name, theirs in same.items():
-        assert ours[name] == pytest.approx(summary[theirs]), name
-    assert ours["Sharpe"] is not None
-    assert ours["largest drawdown, %"] == pytest.approx(summary["max_drawdown_pct"], abs=0.01)  # A row each minute.
-    assert (ours["first"], ours["last"]) == ("2023-11-15 00:00:00", "2023-12-05 20:00:00")
-    rows = pq.read_table(folder / "ledger.parquet").to_pylist()
-    assert ours["open positions"] == rows[-1]["open_positions"]
-    assert ours["blocked orders"] == sum(summary["blocked"].values()) > 0
+    assert json.loads((folder / "run.json").read_text()) == summary
+    shown = compose(ReportRequest(folder, folder / "x", (), CONFIG), lambda _: None)
+    assert shown.title == "BTC/USDT, ETH/USDT: back, cross"
+    assert shown.statistics["Sharpe"] == summary["sharpe"] is not None
+    assert shown.statistics["buy and hold %"] == summary["buy_and_hold_pct"] is not None
+    assert shown.statistics["exposure %"] == summary["exposure_pct"] > 0
+    assert shown.facts["digest"] == summary["digest"]
+    assert shown.facts["symbols"] == "BTC/USDT (1m), ETH/USDT (1m)"
+    assert shown.facts["period"] == "2023-11-15 00:00 to 2023-12-05 20:00, 20.8 days"
+    halted = f"halted {summary['halted_pct']:.1f} % of the run"
+    assert shown.facts["kill switch"] == f"max_drawdown at 2023-11-28 04:47; {halted}"
+    assert "risk.max_drawdown" not in shown.facts["settings that differ from the defaults"]
 
 
 def test_blocked_orders_have_a_row_each_with_the_code_of_the_rule(ran):
@@ -81,15 +70,15 @@ def test_blocked_orders_have_a_row_each_with_the_code_of_the_rule(ran):
 
 def test_days_and_groups_add_up_to_the_whole(ran):
     results = read_results(ran[0])
-    whole, days = statistics(results), by_day(results)
+    whole, days = ran[1], by_day(results)
     assert len(days["day"]) == 21
-    assert np.sum(days["equity"]) == pytest.approx(whole["equity"] - whole["start equity"])
+    assert np.sum(days["equity"]) == pytest.approx(whole["equity"] - whole["start_equity"])
     assert np.sum(days["fees"]) == pytest.approx(whole["fees"])
     assert np.sum(days["fills"]) == whole["fills"]
     for column in ("symbol", "strategy"):
         groups = by_group(results, column)
         assert sum(group["fills"] for group in groups) == whole["fills"]
-        assert sum(group["round trips"] for group in groups) == whole["round trips"]
+        assert sum(group["round trips"] for group in groups) == whole["round_trips"]
         assert sum(group["fees"].get("USDT", 0) for group in groups) == pytest.approx(whole["fees"])
 
 
@@ -103,16 +92,6 @@ def test_midnight_ends_a_day(ran):
     assert before == pytest.approx(results.ledger["equity"][midnight])
 
 
-def test_shares_are_annualised_as_the_summary_does_it(tmp_path):
-    _, sources = two_markets(tmp_path, 30_000)
-    settings = ("exchange=alpaca", "environment=paper", "account.balances={USDT: 10000}")
-    overrides = [parse_assignment(text) for text in settings]
-    summary = replay(ReplayRequest(sources, CONFIG, out=tmp_path / "data", overrides=overrides), lambda _: None).summary
-    page = compose(ReportRequest(tmp_path / "data", tmp_path / "x", (), CONFIG, overrides), lambda _: None)
-    assert summary["sharpe"] is not None
-    assert page.statistics["Sharpe"] == pytest.approx(summary["sharpe"])
-
-
 @pytest.mark.parametrize("every", ["1m", "1d"])
 def test_days_without_a_price_lose_no_fill_and_no_fee(tmp_path, every):
     """An opening balance of BTC has no value before the first bar, so the opening row has none either."""
@@ -121,16 +100,13 @@ def test_days_without_a_price_lose_no_fill_and_no_fee(tmp_path, every):
     summary = replay(ReplayRequest(sources, CONFIG, out=tmp_path / "data", overrides=overrides), lambda _: None).summary
     results = read_results(tmp_path / "data")
     assert np.isnan(results.ledger["equity"][0])
-    days, ours = by_day(results), statistics(results)
-    assert ours["Sharpe"] == pytest.approx(summary["sharpe"])
+    days = by_day(results)
     assert len(days["day"]) == 21
     assert np.sum(days["fills"]) == summary["fills"] > 0
     assert np.sum(days["fees"]) == pytest.approx(summary["fees"])
     results.ledger["equity"][-200:] = np.nan  # The price is gone for the rest.
     results.ledger["equity"][1 : len(results.ledger["ts"]) // 2] = np.nan
-    days, ours = by_day(results), statistics(results)
-    assert ours["equity"] is None
-    assert ours["return, %"] is None
+    days = by_day(results)
     assert np.sum(days["fills"]) == summary["fills"]
     assert np.sum(days["fees"]) == pytest.approx(summary["fees"])
 
@@ -155,8 +131,8 @@ def page(ran, tmp_path, *sources):
 
 
 def copied(ran, folder):
-    for name in SCHEMAS:
-        (folder / f"{name}.parquet").write_bytes((ran[0] / f"{name}.parquet").read_bytes())
+    for name in FILES:
+        (folder / name).write_bytes((ran[0] / name).read_bytes())
 
 
 def test_pictures_are_of_what_they_say(ran):
@@ -179,8 +155,10 @@ def test_pictures_are_of_what_they_say(ran):
         assert [trip[2:] for trip in market.trips] == [
             (row["entry_price"], row["exit_price"], row["pnl"] > 0) for row in closed
         ]
-        bars = pq.read_table(next(one.partition("=")[2] for one in sources if one.startswith(market.symbol)))
-        assert set(market.price.values) <= set(bars["close"].to_pylist())
+        bars = read_bars(sources, market.symbol)
+        assert market.candles["volume"].sum() == pytest.approx(sum(bars["volume"]))
+        assert (market.candles["high"].max(), market.candles["low"].min()) == (max(bars["high"]), min(bars["low"]))
+        assert (market.candles["open"][0], market.candles["close"][-1]) == (bars["open"][0], bars["close"][-1])
     assert page.tables["By day"][0]["fills"] == page.days["fills"][0]
     assert page.tables["By day"][0]["fees"] == page.days["fees"][0] > 0
     assert page.tables["By day"][0]["change of equity"] == page.days["equity"][0]
@@ -188,6 +166,11 @@ def test_pictures_are_of_what_they_say(ran):
     assert (last["entry price"], last["exit price"], last["why"]) == (
         *(trips[-1][name] for name in ("entry_price", "exit_price", "reason")),
     )
+
+
+def read_bars(sources, symbol):
+    source = next(one for one in sources if one.startswith(symbol))
+    return pq.read_table(source.partition("=")[2]).to_pydict()
 
 
 def test_groups_are_those_of_the_round_trips(ran):
@@ -217,7 +200,9 @@ def test_figures_are_drawn_from_the_pages_numbers(ran, tmp_path):
     assert min(numbers(equity["drawdown, %"]["y"])) == pytest.approx(-100 * np.nanmax(shown.drawdown.values))
     assert numbers(btc["buy"]["y"]) == shown.markets[0].buys.price.tolist()
     assert btc["buy"]["marker"]["symbol"] == "triangle-up"
-    assert btc["round trips that won"]["line"]["color"] == btc["buy"]["marker"]["color"]
+    assert numbers(btc["price"]["close"]) == shown.markets[0].candles["close"].tolist()
+    assert numbers(btc["volume"]["y"]) == shown.markets[0].candles["volume"].tolist()
+    assert btc["round trips that won"]["line"]["color"] != btc["round trips that lost"]["line"]["color"]
     change = days["change of equity"]
     assert numbers(change["y"]) == shown.days["equity"].tolist()
     for color, value in zip(change["marker"]["color"], numbers(change["y"]), strict=True):
@@ -249,7 +234,7 @@ def test_the_page_is_self_contained_and_escapes_what_it_is_given(ran, tmp_path):
         assert f"<h2>{heading}</h2>" in ours
     for heading in ("By symbol", "By strategy", "By day", "Round trips"):
         assert f"<h2>{heading}</h2>" in ours
-    assert "Prices of BTC/USDT, ETH/USDT are those of the fills" in ours
+    assert "BTC/USDT: a candle spans 15m" in ours
 
 
 def test_a_browser_shows_it_without_a_network_and_without_a_complaint(ran, tmp_path):
@@ -273,16 +258,18 @@ def test_a_browser_shows_it_without_a_network_and_without_a_complaint(ran, tmp_p
     assert said == []
     assert asked == [path.as_uri()]
     assert figures == 6
-    assert {"equity", "close", "buy", "sell"} <= set(drawn)
+    assert {"equity", "price", "volume", "buy", "sell"} <= set(drawn)
     assert titles[0] == "Statistics"
 
 
-def test_bars_show_between_the_fills_when_they_are_given(ran, tmp_path):
-    _, without = page(ran, tmp_path)
-    _, text = page(ran, tmp_path, *ran[2])
-    assert '"name":"close"' in text
-    assert '"name":"close"' not in without
-    assert '"name":"price of fills"' in without
+def test_bars_that_are_given_take_the_place_of_the_runs_candles(ran, tmp_path):
+    """Those of another file, within the run's time."""
+    _, (btc, _) = two_markets(tmp_path, 31_000)
+    given = compose(ReportRequest(ran[0], tmp_path / "x", [btc], CONFIG), lambda _: None).markets[0]
+    own = compose(ReportRequest(ran[0], tmp_path / "x"), lambda _: None).markets[0]
+    assert given.candles["close"].tolist() == own.candles["close"].tolist()
+    other = compose(ReportRequest(ran[0], tmp_path / "x", ["BTC/USDT=synthetic:1:50"], CONFIG), lambda _: None)
+    assert len(other.markets[0].candles["close"]) == 0
 
 
 # ---- what goes wrong ----------------------------------------------------------------------------------------------
@@ -310,6 +297,14 @@ def test_a_foreign_file_is_refused(ran, tmp_path, content, words):
     assert not (tmp_path / "report.html").exists()
 
 
+@pytest.mark.parametrize("content", [b"", b"[1]", b"{}", b"\xff", b'{"digest": "1"}'])
+def test_a_foreign_summary_is_refused(ran, tmp_path, content):
+    copied(ran, tmp_path)
+    (tmp_path / "run.json").write_bytes(content)
+    with pytest.raises(DataError, match=r"run\.json: is not a run's, or an older version's"):
+        report(ReportRequest(tmp_path, tmp_path / "report.html"), lambda _: None)
+
+
 def test_without_plotly_it_says_what_to_install(ran, tmp_path, monkeypatch):
     monkeypatch.delitem(sys.modules, "paperbot.web.page", raising=False)
     monkeypatch.setitem(sys.modules, "plotly", None)
@@ -323,4 +318,4 @@ def test_a_run_without_a_fill_has_a_page_too(tmp_path):
     request = ReplayRequest(sources, CONFIG, out=tmp_path / "data", overrides=[parse_assignment("strategies=[]")])
     replay(request, lambda _: None)
     path = report(ReportRequest(tmp_path / "data", tmp_path / "report.html"), lambda _: None)
-    assert "0 fills" in path.read_text()
+    assert "<title>BTC/USDT, ETH/USDT: no strategy</title>" in path.read_text()

@@ -59,6 +59,7 @@ VENDORS = {
         "store/tables.py",
         "store/parquet.py",
         "store/bars.py",
+        "store/chart.py",
         "store/days.py",
         "store/results.py",
         "store/sweeps.py",

@@ -1,58 +1,85 @@
 """A session's Parquet files, made from its output records: written whole, as often as one likes."""
 
 import json
+from collections.abc import Mapping
+from copy import deepcopy
 from itertools import chain
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
-from paperbot.app.recorder import names_of
+from paperbot.app.recorder import names_of, summary_of
 from paperbot.app.session import Session
 from paperbot.core import types as t
 from paperbot.engine.machine import Machine
-from paperbot.engine.params import Plan
 from paperbot.engine.runner import closing_records
+from paperbot.ports import Records
+from paperbot.store.bars import write_bar_events
+from paperbot.store.chart import Chart
 from paperbot.store.days import DayArtifacts
 from paperbot.store.durable import write_whole
 from paperbot.store.journal import Journal
 from paperbot.store.outputs import read_outputs
 from paperbot.store.parquet import Artifacts
 from paperbot.store.report import Statistics
+from paperbot.timeframe import fixed
 
 
-def write_artifacts(out: Path, plan: Plan, machine: Machine, outputs: Path, journal: Journal) -> Statistics:
-    """Write the tables (and advice.jsonl, if any was asked for) as they stand.
+def write_artifacts(out: Path, session: Session) -> Statistics:
+    """Write the files of a session (and advice.jsonl, if any was asked for) as they stand.
 
     The closing ledger row comes from a copy of the state, so that the session can go on. Raises OutputError.
     """
-    names = names_of(plan)
-    statistics = Statistics(names)
+    runner, journal = session.runner, session.journal
+    names = names_of(runner.plan)
+    statistics, chart = Statistics(names), Chart(names)
     caught_up = _caught_up(journal)
 
     def source_of(close_ts: int, symbol: int) -> str:
         return caught_up.get((close_ts, symbol), "stream")
 
-    copy = Machine(plan.params)
-    copy.state.memory[:] = machine.state.memory
+    copy, closing = _closed(session)
     with Artifacts(out, names, source_of) as artifacts:
-        for records in chain(read_outputs(outputs), closing_records(copy)):
+        for records in chain(read_outputs(session.outputs.path), closing):
             statistics.add(records)
             artifacts.add(records)
-        artifacts.finish()
-    exchanges = journal.exchanges()
-    if exchanges:
-        write_whole(out / "advice.jsonl", "".join(json.dumps(one) + "\n" for one in exchanges).encode())
+        for events in journal.events():
+            chart.events(events)
+        summary = summary_of(runner.plan, statistics, chart, session.digest(), copy.account)
+        artifacts.finish(chart.table(), {**summary, "session": session.name})
+    _write_advice(out, journal)
     return statistics
 
 
-class LiveArtifacts:
-    """The same for a session that goes on: each writing takes in what is new (see `store/days.py`)."""
+def write_session_bars(folder: Path, session: Session) -> int:
+    """Write all bars that the session took, those that warmed it up too, as files that replay reads, one for each
+    symbol. Returns how many. Raises OutputError.
+    """
+    plan = session.runner.plan
+    events = [events[events["kind"] == t.EventKind.BAR] for events in session.journal.events()]
+    bars = np.concatenate(events) if events else np.zeros(0, dtype=t.BAR_EVENT)
+    folder.mkdir(parents=True, exist_ok=True)
+    for index, symbol in enumerate(plan.symbols):
+        mine = bars[bars["symbol"] == index]
+        if len(mine):
+            path = folder / f"{symbol.replace('/', '')}_{fixed(plan.timeframes_ns[index]).text}.parquet"
+            write_bar_events(path, mine, plan.price_decimals[index])
+    return len(bars)
 
-    def __init__(self, out: Path, session: Session) -> None:
+
+class LiveArtifacts:
+    """The same for a session that goes on: each writing takes in what is new (see `store/days.py`). `facts`: what
+    `run.json` says beside the figures.
+    """
+
+    def __init__(self, out: Path, session: Session, facts: Mapping[str, Any]) -> None:
         self._session = session
+        self._facts = {**facts, "session": session.name}
         self._sources: dict[tuple[int, int], str] = {}
         names = names_of(session.runner.plan)
         self._days = DayArtifacts(out, session.folder / "days", names, self._source_of)
+        self._statistics, self._chart, self._seq = Statistics(names), Chart(names), 0
         self._out = out
 
     def _source_of(self, close_ts: int, symbol: int) -> str:
@@ -64,14 +91,31 @@ class LiveArtifacts:
         self._sources = _caught_up(session.journal)
         for records in read_outputs(session.outputs.path, self._days.count):
             self._days.add(records)
-        machine = session.runner.machine
-        copy = Machine(session.runner.plan.params)
-        copy.state.memory[:] = machine.state.memory
-        closing = list(closing_records(copy))
-        self._days.write(np.concatenate(closing) if closing else np.zeros(0, dtype=t.OUT_HEAD))
-        exchanges = session.journal.exchanges()
-        if exchanges:
-            write_whole(self._out / "advice.jsonl", "".join(json.dumps(one) + "\n" for one in exchanges).encode())
+            self._statistics.add(records)
+        for events in session.journal.events(self._seq):
+            self._chart.events(events)
+        self._seq = session.journal.seq
+        copy, closing = _closed(session)
+        last = np.concatenate(closing) if closing else np.zeros(0, dtype=t.OUT_HEAD)
+        statistics = deepcopy(self._statistics)
+        statistics.add(last)
+        summary = summary_of(session.runner.plan, statistics, self._chart, session.digest(), copy.account)
+        self._days.write(last, self._chart.table(), {**summary, **self._facts})
+        _write_advice(self._out, session.journal)
+
+
+def _closed(session: Session) -> tuple[Machine, list[Records]]:
+    """A copy of the session's machine, closed, and the closing ledger row."""
+    machine = session.runner.machine
+    copy = Machine(session.runner.plan.params)
+    copy.state.memory[:] = machine.state.memory
+    return copy, list(closing_records(copy))
+
+
+def _write_advice(out: Path, journal: Journal) -> None:
+    exchanges = journal.exchanges()
+    if exchanges:
+        write_whole(out / "advice.jsonl", "".join(json.dumps(one) + "\n" for one in exchanges).encode())
 
 
 def _caught_up(journal: Journal) -> dict[tuple[int, int], str]:

@@ -62,9 +62,9 @@ def demo(request: DemoRequest, say: Callable[[str], None], present: Callable[[Re
         machine, digest = run_replay(job.plan, job.batches, [telemetry, stopper], 1, askers, [recorder])
         log = observers.log
         log.info("strategy demo complete", **{PLAIN: True})
-        recorder.finish()
+        summary = recorder.finish(digest, machine.account)
         files = [*recorder.files, desks[0].store(request.out)]
-        result = ReplayResult(recorder.summary(digest, machine.account), recorder.statistics, files)
+        result = ReplayResult(summary, recorder.statistics, files)
         if environment.log_format == "json":
             log.info("summary", **result.summary)
         else:

@@ -14,7 +14,7 @@ from paperbot.market.candles import Checker, Columns, Grid
 from paperbot.market.check import FileCheck
 from paperbot.market.files import BarFile, Reading
 from paperbot.market.instruments import OBSERVED_ROWS, decimals_in
-from paperbot.store.bars import write_bars
+from paperbot.store.bars import write_bar_events, write_bars
 from paperbot.symbols import understood
 
 PRICES = ("open", "high", "low", "close", "volume")
@@ -99,9 +99,7 @@ def write_synthetic(request: SyntheticRequest, say: Callable[[str], None]) -> st
         ReplayRequest([source], request.config, timeframe=request.timeframe, overrides=overrides), lambda _: None
     )
     events = np.concatenate(list(job.batches[0]))
-    unit = 10 ** job.plan.price_decimals[0]
-    values = {name: events[name] / unit for name in PRICES[:4]} | {"volume": events["volume"]}
-    write_bars(request.out, events["open_ts"], values)
+    write_bar_events(request.out, events, job.plan.price_decimals[0])
     span = f"{format_ts(int(events['open_ts'][0]))} to {format_ts(int(events['open_ts'][-1]))}"
     say(f"replay it with: paperbot replay {job.plan.symbols[0]}={request.out}")
     return f"{request.out}: {len(events)} bars of {request.timeframe}, {span}"

@@ -1,35 +1,26 @@
 """The live session: a venue's bars, slice by slice, into the engine that replays, and nothing lost on the way."""
 
 import asyncio
-import contextlib
-import signal
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
 
-from paperbot.app import control
-from paperbot.app.advice import AdviceDesk, make_provider
+from paperbot.app.advice import AdviceDesk
 from paperbot.app.artifacts import LiveArtifacts
 from paperbot.app.beside import cancel_all, in_thread
 from paperbot.app.observers import Observers
+from paperbot.app.recorder import settings_of
 from paperbot.app.session import Session, control_event
-from paperbot.app.sources import parse_cash
-from paperbot.app.start import LiveRequest, open_or_create, tell_start
+from paperbot.app.start import LiveRequest
 from paperbot.app.status import status_of
 from paperbot.app.venuelink import (
     FIRST_PAUSE_S,
     START_TRIES,
-    learn_from,
-    live_configuration,
-    live_plan,
-    make_source,
-    open_source,
-    rule_differences,
 )
 from paperbot.clock import SystemClock, format_ts
-from paperbot.config import ConfigFiles, Configuration
+from paperbot.config import Configuration
 from paperbot.core import types as t
 from paperbot.engine.merge import Merger, merge
 from paperbot.errors import PaperbotError, StateError
@@ -75,7 +66,7 @@ class Live:
         """Wire merger, feed, advisor and watchers to the session."""
         plan, settings = self.session.runner.plan, self.configuration.settings
         self.merger = Merger(plan.timeframes_ns)
-        self.artifacts = LiveArtifacts(self.request.out, self.session)
+        self.artifacts = LiveArtifacts(self.request.out, self.session, settings_of(self.configuration, plan))
         self.feed = Feed(
             self.source,
             plan.symbols,
@@ -331,70 +322,3 @@ class Live:
             "skew_ms": self.feed.server.skew_ms,
         }
         return {**status_of(self.session), "running": True, "feed": feed}
-
-
-def run_live(request: LiveRequest, say: Callable[[str], None]) -> None:
-    """Run a live session until it is stopped or its time is over, then hold `/metrics`. Raises PaperbotError."""
-    asyncio.run(_run(request, say))
-
-
-async def _run(request: LiveRequest, say: Callable[[str], None]) -> None:
-    files, cash = ConfigFiles(request.config), parse_cash(request.cash)
-    configuration = live_configuration(files, request.overrides, cash)
-    source = make_source(configuration)
-    session = None
-    try:
-        await open_source(source, say)
-        if configuration.settings.feed.filters == "venue":
-            learn_from(source, files, configuration, configuration.settings.symbols)
-            configuration = live_configuration(files, request.overrides, cash)
-        rule_differences(source, configuration, say)
-        plan = live_plan(configuration)
-        session = open_or_create(request, plan, SystemClock())
-        await _run_session(request, configuration, source, session)
-    finally:
-        await source.close()
-        if session is not None:
-            session.close()
-
-
-async def _run_session(
-    request: LiveRequest, configuration: Configuration, source: BinanceSource, session: Session
-) -> None:
-    loop = asyncio.get_running_loop()
-    observers = Observers(request.environment, configuration, session.runner.plan)
-    provider = make_provider(configuration, None)
-    notifier = Notifier(configuration.settings.notify, observers.names, observers.log, observers.metrics)
-    live = Live(request, configuration, source, session, observers, notifier, provider)
-    with observers:  # Its port opens when the gauges already say what the session holds.
-        was_signalled = False
-
-        def signalled() -> None:
-            nonlocal was_signalled
-            was_signalled = True
-            live.stop.set()
-
-        for number in (signal.SIGTERM, signal.SIGINT):
-            loop.add_signal_handler(number, signalled)
-        tell_start(session, observers, notifier)
-        try:
-            async with control.serve(session.folder, live.handle):
-                await live.begin()
-                await live.go()
-            if live.failure is not None:
-                raise live.failure
-            session.save()
-            live.write()
-            observers.log.info(
-                "session_stopped", session=session.name, inputs=session.journal.seq, digest=session.digest()
-            )
-            seconds = request.environment.hold_metrics_seconds
-            if not was_signalled and seconds > 0:
-                live.stop.clear()
-                with contextlib.suppress(TimeoutError):
-                    async with asyncio.timeout(seconds):
-                        await live.stop.wait()
-        finally:
-            notifier.close()
-            for number in (signal.SIGTERM, signal.SIGINT):
-                loop.remove_signal_handler(number)

@@ -10,8 +10,8 @@ from typing import Any
 import numpy as np
 
 from paperbot.app import control
-from paperbot.app.artifacts import write_artifacts
-from paperbot.app.recorder import names_of
+from paperbot.app.artifacts import write_artifacts, write_session_bars
+from paperbot.app.recorder import names_of, summary_of
 from paperbot.app.session import (
     control_event,
     current_session,
@@ -32,9 +32,11 @@ from paperbot.engine.runner import Runner
 from paperbot.environment import Environment, credential_names, secret
 from paperbot.errors import CommandError, OutputError, PaperbotError, StateError
 from paperbot.ports import Records
+from paperbot.store.chart import Chart
 from paperbot.store.journal import Journal, is_locked
 from paperbot.store.outputs import read_outputs
 from paperbot.store.parquet import Artifacts
+from paperbot.store.report import Statistics
 
 FREE_BYTES = 200 << 20
 
@@ -163,9 +165,16 @@ def replay_session(out: Path, name: str | None, to: Path) -> dict[str, Any]:
     """Run a session again and write its artifacts to another folder."""
     root, chosen = chosen_session(out, name)
     again = rerun(root, chosen)
-    with Artifacts(to, names_of(again.runner.plan)) as artifacts:
+    plan = again.runner.plan
+    names = names_of(plan)
+    statistics, chart = Statistics(names), Chart(names)
+    with Artifacts(to, names) as artifacts, Journal(root / chosen) as journal:
         artifacts.add(again.records)
-        artifacts.finish()
+        statistics.add(again.records)
+        for events in journal.events():
+            chart.events(events)
+        summary = summary_of(plan, statistics, chart, again.digest, again.runner.machine.account)
+        artifacts.finish(chart.table(), {**summary, "session": chosen})
     return {"session": chosen, "inputs": again.inputs, "digest": again.digest, "out": str(to)}
 
 
@@ -220,9 +229,10 @@ def export(out: Path, name: str | None, to: Path) -> dict[str, Any]:
         raise CommandError(f"session {chosen} is running; it writes its artifacts itself, to {out}")
     session = open_session(root, chosen, None, SystemClock())
     try:
-        runner = session.runner
-        statistics = write_artifacts(to, runner.plan, runner.machine, session.outputs.path, session.journal)
-        return {"session": chosen, "fills": statistics.fills, "orders": statistics.orders, "out": str(to)}
+        statistics = write_artifacts(to, session)
+        bars = write_session_bars(to / "bars", session)
+        figures = {"fills": statistics.fills, "orders": statistics.orders, "bars": bars}
+        return {"session": chosen, **figures, "out": str(to)}
     finally:
         session.close()
 

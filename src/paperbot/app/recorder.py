@@ -10,13 +10,13 @@ import numpy as np
 
 from paperbot.app.rules import instruments
 from paperbot.config import Configuration, changed_settings, show
-from paperbot.core.types import BarFlag, EventKind, RateVia
+from paperbot.core.types import RateVia
 from paperbot.engine.params import Plan
 from paperbot.names import Names
 from paperbot.ports import Records
-from paperbot.store.parquet import Artifacts
+from paperbot.store.chart import Chart
+from paperbot.store.parquet import FILES, Artifacts
 from paperbot.store.report import Statistics, summarize
-from paperbot.store.tables import SCHEMAS
 from paperbot.timeframe import fixed
 
 
@@ -29,17 +29,14 @@ class Recorder:
     def __init__(
         self, folder: Path, configuration: Configuration, plan: Plan, timeframes: Mapping[str, str] | None = None
     ) -> None:
-        fixed_ones = zip(plan.symbols, (fixed(ns).text for ns in plan.timeframes_ns), strict=True)
-        self._timeframes = dict(timeframes or fixed_ones)
+        self._timeframes = timeframes
         self.names = names_of(plan)
         self.statistics = Statistics(self.names)
-        self.bars = 0
-        self.files = [folder / f"{name}.parquet" for name in SCHEMAS]
+        self._chart = Chart(self.names)
+        self.files = [folder / name for name in FILES]
         self._artifacts = Artifacts(folder, self.names)
         self._configuration = configuration
         self._plan = plan
-        self._first_close = [0] * len(plan.symbols)
-        self._last_close = [0] * len(plan.symbols)
 
     def __enter__(self) -> Self:
         """Start writing beside the final names."""
@@ -49,44 +46,49 @@ class Recorder:
         """Remove what is unfinished."""
         self._artifacts.__exit__()
 
+    @property
+    def bars(self) -> int:
+        """Bars that counted, so far."""
+        return self._chart.bars
+
     def events(self, events: Records) -> None:
-        """Count bars, and remember each symbol's first and last close for buy and hold."""
-        bars = np.flatnonzero((events["kind"] == EventKind.BAR) & ((events["flags"] & BarFlag.WARMUP) == 0))
-        self.bars += len(bars)
-        symbols, closes = events["symbol"][bars], events["close"]
-        for symbol, at in zip(*np.unique(symbols, return_index=True), strict=True):
-            self._first_close[symbol] = self._first_close[symbol] or int(closes[bars[at]])
-        for symbol, back in zip(*np.unique(symbols[::-1], return_index=True), strict=True):
-            self._last_close[symbol] = int(closes[bars[len(bars) - 1 - back]])
+        """Keep what a picture needs of the bars."""
+        self._chart.events(events)
 
     def records(self, records: Records) -> None:
         """Write and count what came out."""
         self.statistics.add(records)
         self._artifacts.add(records)
 
-    def finish(self) -> None:
-        """Make all files durable and put them in place."""
-        self._artifacts.finish()
+    def finish(self, digest: str, account: np.void) -> dict[str, Any]:
+        """Make all files durable and put them in place. Returns the flat object that `--json` prints.
 
-    def summary(self, digest: str, account: np.void) -> dict[str, Any]:
-        """The flat object that `--json` prints. `account`: the core's record at the end."""
-        held = {
-            name: 100.0 * (last / first - 1.0)
-            for name, first, last in zip(self._plan.symbols, self._first_close, self._last_close, strict=True)
-            if first
-        }
-        changed = changed_settings(self._configuration)
-        return {
-            "digest": digest,
-            "config_hash": config_hash(self._configuration, self._plan),
-            "symbols": list(self._plan.symbols),
-            "strategies": list(self._plan.strategies),
-            "timeframes": self._timeframes,
-            "bars": self.bars,
-            **summarize(self.statistics, account, held, fixed_rates(self._plan)),
-            "instruments": instruments(self._configuration, self._plan.symbols),
-            "settings": changed,
-        }
+        `account`: the core's record at the end.
+        """
+        summary = summary_of(self._plan, self.statistics, self._chart, digest, account, self._timeframes)
+        summary |= settings_of(self._configuration, self._plan)
+        self._artifacts.finish(self._chart.table(), summary)
+        return summary
+
+
+def summary_of(
+    plan: Plan,
+    statistics: Statistics,
+    chart: Chart,
+    digest: str,
+    account: np.void,
+    timeframes: Mapping[str, str] | None = None,
+) -> dict[str, Any]:
+    """What a run was and what it gave, as `run.json` has it. `account`: the core's record."""
+    fixed_ones = zip(plan.symbols, (fixed(ns).text for ns in plan.timeframes_ns), strict=True)
+    return {
+        "digest": digest,
+        "symbols": list(plan.symbols),
+        "strategies": list(plan.strategies),
+        "timeframes": dict(timeframes or fixed_ones),
+        "bars": chart.bars,
+        **summarize(statistics, account, chart.buy_and_hold(), fixed_rates(plan)),
+    }
 
 
 def names_of(plan: Plan) -> Names:
@@ -117,6 +119,15 @@ def fixed_rates(plan: Plan) -> list[float | None]:
             row = plan.params.assets[asset]
         rates.append(rate if row["via"] == RateVia.ACCOUNT else None)
     return rates
+
+
+def settings_of(configuration: Configuration, plan: Plan) -> dict[str, Any]:
+    """What a run was told: the settings that differ from the defaults, its symbols' rules, a fingerprint of it all."""
+    return {
+        "config_hash": config_hash(configuration, plan),
+        "instruments": instruments(configuration, plan.symbols),
+        "settings": changed_settings(configuration),
+    }
 
 
 def config_hash(configuration: Configuration, plan: Plan) -> str:

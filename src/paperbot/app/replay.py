@@ -52,10 +52,10 @@ def replay(request: ReplayRequest, say: Callable[[str], None], collectors: Seque
         machine, digest = run_replay(job.plan, job.batches, (), request.chunk, askers, [recorder, *collectors])
         if recorder.bars == 0:
             raise DataError("no bar lies between --start and --end")
-        recorder.finish()
+        summary = recorder.finish(digest, machine.account)
         is_source = request.advice is not None and request.advice.resolve() == (request.out / ADVICE_FILE).resolve()
         files = [*recorder.files, *(desk.store(request.out) for desk in desks if not is_source)]
-    return ReplayResult(recorder.summary(digest, machine.account), recorder.statistics, files)
+    return ReplayResult(summary, recorder.statistics, files)
 
 
 def _desk_maker(job: "Job", recorded: Path | None) -> "Callable[[Names, Machine], AdviceDesk]":

@@ -7,21 +7,24 @@ from typing import Any
 
 import numpy as np
 
+from paperbot.app.recorder import names_of
 from paperbot.app.sources import ReplayRequest, prepare
-from paperbot.core.types import BarFlag, EventKind
 from paperbot.errors import CommandError
+from paperbot.store.chart import Chart
 from paperbot.store.durable import write_whole
+from paperbot.store.report import LABELS, halts_in_words
 from paperbot.store.results import (
     Columns,
     Results,
     blocked_by_code,
     by_day,
     by_group,
+    candles_of,
     moment,
     read_results,
-    statistics,
     thinned,
 )
+from paperbot.timeframe import NS, fixed
 from paperbot.web.model import Line, Market, Marks, Page
 
 POINTS = 4_000
@@ -55,26 +58,19 @@ def report(request: ReportRequest, say: Callable[[str], None]) -> Path:
 def compose(request: ReportRequest, say: Callable[[str], None]) -> Page:
     """What the page shows. Raises DataError, CommandError, ConfigError."""
     results = read_results(request.data)
-    ledger = results.ledger
-    closes = _closes(request, ledger, say) if request.sources else {}
+    ledger, summary = results.ledger, results.summary
+    candles = _given(request, ledger, say) if request.sources else results.candles
     kept, deep = thinned(ledger["equity"], POINTS), thinned(ledger["drawdown"], POINTS)
-    notes = [
-        "Money is in the account's currency unless a name stands beside it. Times are UTC.",
-        "The largest drawdown is that of a ledger row; the run's summary also knows what lay between two of them.",
-    ]
-    symbols = sorted({*results.trades["symbol"], *closes})
-    bare = [symbol for symbol in symbols if symbol not in closes]
-    if bare:
-        notes.append(
-            f"Prices of {', '.join(bare)} are those of the fills; give the bars (SYMBOL=FILE) to see the rest."
-        )
+    notes = ["Money is in the account's currency unless a name stands beside it. Times are UTC."]
+    symbols = sorted({*results.trades["symbol"], *candles["symbol"]})
     days = by_day(results)
     return Page(
-        title=f"Paperbot: {len(results.trades['ts']):,} fills",
-        statistics=statistics(results),
+        title=f"{', '.join(summary['symbols'])}: {', '.join(summary['strategies']) or 'no strategy'}",
+        facts=_facts(summary),
+        statistics={label: summary[key] for key, label in LABELS.items()},
         equity=Line(ledger["ts"][kept], ledger["equity"][kept]),
         drawdown=Line(ledger["ts"][deep], ledger["drawdown"][deep]),
-        markets=[_market(results, symbol, closes.get(symbol), notes) for symbol in symbols],
+        markets=[_market(results, symbol, candles, notes) for symbol in symbols],
         days=days,
         fees=Line(ledger["ts"][kept], ledger["fees"][kept]),
         blocked=blocked_by_code(results),
@@ -88,35 +84,48 @@ def compose(request: ReportRequest, say: Callable[[str], None]) -> Page:
     )
 
 
-def _closes(request: ReportRequest, ledger: Columns, say: Callable[[str], None]) -> dict[str, Line]:
-    """The bars' closes within the run's time."""
-    if len(ledger["ts"]) == 0:
-        return {}
-    first, last = ledger["ts"][0], ledger["ts"][-1]
+def _facts(summary: dict[str, Any]) -> dict[str, str]:
+    """What the run was: in words, not in figures."""
+    settings = [f"{key}={value}" for key, value in summary.get("settings", {}).items()]
+    facts = {
+        "session": summary.get("session"),
+        "symbols": ", ".join(f"{symbol} ({each})" for symbol, each in summary["timeframes"].items()),
+        "strategies": ", ".join(summary["strategies"]) or "none",
+        "period": f"{_minute(summary['first'])} to {_minute(summary['last'])}, {summary['days']:,.1f} days",
+        "bars": f"{summary['bars']:,}",
+        "kill switch": halts_in_words(summary),
+        "currency": summary["currency"],
+        "settings that differ from the defaults": ", ".join(settings),
+        "digest": summary["digest"],
+    }
+    return {name: words for name, words in facts.items() if words}
+
+
+def _minute(time: str | None) -> str:
+    return "-" if time is None else time[:16].replace("T", " ")
+
+
+def _given(request: ReportRequest, ledger: Columns, say: Callable[[str], None]) -> Columns:
+    """Candles of the bars that were given, within the run's time."""
     job = prepare(ReplayRequest(request.sources, request.config, overrides=request.overrides), say)
-    found = {}
-    for index, symbol in enumerate(job.plan.symbols):
-        unit = float(job.plan.params.symbols[index]["price_unit"])
-        parts_ts, parts = [], []
-        for events in job.batches[index]:
-            bars = events[(events["kind"] == EventKind.BAR) & ((events["flags"] & BarFlag.WARMUP) == 0)]
-            ts = bars["close_ts"].astype("datetime64[ns]")
-            inside = (ts >= first) & (ts <= last)
-            parts_ts.append(ts[inside])
-            parts.append(bars["close"][inside] / unit)
-        ts, values = np.concatenate(parts_ts), np.concatenate(parts)
-        kept = thinned(values, POINTS)
-        found[symbol] = Line(ts[kept], values[kept])
-    return found
+    chart = Chart(names_of(job.plan))
+    first, last = (ledger["ts"][[0, -1]] if len(ledger["ts"]) else np.zeros(2, dtype="datetime64[ns]")).astype(np.int64)
+    for batches in job.batches:
+        for events in batches:
+            chart.events(events[(events["close_ts"] >= first) & (events["close_ts"] <= last)])
+    return candles_of(chart.table())
 
 
-def _market(results: Results, symbol: str, closes: Line | None, notes: list[str]) -> Market:
+def _market(results: Results, symbol: str, candles: Columns, notes: list[str]) -> Market:
     trades, trips = results.trades, results.round_trips
     mine = np.flatnonzero(trades["symbol"] == symbol)
     if len(mine) > MARKS:
         notes.append(f"{symbol}: the last {MARKS:,} of {len(mine):,} fills are marked.")
         mine = mine[-MARKS:]
-    price = closes or Line(trades["ts"][mine], trades["price"][mine])
+    bars = {name: column[candles["symbol"] == symbol] for name, column in candles.items()}
+    width_s = int(bars["width_s"].max(initial=0))
+    if width_s:
+        notes.append(f"{symbol}: a candle spans {fixed(width_s * NS).text}, so that the whole run can be drawn.")
 
     def marks(side: str) -> Marks:
         chosen = mine[trades["side"][mine] == side]
@@ -138,7 +147,7 @@ def _market(results: Results, symbol: str, closes: Line | None, notes: list[str]
         )
         for i in closed
     ]
-    return Market(symbol, price, closes is not None, marks("buy"), marks("sell"), lines)
+    return Market(symbol, bars, marks("buy"), marks("sell"), lines)
 
 
 def _day_rows(days: Columns) -> list[dict[str, Any]]:

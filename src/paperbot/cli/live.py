@@ -49,7 +49,7 @@ def run(
     set_: SetOption = None,
 ) -> None:
     """Trade paper on live bars, from where the session durably was. Ctrl-C or SIGTERM ends it in order."""
-    from paperbot.app.live import run_live  # noqa: PLC0415
+    from paperbot.app.process import run_live  # noqa: PLC0415
     from paperbot.app.sources import parse_time  # noqa: PLC0415
     from paperbot.app.start import LiveRequest  # noqa: PLC0415
 

@@ -10,36 +10,11 @@ from paperbot.cli.options import note
 if TYPE_CHECKING:
     from paperbot.app.replay import ReplayResult
 
-LABELS = {
-    "orders": "orders",
-    "fills": "fills",
-    "round_trips": "round trips",
-    "fees": "fees",
-    "realized_pnl": "realized PnL, before fees",
-    "net_pnl": "realized PnL, net of fees",
-    "unrealized_pnl": "unrealized PnL",
-    "start_equity": "start equity",
-    "equity": "equity",
-    "return_pct": "return %",
-    "buy_and_hold_pct": "buy and hold %",
-    "max_drawdown_pct": "max drawdown %",
-    "cagr_pct": "CAGR %",
-    "sharpe": "Sharpe",
-    "sortino": "Sortino",
-    "calmar": "Calmar",
-    "profit_factor": "profit factor",
-    "win_rate_pct": "win rate %",
-    "expectancy": "expectancy, a trade",
-    "avg_trade_pct": "average trade %",
-    "best_trade_pct": "best trade %",
-    "worst_trade_pct": "worst trade %",
-    "exposure_pct": "exposure %",
-    "turnover": "turnover, x equity",
-}
-
 
 def print_summary(result: "ReplayResult") -> None:
     """Print the figures of a run, then those by symbol and by strategy."""
+    from paperbot.store.report import LABELS, halts_in_words  # noqa: PLC0415
+
     out = Console(highlight=False)
     summary = result.summary
     table = Table(title=f"{', '.join(summary['symbols'])}: {summary['bars']} bars", show_header=False)
@@ -55,7 +30,7 @@ def print_summary(result: "ReplayResult") -> None:
     if summary["sharpe"] is not None:
         basis = f"{summary['returns']} returns, {summary['return_days']:.3g} days apart"
         table.add_row("annualised by", f"{basis}: {summary['returns_a_year']:.4g} a year")
-    table.add_row("kill switch", _halts(summary))
+    table.add_row("kill switch", halts_in_words(summary))
     for reason, count in summary["blocked"].items():
         table.add_row(f"blocked: {reason}", str(count))
     table.add_row("currency", summary["currency"])
@@ -80,13 +55,6 @@ def _lasting(seconds: float) -> str:
         if seconds >= size:
             return f"{seconds / size:,.1f} {unit}"
     return f"{seconds:g} seconds"
-
-
-def _halts(summary: dict[str, Any]) -> str:
-    if not summary["halts"]:
-        return str(summary["halted"])
-    first = f"{summary['first_halt_reason']} at {_day(summary['first_halt'])}"
-    return f"{first}; halted {summary['halted_pct']:.1f} % of the run"
 
 
 def _cell(value: Any) -> str:

@@ -72,6 +72,12 @@ def write_bars(
     write_whole(path, sink.getvalue())
 
 
+def write_bar_events(path: Path, events: NDArray[np.void], price_decimals: int) -> None:
+    """The same for the bars (BAR_EVENT) of one symbol whose volume counts the base."""
+    values = {name: events[name] / 10**price_decimals for name in COLUMNS[:4]} | {"volume": events["volume"]}
+    write_bars(path, events["open_ts"], values)
+
+
 def _times(values: NDArray[np.int64]) -> Any:
     milli_ns = 1_000_000
     exact = bool((values % milli_ns == 0).all())

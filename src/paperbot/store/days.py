@@ -6,7 +6,7 @@ from the output records whenever the session is opened.
 
 import contextlib
 import os
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -21,7 +21,7 @@ from paperbot.names import Names
 from paperbot.ports import Records
 from paperbot.store import tables
 from paperbot.store.durable import sync_folder
-from paperbot.store.parquet import lock_folder
+from paperbot.store.parquet import FILES, lock_folder, unfinished, write_beside
 from paperbot.store.statistics import RoundTrips
 from paperbot.store.tables import OrderTracker, SourceOf
 
@@ -69,25 +69,26 @@ class DayArtifacts:
         self._today = {name: [] for name in tables.SCHEMAS}
         self._parts.append(label)
 
-    def write(self, closing: Records) -> None:
+    def write(self, closing: Records, candles: Any, summary: Mapping[str, Any]) -> None:
         """Put the whole files in place; `closing`: records of this moment (the closing ledger row) that do not stay."""
-        waiting: dict[Path, Path] = {}
         with self._guarded(self.out), contextlib.ExitStack() as stack:
             self.out.mkdir(parents=True, exist_ok=True)
             stack.enter_context(lock_folder(self.out))
+            paths = [self.out / name for name in FILES]
+            for path in paths:
+                stack.callback(unfinished(path).unlink, missing_ok=True)
             for name, schema in tables.SCHEMAS.items():
-                path = self.out / f"{name}.parquet"
-                waiting[path] = path.with_name(f".{path.name}.unfinished")
-                stack.callback(waiting[path].unlink, missing_ok=True)
-                with pq.ParquetWriter(waiting[path], schema, compression="zstd", store_schema=False) as writer:
+                new = unfinished(self.out / f"{name}.parquet")
+                with pq.ParquetWriter(new, schema, compression="zstd", store_schema=False) as writer:
                     for group in self._groups(name, closing):
                         if group.num_rows:
                             writer.write_table(group)
-                with waiting[path].open("rb") as file:
+                with new.open("rb") as file:
                     os.fsync(file.fileno())
-            for path, unfinished in waiting.items():
+            write_beside(self.out, candles, summary)
+            for path in paths:
                 fail_point("parquet.before_rename")
-                unfinished.replace(path)
+                unfinished(path).replace(path)
             sync_folder(self.out)
 
     def _groups(self, name: str, closing: Records) -> Iterator[Any]:

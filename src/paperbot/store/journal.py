@@ -20,6 +20,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Self
 
+import numpy as np
+from numpy.typing import NDArray
+
+from paperbot.core.types import BAR_EVENT
 from paperbot.errors import StateError
 from paperbot.failpoint import fail_point
 
@@ -28,6 +32,7 @@ FILE = "journal.sqlite"
 GENESIS = hashlib.sha256(b"paperbot journal").digest()
 PARAMS = b"PARAMS"
 EVENT_BYTES = 64
+BLOCK = 1 << 16
 BUSY_MS = 5_000
 LOCK_TRIES, LOCK_PAUSE_S = 10, 0.05
 
@@ -206,6 +211,16 @@ class Journal:
         try:
             for row in self._db.execute("SELECT * FROM inputs WHERE seq > ? ORDER BY seq", (after,)):
                 yield Row(*row)
+        except sqlite3.DatabaseError as error:
+            raise StateError(f"{self.path}: cannot be read: {error}; it is left as it is") from None
+
+    def events(self, after: int = 0) -> Iterator[NDArray[np.void]]:
+        """The events with a higher number as BAR_EVENT, in order and in blocks."""
+        query = "SELECT bytes FROM inputs WHERE seq > ? AND length(bytes) = 64 ORDER BY seq"
+        try:
+            found = self._db.execute(query, (after,))
+            while rows := found.fetchmany(BLOCK):
+                yield np.frombuffer(b"".join(row[0] for row in rows), dtype=BAR_EVENT)
         except sqlite3.DatabaseError as error:
             raise StateError(f"{self.path}: cannot be read: {error}; it is left as it is") from None
 

@@ -7,8 +7,9 @@ two runs of one input write the same bytes.
 import contextlib
 import errno
 import fcntl
+import json
 import os
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any, Self
 
@@ -28,6 +29,24 @@ from paperbot.store.tables import OrderTracker, SourceOf, replayed
 Records = NDArray[np.void]
 
 ROW_GROUP_ROWS = 1 << 16
+RUN_FILE = "run.json"
+FILES = (*(f"{name}.parquet" for name in tables.SCHEMAS), "candles.parquet", RUN_FILE)
+"""What a run leaves behind: its tables, the candles of its picture, and what it was and gave."""
+
+
+def write_beside(folder: Path, candles: Any, summary: Mapping[str, Any]) -> None:
+    """Write candles (CANDLES) and summary beside their final names; they are durable then. Raises OSError."""
+    paths = [folder / "candles.parquet", folder / RUN_FILE]
+    pq.write_table(candles, unfinished(paths[0]), compression="zstd", store_schema=False)
+    unfinished(paths[1]).write_text(json.dumps(summary, indent=1) + "\n", encoding="utf-8")
+    for path in paths:
+        with unfinished(path).open("rb") as file:
+            os.fsync(file.fileno())
+
+
+def unfinished(path: Path) -> Path:
+    """Where a file is made before it takes its place."""
+    return path.with_name(f".{path.name}.unfinished")
 
 
 @contextlib.contextmanager
@@ -49,7 +68,7 @@ class _Table:
 
     def __init__(self, path: Path, schema: Any) -> None:
         self.path = path
-        self.unfinished = path.with_name(f".{path.name}.unfinished")
+        self.unfinished = unfinished(path)
         self._writer = pq.ParquetWriter(self.unfinished, schema, compression="zstd", store_schema=False)
         self._waiting: list[Any] = []
         self._rows = 0
@@ -75,11 +94,10 @@ class _Table:
     def discard(self) -> None:
         with contextlib.suppress(OSError, pa.ArrowException):
             self._writer.close()
-        self.unfinished.unlink(missing_ok=True)
 
 
 class Artifacts:
-    """`trades`, `ledger`, `orders`, `round_trips` and `blocked` of one run, fed with its output records.
+    """The files of one run (`FILES`), fed with its output records.
 
     A context manager: left without `finish`, it leaves what was there before untouched. Raises OutputError when the
     folder cannot be written.
@@ -106,9 +124,15 @@ class Artifacts:
 
     def __exit__(self, *_: object) -> None:
         """Remove what is unfinished."""
+        self._discard()
+        self._lock.close()
+
+    def _discard(self) -> None:
         for table in self._tables.values():
             table.discard()
-        self._lock.close()
+        for name in FILES:
+            with contextlib.suppress(OSError):
+                unfinished(self.folder / name).unlink(missing_ok=True)
 
     @contextlib.contextmanager
     def _guarded(self) -> Any:
@@ -116,8 +140,7 @@ class Artifacts:
             yield
         except (OSError, pa.ArrowException) as error:
             reason = os.strerror(error.errno) if isinstance(error, OSError) and error.errno else str(error)
-            for table in self._tables.values():
-                table.discard()
+            self._discard()
             what = f"{self._replaced} files are new already" if self._replaced else "nothing was changed"
             raise OutputError(f"{self.folder}: results cannot be written: {reason}; {what}") from None
 
@@ -127,16 +150,19 @@ class Artifacts:
             for name, table in tables.tables_of(records, self._names, self._orders, self._round_trips, self._source_of):
                 self._tables[name].append(table)
 
-    def finish(self) -> None:
-        """Make all files durable, then put them in place of the old ones."""
+    def finish(self, candles: Any, summary: Mapping[str, Any]) -> None:
+        """Make all files durable, then put them in place of the old ones. `candles`: see `Chart.table`."""
         with self._guarded():
             self._tables["orders"].append(self._orders.still_open())
             for table in self._tables.values():
                 table.finish()
-                if table.path.is_dir():
-                    raise IsADirectoryError(errno.EISDIR, os.strerror(errno.EISDIR), str(table.path))
-            for table in self._tables.values():
+            write_beside(self.folder, candles, summary)
+            paths = [self.folder / name for name in FILES]
+            for path in paths:
+                if path.is_dir():
+                    raise IsADirectoryError(errno.EISDIR, os.strerror(errno.EISDIR), str(path))
+            for path in paths:
                 fail_point("parquet.before_rename")
-                table.unfinished.replace(table.path)
+                unfinished(path).replace(path)
                 self._replaced += 1
             sync_folder(self.folder)

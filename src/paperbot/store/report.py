@@ -1,7 +1,7 @@
 """The summary of a run: the figures that people compare, from what the core reported."""
 
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from math import inf
 from typing import Any, Literal
@@ -16,6 +16,34 @@ from paperbot.names import Names
 from paperbot.store.statistics import Returns, RoundTrips, cagr, calmar, returns_of, sharpe, sortino
 
 Records = NDArray[np.void]
+
+LABELS = {
+    "orders": "orders",
+    "fills": "fills",
+    "round_trips": "round trips",
+    "fees": "fees",
+    "realized_pnl": "realized PnL, before fees",
+    "net_pnl": "realized PnL, net of fees",
+    "unrealized_pnl": "unrealized PnL",
+    "start_equity": "start equity",
+    "equity": "equity",
+    "return_pct": "return %",
+    "buy_and_hold_pct": "buy and hold %",
+    "max_drawdown_pct": "max drawdown %",
+    "cagr_pct": "CAGR %",
+    "sharpe": "Sharpe",
+    "sortino": "Sortino",
+    "calmar": "Calmar",
+    "profit_factor": "profit factor",
+    "win_rate_pct": "win rate %",
+    "expectancy": "expectancy, a trade",
+    "avg_trade_pct": "average trade %",
+    "best_trade_pct": "best trade %",
+    "worst_trade_pct": "worst trade %",
+    "exposure_pct": "exposure %",
+    "turnover": "turnover, x equity",
+}
+"""How people call the figures of `summarize`, in the order in which they read them."""
 
 
 @dataclass
@@ -252,3 +280,11 @@ def summarize(
 
 def _percent(share: float | None) -> float | None:
     return None if share is None else 100.0 * share
+
+
+def halts_in_words(summary: Mapping[str, Any]) -> str:
+    """When the kill switch tripped first, why, and how much of the run was spent halted."""
+    if not summary["halts"]:
+        return str(summary["halted"])
+    first = f"{summary['first_halt_reason']} at {summary['first_halt'][:16].replace('T', ' ')}"
+    return f"{first}; halted {summary['halted_pct']:.1f} % of the run"

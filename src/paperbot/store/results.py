@@ -1,5 +1,6 @@
 """A run's artifacts, read back: columns as numpy arrays, and sums of rows for people."""
 
+import json
 from dataclasses import dataclass
 from itertools import pairwise
 from pathlib import Path
@@ -11,10 +12,13 @@ import pyarrow.parquet as pq
 from numpy.typing import NDArray
 
 from paperbot.errors import DataError
-from paperbot.store.statistics import Returns, returns_of, sharpe
+from paperbot.store.chart import CANDLES
+from paperbot.store.parquet import RUN_FILE
+from paperbot.store.report import LABELS
 from paperbot.store.tables import SCHEMAS
 
 Columns = dict[str, NDArray[Any]]
+MADE_BY = "a demo, a replay or a session writes it"
 MOMENT = np.timedelta64(1, "ns")
 USED = {
     "trades": "ts symbol order_id strategy side qty price fee fee_asset role liquidity",
@@ -23,14 +27,15 @@ USED = {
     "round_trips": "symbol strategy entry_ts exit_ts duration_s reason qty entry_price exit_price pnl return_pct quote"
     " pnl_account_minor pnl_minor",
     "blocked": "code",
+    "candles": "symbol open_ts width_s open high low close volume",
 }
 """The columns that are read; a long run's others would only fill memory."""
 
 
 @dataclass(frozen=True)
 class Results:
-    """The tables of one run, as far as `USED` reads them. Times are datetime64[ns] in UTC, text is object and `?` where
-    it is null, a null number is NaN.
+    """The tables of one run, as far as `USED` reads them, and `run.json`. Times are datetime64[ns] in UTC, text is
+    object and `?` where it is null, a null number is NaN.
     """
 
     trades: Columns
@@ -38,16 +43,31 @@ class Results:
     orders: Columns
     round_trips: Columns
     blocked: Columns
+    candles: Columns
+    summary: dict[str, Any]
 
 
 def read_results(folder: Path) -> Results:
     """Read what a run left in a folder. Raises DataError for a file that is missing, or none of ours."""
-    return Results(**{name: _read(folder / f"{name}.parquet", columns.split()) for name, columns in USED.items()})
+    tables = {name: _read(folder / f"{name}.parquet", columns.split()) for name, columns in USED.items()}
+    return Results(**tables, summary=_read_summary(folder / RUN_FILE))
+
+
+def _read_summary(path: Path) -> dict[str, Any]:
+    try:
+        summary = json.loads(path.read_bytes())
+    except FileNotFoundError:
+        raise DataError(f"{path}: is not there; {MADE_BY}") from None
+    except (OSError, ValueError):
+        summary = None
+    if not isinstance(summary, dict) or not {"digest", *LABELS} <= summary.keys():
+        raise DataError(f"{path}: is not a run's, or an older version's")
+    return summary
 
 
 def _read(path: Path, columns: list[str]) -> Columns:
     if not path.is_file():
-        raise DataError(f"{path}: is not there; a demo, a replay or a session writes it")
+        raise DataError(f"{path}: is not there; {MADE_BY}")
     try:
         missing = next((name for name in columns if name not in pq.read_schema(path).names), None)
         table = pq.read_table(path, columns=None if missing else columns)
@@ -55,14 +75,20 @@ def _read(path: Path, columns: list[str]) -> Columns:
         raise DataError(f"{path}: is no Parquet file: {str(error).splitlines()[0]}") from None
     if missing:
         raise DataError(f"{path}: lacks the column {missing}; it is not a run's, or an older version's")
-    schema = SCHEMAS[path.stem]
+    schema = {**SCHEMAS, "candles": CANDLES}[path.stem]
     try:
-        return {name: _column(table[name], schema.field(name).type) for name in columns}
+        return {name: column_of(table[name], schema.field(name).type) for name in columns}
     except (pa.ArrowException, ValueError, TypeError) as error:
         raise DataError(f"{path}: is not a run's: {str(error).splitlines()[0]}") from None
 
 
-def _column(column: Any, kind: Any) -> NDArray[Any]:
+def candles_of(table: Any) -> Columns:
+    """The columns of a CANDLES table."""
+    return {field.name: column_of(table[field.name], field.type) for field in CANDLES}
+
+
+def column_of(column: Any, kind: Any) -> NDArray[Any]:
+    """A column as an array: see `Results`."""
     if pa.types.is_timestamp(kind):
         return np.asarray(column.cast(pa.timestamp("ns")).to_numpy())
     if pa.types.is_floating(kind):
@@ -82,58 +108,8 @@ def _days(ts: NDArray[Any]) -> NDArray[Any]:
     return (ts - MOMENT).astype("datetime64[D]")
 
 
-def _ratio(part: float, whole: float) -> float | None:
-    return part / whole if whole else None
-
-
 def _sum(values: NDArray[Any]) -> float:
     return float(np.nansum(values)) if len(values) else 0.0
-
-
-def statistics(results: Results) -> dict[str, float | int | str | None]:
-    """The figures that people compare, from the rows, as the summary has them; what is not defined is None. Money is
-    in the account's currency.
-
-    The first row is the opening one. The largest drawdown is that of a row: between two of them it may be deeper.
-    """
-    ledger, trips = results.ledger, results.round_trips
-    known = ~np.isnan(ledger["equity"])
-    equity = ledger["equity"][known]
-    start = _start(ledger) if len(equity) else None
-    last = float(ledger["equity"][-1]) if len(known) and known[-1] else None
-    pnl, pnl_account = trips["pnl_minor"], trips["pnl_account_minor"]
-    realized = float(ledger["realized_pnl"][-1]) if len(known) else 0.0
-    fees = float(ledger["fees"][-1]) if len(known) else 0.0
-    return {
-        "first": moment(ledger["ts"][0]) if len(known) else None,
-        "last": moment(ledger["ts"][-1]) if len(known) else None,
-        "start equity": start,
-        "equity": last,
-        "return, %": 100.0 * (last / start - 1.0) if last is not None and start else None,
-        "largest drawdown, %": 100.0 * float(np.nanmax(ledger["drawdown"])) if len(equity) else None,
-        "Sharpe": sharpe(_returns(results, start)) if start is not None else None,
-        "realized PnL": realized,
-        "fees": fees,
-        "net PnL": realized - fees,
-        "orders": len(results.orders["order_id"]),
-        "blocked orders": len(results.blocked["code"]),
-        "fills": len(results.trades["order_id"]),
-        "round trips": len(pnl),
-        "win rate, %": _percent(_ratio(int(np.count_nonzero(pnl > 0)), len(pnl))),
-        "profit factor": _ratio(float(pnl_account[pnl_account > 0].sum()), -float(pnl_account[pnl_account < 0].sum())),
-        "open positions": int(ledger["open_positions"][-1]) if len(known) else 0,
-    }
-
-
-def _returns(results: Results, start: float) -> Returns:
-    days = by_day(results)
-    known = ~np.isnan(days["close"])
-    numbers = days["day"][known].astype("datetime64[D]").astype(np.int64)
-    return returns_of(start, numbers.tolist(), days["close"][known].tolist())
-
-
-def _percent(share: float | None) -> float | None:
-    return None if share is None else 100.0 * share
 
 
 def by_day(results: Results) -> Columns:

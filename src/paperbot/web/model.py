@@ -28,14 +28,13 @@ class Marks:
 
 @dataclass(frozen=True)
 class Market:
-    """One symbol: its price (bars' closes, or where none are given the fills' own prices), fills and round trips.
+    """One symbol: its candles (`open_ts`, `open`, `high`, `low`, `close`, `volume`, by name), fills and round trips.
 
     A round trip is (entry, exit, entry price, exit price, whether it won).
     """
 
     symbol: str
-    price: Line
-    is_bars: bool
+    candles: Mapping[str, Array]
     buys: Marks
     sells: Marks
     trips: Sequence[tuple[Any, Any, float, float, bool]] = ()
@@ -43,9 +42,10 @@ class Market:
 
 @dataclass(frozen=True)
 class Page:
-    """What the page shows. Tables are lists of rows with the same keys."""
+    """What the page shows. `facts` are words, `statistics` figures; tables are lists of rows with the same keys."""
 
     title: str
+    facts: Mapping[str, str]
     statistics: Mapping[str, Any]
     equity: Line
     drawdown: Line

@@ -15,7 +15,7 @@ from plotly.subplots import make_subplots
 
 from paperbot.web.model import Market, Page, SweepPage
 
-GREEN, RED, BLUE, GREY, AMBER = "#2a9d8f", "#d1495b", "#30638e", "#8d99ae", "#edae49"
+GREEN, RED, BLUE, AMBER, DARK = "#2a9d8f", "#d1495b", "#30638e", "#edae49", "#1d2733"
 MONEY_DIGITS = 2
 NOTHING = "&ndash;"
 MAP_AXES = 2
@@ -41,10 +41,23 @@ def _equity(page: Page) -> go.Figure:
 
 
 def _market(market: Market) -> go.Figure:
-    figure = go.Figure()
-    name = "close" if market.is_bars else "price of fills"
-    figure.add_scatter(x=market.price.ts, y=market.price.values, name=name, line={"color": GREY, "width": 1})
-    for won, color, label in ((True, GREEN, "won"), (False, RED, "lost")):
+    figure = make_subplots(rows=2, cols=1, shared_xaxes=True, row_heights=[0.8, 0.2], vertical_spacing=0.03)
+    candles = market.candles
+    figure.add_candlestick(
+        x=candles["open_ts"],
+        **{name: candles[name] for name in ("open", "high", "low", "close")},
+        name="price",
+        increasing={"line": {"color": GREEN, "width": 1}},
+        decreasing={"line": {"color": RED, "width": 1}},
+        row=1,
+        col=1,
+    )
+    volume = {"color": np.where(candles["close"] < candles["open"], RED, GREEN), "line": {"width": 0}}
+    figure.add_bar(x=candles["open_ts"], y=candles["volume"], name="volume", marker=volume, row=2, col=1)
+    figure.update_layout(xaxis={"rangeslider": {"visible": False}})
+    figure.update_yaxes(title_text="price", row=1, col=1)
+    figure.update_yaxes(title_text="volume", row=2, col=1)
+    for won, label in ((True, "won"), (False, "lost")):
         chosen = [trip for trip in market.trips if trip[4] is won]
         x = [moment for entry, leave, _, _, _ in chosen for moment in (entry, leave, None)]
         y = [price for _, _, entry, leave, _ in chosen for price in (entry, leave, None)]
@@ -54,7 +67,9 @@ def _market(market: Market) -> go.Figure:
                 y=y,
                 name=f"round trips that {label}",
                 mode="lines",
-                line={"color": color, "width": 2, "dash": "dot"},
+                line={"color": BLUE if won else AMBER, "width": 2, "dash": "dot"},
+                row=1,
+                col=1,
             )
     for marks, label, color, symbol in (
         (market.buys, "buy", GREEN, "triangle-up"),
@@ -65,9 +80,11 @@ def _market(market: Market) -> go.Figure:
             y=marks.price,
             name=label,
             mode="markers",
-            marker={"color": color, "symbol": symbol, "size": 10, "line": {"color": "white", "width": 1}},
+            marker={"color": color, "symbol": symbol, "size": 11, "line": {"color": DARK, "width": 1}},
             text=[html.escape(one) for one in marks.says],
             hovertemplate="%{text}<extra></extra>",
+            row=1,
+            col=1,
         )
     return figure
 
@@ -82,7 +99,7 @@ def _bars(x: Any, y: Any, colors: Any, title: str) -> go.Figure:
 def _figures(page: Page) -> list[tuple[str, go.Figure, int]]:
     """(heading, picture, height in px)."""
     made = [("Equity and drawdown", _equity(page), 460)]
-    made += [(f"{market.symbol}: price and fills", _market(market), 420) for market in page.markets]
+    made += [(f"{market.symbol}: price and fills", _market(market), 520) for market in page.markets]
     change = page.days["equity"]
     made.append(("Per day", _bars(page.days["day"], change, np.where(change < 0, RED, GREEN), "change of equity"), 300))
     fees = go.Figure(go.Scatter(x=page.fees.ts, y=page.fees.values, name="fees", line={"color": AMBER, "shape": "hv"}))
@@ -129,6 +146,9 @@ dd { margin: 0; font-variant-numeric: tabular-nums; font-weight: 600; overflow-w
 table { border-collapse: collapse; width: 100%; font-variant-numeric: tabular-nums; }
 th, td { text-align: right; padding: .3rem .6rem; border-bottom: 1px solid #e6eaee; vertical-align: top; }
 th:first-child, td:first-child { text-align: left; }
+.facts th, .facts td { text-align: left; border: 0; font-weight: 400; padding: .1rem .6rem .1rem 0; }
+.facts th { color: #5b6775; white-space: nowrap; width: 1%; }
+.facts td { overflow-wrap: anywhere; }
 .scroll { overflow: auto; max-height: 30rem; }
 .note { color: #5b6775; font-size: .9rem; }
 """
@@ -187,7 +207,8 @@ def render(page: Page) -> str:
     figures = "".join(
         f"<div><dt>{html.escape(name)}</dt><dd>{_cell(value)}</dd></div>" for name, value in page.statistics.items()
     )
-    head = f"<h2>Statistics</h2>\n<dl>{figures}</dl>"
+    rows = [f"<tr><th>{html.escape(name)}</th><td>{_cell(words)}</td></tr>" for name, words in page.facts.items()]
+    head = f'<table class="facts">{"".join(rows)}</table>\n<h2>Statistics</h2>\n<dl>{figures}</dl>'
     return _document(page.title, head, [*_drawn(_figures(page)), *_titled(page.tables)], page.notes)
 
 
