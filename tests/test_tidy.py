@@ -52,8 +52,8 @@ VENDORS = {
     "prometheus_client": {"telemetry/metrics.py"},
     "openai": {"llm/client.py"},
     "httpx": {"llm/client.py"},
-    "typer": {"cli/options.py", "cli/offline.py", "cli/live.py", "cli/research.py"},
-    "rich": {"cli/options.py", "cli/summary.py", "cli/offline.py", "cli/live.py", "cli/research.py"},
+    "typer": {"cli/options.py", "cli/offline.py", "cli/live.py", "cli/look.py", "cli/research.py"},
+    "rich": {"cli/options.py", "cli/summary.py", "cli/offline.py", "cli/look.py", "cli/research.py"},
     "pyarrow": {
         *("market/files.py", "market/sheets.py", "market/times.py", "market/numbers.py"),
         "store/tables.py",

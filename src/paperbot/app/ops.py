@@ -11,6 +11,7 @@ import numpy as np
 
 from paperbot.app import control
 from paperbot.app.artifacts import write_artifacts, write_session_bars
+from paperbot.app.earnings import with_history
 from paperbot.app.recorder import names_of, summary_of
 from paperbot.app.session import (
     control_event,
@@ -19,7 +20,7 @@ from paperbot.app.session import (
     opening_runner,
     session_names,
 )
-from paperbot.app.start import sessions_root
+from paperbot.app.start import chosen_session, sessions_root
 from paperbot.app.status import status_of
 from paperbot.app.venuelink import live_configuration, live_plan
 from paperbot.clock import SystemClock, format_ts
@@ -39,18 +40,6 @@ from paperbot.store.parquet import Artifacts
 from paperbot.store.report import Statistics
 
 FREE_BYTES = 200 << 20
-
-
-def chosen_session(out: Path, name: str | None) -> tuple[Path, str]:
-    """(root, name) of the session that is meant. Raises CommandError when there is none."""
-    root = sessions_root(out)
-    chosen = name or current_session(root)
-    if chosen is None:
-        raise CommandError(f"{root}: there is no session yet; paperbot run makes one")
-    if not (root / chosen).is_dir():
-        known = ", ".join(session_names(root)) or "none"
-        raise CommandError(f"{root}: there is no session {chosen} (there are: {known})")
-    return root, chosen
 
 
 def list_sessions(out: Path) -> list[dict[str, Any]]:
@@ -77,29 +66,32 @@ def session_status(out: Path, name: str | None) -> dict[str, Any]:
     """The status of a session, from the process that runs it, or else from its files."""
     root, chosen = chosen_session(out, name)
     if is_locked(root / chosen):
-        return control.ask(root / chosen, "status")
-    session = open_session(root, chosen, None, SystemClock())
-    try:
-        return {**status_of(session), "running": False}
-    finally:
-        session.close()
+        answer = control.ask(root / chosen, "status")
+    else:
+        session = open_session(root, chosen, None, SystemClock())
+        try:
+            answer = {**status_of(session), "running": False}
+        finally:
+            session.close()
+    return answer if "error" in answer else with_history(answer, root / chosen)
 
 
 def command_session(out: Path, name: str | None, command: str) -> dict[str, Any]:
     """Halt or resume: through the process that runs the session, or else in its journal. Durable when it returns."""
     root, chosen = chosen_session(out, name)
     if is_locked(root / chosen):
-        return control.ask(root / chosen, command)
-    clock = SystemClock()
-    session = open_session(root, chosen, None, clock)
-    try:
-        kind = t.EventKind.HALT if command == "halt" else t.EventKind.RESUME
-        reason = t.HaltReason.MANUAL if command == "halt" else t.HaltReason.NONE
-        session.commit(control_event(kind, session.runner, reason), "command")
-        session.save()
-        return {**status_of(session), "running": False}
-    finally:
-        session.close()
+        answer = control.ask(root / chosen, command)
+    else:
+        session = open_session(root, chosen, None, SystemClock())
+        try:
+            kind = t.EventKind.HALT if command == "halt" else t.EventKind.RESUME
+            reason = t.HaltReason.MANUAL if command == "halt" else t.HaltReason.NONE
+            session.commit(control_event(kind, session.runner, reason), "command")
+            session.save()
+            answer = {**status_of(session), "running": False}
+        finally:
+            session.close()
+    return answer if "error" in answer else with_history(answer, root / chosen)
 
 
 @dataclass(frozen=True)

@@ -87,3 +87,15 @@ def tell_start(session: Session, observers: Observers, notifier: Notifier) -> No
     notifier.tell("recovery", f"session {session.name} goes on after {found.inputs} inputs")
     if found.quarantined is not None:
         observers.log.error("journal_quarantined", inputs=found.quarantined, folder=str(session.folder / "quarantine"))
+
+
+def chosen_session(out: Path, name: str | None) -> tuple[Path, str]:
+    """(root, name) of the session that is meant. Raises CommandError when there is none."""
+    root = sessions_root(out)
+    chosen = name or current_session(root)
+    if chosen is None:
+        raise CommandError(f"{root}: there is no session yet; paperbot run makes one")
+    if not (root / chosen).is_dir():
+        known = ", ".join(session_names(root)) or "none"
+        raise CommandError(f"{root}: there is no session {chosen} (there are: {known})")
+    return root, chosen

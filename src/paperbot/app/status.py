@@ -2,11 +2,16 @@
 
 from typing import Any
 
+import numpy as np
+
 from paperbot.app.recorder import names_of
 from paperbot.app.session import Session
 from paperbot.clock import format_ts
 from paperbot.core import types as t
+from paperbot.engine.machine import Machine
+from paperbot.engine.params import Plan
 from paperbot.engine.preview import view_of
+from paperbot.names import Names
 from paperbot.store.outputs import read_backwards
 from paperbot.telemetry import lines
 
@@ -26,17 +31,47 @@ def status_of(session: Session) -> dict[str, Any]:
             blocked.append({"reason": t.Code(int(record["code"])).name.lower(), **fields})
         if len(blocked) >= LAST_BLOCKED:
             break
+    held = np.flatnonzero(machine.state.positions["quantity"])
+    start = int(machine.account["start_equity"])
     return {
         "session": session.name,
+        "clock_ns": view.ts,
         "last_slice": format_ts(view.ts) if view.ts else None,
         "currency": view.currency,
+        "start_equity": start / names.account_unit() if start else None,
         "equity": view.equity,
         "drawdown": view.drawdown,
         "halted": view.halted,
         "trips": int(machine.account["trips"]),
-        "positions": view.as_fields()["positions"],
+        "positions": [_position(index, plan, names, machine) for index in held.tolist()],
         "open_orders": [lines.open_order(one, names) for one in sorted(orders, key=lambda one: int(one["id"]))],
         "last_blocked": blocked[:LAST_BLOCKED],
         "journal": {"inputs": session.journal.seq, "outputs": session.outputs.count, "folder": str(session.folder)},
         "digest": session.digest(),
+    }
+
+
+def _position(index: int, plan: Plan, names: Names, machine: Machine) -> dict[str, Any]:
+    """What a strategy holds of a symbol. Prices and money in the symbol's quote; the stop is the nearest one."""
+    strategy, symbol = divmod(int(index), len(plan.symbols))
+    row, last = machine.state.positions[index], int(machine.state.symbols[symbol]["last_close"])
+    quantity, cost = names.quantity(int(row["quantity"]), symbol), names.quote_amount(int(row["cost"]), symbol)
+    price = names.price(last, symbol)
+    stops = [
+        int(one["stop_price"])
+        for one in machine.state.orders
+        if one["id"] > 0 and one["role"] == t.Role.STOP and one["symbol"] == symbol and one["strategy"] == strategy
+    ]
+    stop = names.price(max(stops), symbol) if stops else None
+    return {
+        "strategy": plan.strategies[strategy],
+        "symbol": plan.symbols[symbol],
+        "qty": quantity,
+        "entry_price": cost / quantity,
+        "last_price": price if last else None,
+        "unrealized_pnl": quantity * price - cost if last else None,
+        "unrealized_pct": 100.0 * (quantity * price / cost - 1.0) if last and cost else None,
+        "quote": names.assets[names.quotes[symbol]],
+        "stop_price": stop,
+        "stop_distance_pct": 100.0 * (1.0 - stop / price) if stop is not None and last else None,
     }

@@ -7,14 +7,14 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import TextIO, cast
 
-from paperbot.cli import live, offline, research
+from paperbot.cli import live, look, offline, research
 from paperbot.cli.options import app, config_path, err
 from paperbot.cli.pipe import PipeStream
 from paperbot.environment import known_secrets
 from paperbot.errors import PaperbotError
 from paperbot.redact import RedactingStream, Redactor
 
-__all__ = ["app", "config_path", "live", "main", "offline", "one_sentence", "research"]
+__all__ = ["app", "config_path", "live", "look", "main", "offline", "one_sentence", "research"]
 
 EXIT_FAULT = 1
 EXIT_MISTAKE = 2

@@ -3,13 +3,12 @@
 import json
 import sys
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated
 
 import typer
-from rich.console import Console
-from rich.table import Table
 
 from paperbot.cli.options import (
+    DATA,
     ConfigOption,
     HoldOption,
     JsonOption,
@@ -23,12 +22,12 @@ from paperbot.cli.options import (
     environment_with,
     note,
     say_if_compiling,
+    tell,
     venue_app,
 )
 from paperbot.errors import CommandError
 from paperbot.knobs import duration_s
 
-DATA = Path("data")
 EXIT_UNHEALTHY = 1
 
 
@@ -75,39 +74,12 @@ def _seconds(text: str | None, option: str) -> float | None:
         raise CommandError(f"{option}: {error}") from None
 
 
-def _tell(answer: dict[str, Any], *, as_json: bool) -> None:
-    if as_json:
-        typer.echo(json.dumps(answer))
-        return
-    out = Console(highlight=False, soft_wrap=True)
-    if "error" in answer:
-        raise CommandError(str(answer["error"]))
-    for key, value in answer.items():
-        if isinstance(value, list):
-            out.print(f"{key}: {len(value) or 'none'}", markup=False)
-            for one in value:
-                shown = ", ".join(f"{name} {each}" for name, each in one.items() if each is not None)
-                out.print(f"  {shown}", markup=False)
-        elif isinstance(value, dict):
-            out.print(f"{key}: " + ", ".join(f"{name} {each}" for name, each in value.items()), markup=False)
-        else:
-            out.print(f"{key}: {value}", markup=False)
-
-
-@app.command()
-def status(out: OutOption = DATA, session: SessionOption = None, as_json: JsonOption = False) -> None:
-    """Positions, open orders, why the last ten orders were blocked, and the health of feed and journal."""
-    from paperbot.app.ops import session_status  # noqa: PLC0415
-
-    _tell(session_status(out, session), as_json=as_json)
-
-
 @app.command()
 def halt(out: OutOption = DATA, session: SessionOption = None, as_json: JsonOption = False) -> None:
     """Stop all trading but exits, at once and durably, whether the session runs or not."""
     from paperbot.app.ops import command_session  # noqa: PLC0415
 
-    _tell(command_session(out, session, "halt"), as_json=as_json)
+    tell(command_session(out, session, "halt"), as_json=as_json)
 
 
 @app.command()
@@ -115,50 +87,7 @@ def resume(out: OutOption = DATA, session: SessionOption = None, as_json: JsonOp
     """Lift a halt; losses are measured from the present equity on."""
     from paperbot.app.ops import command_session  # noqa: PLC0415
 
-    _tell(command_session(out, session, "resume"), as_json=as_json)
-
-
-@app.command()
-def sessions(out: OutOption = DATA, as_json: JsonOption = False) -> None:
-    """List the sessions."""
-    from paperbot.app.ops import list_sessions  # noqa: PLC0415
-
-    rows = list_sessions(out)
-    if as_json:
-        typer.echo(json.dumps(rows))
-        return
-    table = Table("session", "began", "inputs", "state", box=None, pad_edge=False)
-    for row in rows:
-        words = ["current"] if row["current"] else []
-        words += ["running"] if row["running"] else []
-        words += [f"carried on by {row['closed_by']}"] if row["closed_by"] else []
-        table.add_row(row["session"], row["began"] or "-", str(row["inputs"]), ", ".join(words) or "-")
-    Console(highlight=False).print(table)
-
-
-@app.command()
-def verify(
-    session: Annotated[str | None, typer.Argument(help="which session; the current one by default")] = None,
-    out: OutOption = DATA,
-    as_json: JsonOption = False,
-) -> None:
-    """Run a session again from its journal and compare: chain, outputs, digest, and that money adds up."""
-    from paperbot.app.ops import verify as check  # noqa: PLC0415
-
-    _tell(check(out, session), as_json=as_json)
-
-
-@app.command()
-def export(
-    to: Annotated[Path, typer.Argument(help="folder for the Parquet files")],
-    session: SessionOption = None,
-    out: OutOption = DATA,
-    as_json: JsonOption = False,
-) -> None:
-    """Write a stopped session's Parquet files to a folder."""
-    from paperbot.app.ops import export as write  # noqa: PLC0415
-
-    _tell(write(out, session, to), as_json=as_json)
+    tell(command_session(out, session, "resume"), as_json=as_json)
 
 
 @app.command()
@@ -213,7 +142,7 @@ def data_fetch(
     request = FetchRequest(
         symbol, timeframe, since_ns, parse_time(until, "--until"), file, config_path(config), assignments(set_)
     )
-    _tell(fetch(request, note), as_json=as_json)
+    tell(fetch(request, note), as_json=as_json)
 
 
 @venue_app.command("filters")

@@ -1,5 +1,6 @@
 """What all commands share: the tree of commands, options that many have, and where notes go."""
 
+import json
 from collections.abc import Iterable
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -16,6 +17,7 @@ if TYPE_CHECKING:
     from paperbot.market.files import Reading
 
 DEFAULT_CONFIG = Path("config/config.yaml")
+DATA = Path("data")
 
 app = typer.Typer(
     name="paperbot",
@@ -121,3 +123,23 @@ def say_if_compiling() -> None:
 
     if JIT and not is_compiled():
         note("compiling the core for this machine (once; about half a minute)")
+
+
+def tell(answer: dict[str, Any], *, as_json: bool) -> None:
+    """Print an answer: as one JSON object, or its parts as lines. Raises CommandError for one that is an error."""
+    if as_json:
+        typer.echo(json.dumps(answer))
+        return
+    out = Console(highlight=False, soft_wrap=True)
+    if "error" in answer:
+        raise CommandError(str(answer["error"]))
+    for key, value in answer.items():
+        if isinstance(value, list):
+            out.print(f"{key}: {len(value) or 'none'}", markup=False)
+            for one in value:
+                shown = ", ".join(f"{name} {each}" for name, each in one.items() if each is not None)
+                out.print(f"  {shown}", markup=False)
+        elif isinstance(value, dict):
+            out.print(f"{key}: " + ", ".join(f"{name} {each}" for name, each in value.items()), markup=False)
+        else:
+            out.print(f"{key}: {value}", markup=False)

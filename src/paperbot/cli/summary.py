@@ -6,6 +6,7 @@ from rich.console import Console
 from rich.table import Table
 
 from paperbot.cli.options import note
+from paperbot.cli.words import lasting
 
 if TYPE_CHECKING:
     from paperbot.app.replay import ReplayResult
@@ -25,8 +26,8 @@ def print_summary(result: "ReplayResult") -> None:
     for key, label in LABELS.items():
         table.add_row(label, _cell(summary[key]))
     if summary["round_trips"]:
-        table.add_row("average trade lasts", _lasting(summary["avg_trade_s"]))
-        table.add_row("longest trade lasts", _lasting(summary["longest_trade_s"]))
+        table.add_row("average trade lasts", lasting(summary["avg_trade_s"]))
+        table.add_row("longest trade lasts", lasting(summary["longest_trade_s"]))
     if summary["sharpe"] is not None:
         basis = f"{summary['returns']} returns, {summary['return_days']:.3g} days apart"
         table.add_row("annualised by", f"{basis}: {summary['returns_a_year']:.4g} a year")
@@ -47,14 +48,6 @@ def print_summary(result: "ReplayResult") -> None:
 
 def _day(time: str | None) -> str:
     return "-" if time is None else time[:16].replace("T", " ")
-
-
-def _lasting(seconds: float) -> str:
-    """A time span in the largest unit that it has."""
-    for unit, size in (("days", 86_400), ("hours", 3_600), ("minutes", 60)):
-        if seconds >= size:
-            return f"{seconds / size:,.1f} {unit}"
-    return f"{seconds:g} seconds"
 
 
 def _cell(value: Any) -> str:

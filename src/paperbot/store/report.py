@@ -138,6 +138,15 @@ class Statistics:
         """Round trips that gained, net of fees."""
         return int(self._wins.sum())
 
+    def begun(self) -> Records:
+        """The round trips (TRIP) that have begun and not ended."""
+        return self._trips.begun()
+
+    def equity_before(self, ts: int) -> int | None:
+        """The last equity of an earlier day than that in which `ts` (ns UTC) lies, None when there was none."""
+        days = [day for day in self.day_equity if day < (ts - 1) // t.DAY_NS]
+        return self.day_equity[max(days)] if days else None
+
     def groups(self, by: Literal["symbol", "strategy"]) -> dict[str, Group]:
         """Figures by name, of those that have a fill."""
         n_symbols = len(self.names.symbols)

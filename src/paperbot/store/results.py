@@ -1,6 +1,7 @@
 """A run's artifacts, read back: columns as numpy arrays, and sums of rows for people."""
 
 import json
+from collections.abc import Iterable
 from dataclasses import dataclass
 from itertools import pairwise
 from pathlib import Path
@@ -12,12 +13,15 @@ import pyarrow.parquet as pq
 from numpy.typing import NDArray
 
 from paperbot.errors import DataError
+from paperbot.names import Names
 from paperbot.store.chart import CANDLES
 from paperbot.store.parquet import RUN_FILE
 from paperbot.store.report import LABELS
-from paperbot.store.tables import SCHEMAS
+from paperbot.store.statistics import RoundTrips
+from paperbot.store.tables import SCHEMAS, OrderTracker, replayed, tables_of
 
 Columns = dict[str, NDArray[Any]]
+Records = NDArray[np.void]
 MADE_BY = "a demo, a replay or a session writes it"
 MOMENT = np.timedelta64(1, "ns")
 USED = {
@@ -51,6 +55,21 @@ def read_results(folder: Path) -> Results:
     """Read what a run left in a folder. Raises DataError for a file that is missing, or none of ours."""
     tables = {name: _read(folder / f"{name}.parquet", columns.split()) for name, columns in USED.items()}
     return Results(**tables, summary=_read_summary(folder / RUN_FILE))
+
+
+def results_of(batches: Iterable[Records], names: Names) -> Results:
+    """The same from output records, as far as they go; without candles and summary."""
+    orders, round_trips = OrderTracker(names), RoundTrips(names)
+    parts: dict[str, list[Any]] = {name: [schema.empty_table()] for name, schema in SCHEMAS.items()}
+    for records in batches:
+        for name, table in tables_of(records, names, orders, round_trips, replayed):
+            parts[name].append(table.select(USED[name].split()))
+    tables = {}
+    for name, schema in SCHEMAS.items():
+        columns = USED[name].split()
+        whole = pa.concat_tables([parts[name][0].select(columns), *parts[name][1:]])
+        tables[name] = {column: column_of(whole[column], schema.field(column).type) for column in columns}
+    return Results(**tables, candles=candles_of(CANDLES.empty_table()), summary={})
 
 
 def _read_summary(path: Path) -> dict[str, Any]:
@@ -120,7 +139,7 @@ def by_day(results: Results) -> Columns:
     rows = slice(1, None)  # The opening row stands at the beginning of the first day.
     days = _days(ledger["ts"][rows])
     last = np.flatnonzero(np.append(days[1:] != days[:-1], True)) if len(days) else np.zeros(0, dtype=np.int64)
-    close, before = [], _start(ledger)
+    close, before = [], start_equity(ledger)
     change = []
     for begin, end in pairwise([0, *(last + 1).tolist()]):
         within = ledger["equity"][rows][begin:end]
@@ -138,7 +157,7 @@ def by_day(results: Results) -> Columns:
     }
 
 
-def _start(ledger: Columns) -> float:
+def start_equity(ledger: Columns) -> float:
     """The first equity that there was, which lies before the first valued row where rows are rare: every such row says
     what came to it since. NaN where none has a value.
     """
@@ -149,6 +168,52 @@ def _start(ledger: Columns) -> float:
         float(ledger[name][known[0]]) for name in ("equity", "realized_pnl", "unrealized_pnl", "fees", "fx_revaluation")
     )
     return equity - realized - unrealized + fees - revaluation
+
+
+PERIODS = ("day", "week", "month")
+
+
+def by_period(results: Results, period: str) -> list[dict[str, Any]]:
+    """A row for each `day`, `week` (from its Monday) or `month` (`PERIODS`, UTC) with a ledger row, the oldest first.
+
+    `trades`, `won`: round trips that ended in it; `fills`, `fees`; `profit`: the change of equity, with what is not
+    realized, and `profit_pct` of the equity before; `equity`: at its end. Money is in the account's currency; None
+    while something held had no price.
+    """
+    days = by_day(results)
+    label = _periods(days["day"], period)
+    closed = _periods(_days(results.round_trips["exit_ts"]), period)
+    won = results.round_trips["pnl_minor"] > 0
+    rows = []
+    for each in np.unique(label):
+        mine, ended = label == each, closed == each
+        close, change = days["close"][mine], days["equity"][mine]
+        known = np.flatnonzero(~np.isnan(close))
+        equity = float(close[known[-1]]) if len(known) else None
+        profit = float(np.nansum(change)) if len(known) else None
+        before = equity - profit if equity is not None and profit is not None else 0.0
+        rows.append(
+            {
+                period: str(each),
+                "trades": int(np.count_nonzero(ended)),
+                "won": int(np.count_nonzero(won[ended])),
+                "fills": int(days["fills"][mine].sum()),
+                "fees": _sum(days["fees"][mine]),
+                "profit": profit,
+                "profit_pct": 100.0 * profit / before if profit is not None and before > 0 else None,
+                "equity": equity,
+            }
+        )
+    return rows
+
+
+def _periods(days: NDArray[Any], period: str) -> NDArray[Any]:
+    """The first day of the week, or the month, that each day (datetime64[D]) lies in."""
+    if period == "month":
+        return days.astype("datetime64[M]")
+    if period == "week":
+        return days - (days.astype(np.int64) + 3) % 7  # 1970-01-01 was a Thursday.
+    return days
 
 
 def by_group(results: Results, column: str) -> list[dict[str, Any]]:

@@ -60,6 +60,11 @@ class RoundTrips:
         completed: Records = trips[closed][np.argsort(order[last[closed]])]
         return completed
 
+    def begun(self) -> Records:
+        """The trips (TRIP) that have begun and not ended."""
+        begun: Records = self._open[self._open["fills"] > 0]
+        return begun
+
     @staticmethod
     def _summed(
         fills: Records, is_sale: NDArray[np.bool_], first: NDArray[np.int64], last: NDArray[np.int64]

@@ -1,0 +1,143 @@
+"""What a session, or the run in a folder, has earned, and the trades that it made: read from what is on the disk, so
+that a session that runs is not disturbed.
+"""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from paperbot.app.recorder import names_of
+from paperbot.app.session import OUTPUTS, current_session
+from paperbot.app.start import chosen_session, sessions_root
+from paperbot.clock import format_ts
+from paperbot.engine.planrecord import decode_plan
+from paperbot.errors import StateError
+from paperbot.names import Names
+from paperbot.ports import Records
+from paperbot.store.journal import Journal
+from paperbot.store.outputs import read_outputs
+from paperbot.store.report import Statistics
+from paperbot.store.results import Results, by_period, read_results, results_of, start_equity
+
+
+@dataclass(frozen=True)
+class Run:
+    """A session, or where there is none, what a replay or a demo has left in the folder."""
+
+    name: str
+    currency: str
+    results: Results
+
+
+def the_run(out: Path, session: str | None) -> Run:
+    """The session of that name, else the current one, else the run in the folder. Raises CommandError, DataError."""
+    if session is None and current_session(sessions_root(out)) is None and (out / "run.json").is_file():
+        results = read_results(out)
+        return Run(str(out), results.summary["currency"], results)
+    root, chosen = chosen_session(out, session)
+    names = names_in(root / chosen)
+    return Run(chosen, names.currency, results_of(read_outputs(root / chosen / OUTPUTS), names))
+
+
+def names_in(folder: Path) -> Names:
+    """The names of a session, from its journal. Raises StateError."""
+    with Journal(folder) as journal:
+        params = journal.params_at(journal.seq)
+        if params is None:
+            raise StateError(f"{journal.path}: begins with no parameters")
+        return names_of(decode_plan(params, str(journal.path)))
+
+
+def profit(out: Path, session: str | None, period: str | None, last: int) -> dict[str, Any]:
+    """Profit in all and in the last periods. Raises PaperbotError.
+
+    `period`: see `by_period`, None for the whole only; `last`: how many of them.
+    """
+    run = the_run(out, session)
+    ledger, trips = run.results.ledger, run.results.round_trips
+    pnl = trips["pnl_account_minor"]
+    known = np.flatnonzero(~np.isnan(ledger["equity"]))
+    start = start_equity(ledger) if len(known) else None
+    equity = float(ledger["equity"][known[-1]]) if len(known) else None
+    gained = None if start is None or equity is None else equity - start
+    won, lost = int(np.count_nonzero(trips["pnl_minor"] > 0)), -int(pnl[pnl < 0].sum())
+    answer = {
+        "run": run.name,
+        "currency": run.currency,
+        "first": _moment(ledger["ts"][:1]),
+        "last": _moment(ledger["ts"][-1:]),
+        "start_equity": start,
+        "equity": equity,
+        "profit": gained,
+        "profit_pct": 100.0 * gained / start if gained is not None and start else None,
+        "fees": float(ledger["fees"][-1]) if len(ledger["fees"]) else 0.0,
+        "trades": len(pnl),
+        "won": won,
+        "win_rate_pct": 100.0 * won / len(pnl) if len(pnl) else None,
+        "profit_factor": int(pnl[pnl > 0].sum()) / lost if lost else None,
+    }
+    return answer if period is None else {**answer, "periods": by_period(run.results, period)[-last:]}
+
+
+def trades(out: Path, session: str | None, last: int) -> dict[str, Any]:
+    """The last completed round trips, the oldest first. Raises PaperbotError."""
+    run = the_run(out, session)
+    trips = run.results.round_trips
+    rows = []
+    for i in range(max(len(trips["symbol"]) - last, 0), len(trips["symbol"])):
+        row = {name: _plain(trips[name][i]) for name in trips if not name.endswith("_minor")}
+        times = {name: _moment(trips[name][i:]) for name in ("entry_ts", "exit_ts")}
+        rows.append({**row, **times})
+    return {"run": run.name, "trades": rows}
+
+
+def _plain(value: Any) -> Any:
+    plain = value.item() if isinstance(value, np.generic) else value
+    return None if isinstance(plain, float) and np.isnan(plain) else plain
+
+
+def _moment(ts: Any) -> str | None:
+    return format_ts(int(ts[0].astype(np.int64))) if len(ts) else None
+
+
+def with_history(status: dict[str, Any], folder: Path) -> dict[str, Any]:
+    """A session's status with what came before: how old positions are, profit today and in all, and the trades.
+
+    Read from the session's output records up to the moment of the status.
+    """
+    names = names_in(folder)
+    statistics = Statistics(names)
+    for records in _first(read_outputs(folder / OUTPUTS), status["journal"]["outputs"]):
+        statistics.add(records)
+    clock_ns = int(status.pop("clock_ns"))
+    status["positions"] = [{**one, "opened": None, "age_s": None} for one in status["positions"]]
+    for trip in statistics.begun():
+        key = (names.strategies[int(trip["strategy"])], names.symbols[int(trip["symbol"])])
+        for position in status["positions"]:
+            if (position["strategy"], position["symbol"]) == key:
+                position["opened"] = format_ts(int(trip["entry_ts"]))
+                position["age_s"] = (clock_ns - int(trip["entry_ts"])) / 1e9
+    equity, start = status["equity"], status["start_equity"]
+    before = statistics.equity_before(clock_ns)
+    midnight = start if before is None else before / names.account_unit()
+    trips = statistics.round_trips
+    status["profit"] = {
+        "today": None if equity is None or midnight is None else equity - midnight,
+        "in_all": None if equity is None or start is None else equity - start,
+        "in_all_pct": 100.0 * (equity / start - 1.0) if equity is not None and start else None,
+        "trades": trips,
+        "won": statistics.wins,
+        "win_rate_pct": 100.0 * statistics.wins / trips if trips else None,
+    }
+    return status
+
+
+def _first(batches: Iterator[Records], count: int) -> Iterator[Records]:
+    for records in batches:
+        if count <= 0:
+            return
+        yield records[:count]
+        count -= len(records)

@@ -1,0 +1,190 @@
+"""Commands that look at a session, and change nothing in it."""
+
+import json
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+from rich.console import Console
+from rich.table import Table
+
+from paperbot.cli.options import DATA, JsonOption, OutOption, SessionOption, app, tell
+from paperbot.cli.words import cell, lasting, money, number, percent
+from paperbot.errors import CommandError
+
+WIDTH = 240
+LastOption = Annotated[int, typer.Option("--last", min=1, help="how many of them")]
+
+
+@app.command()
+def status(out: OutOption = DATA, session: SessionOption = None, as_json: JsonOption = False) -> None:
+    """Positions, profit, open orders, why the last ten orders were blocked, and the health of feed and journal."""
+    from paperbot.app.ops import session_status  # noqa: PLC0415
+
+    answer = session_status(out, session)
+    if as_json or "error" in answer:
+        tell(answer, as_json=as_json)
+        return
+    text, shown = _console(), dict(answer)
+    gained = shown.pop("profit")
+    currency, start = shown.pop("currency"), shown.pop("start_equity")
+    positions, orders, blocked = (shown.pop(name) for name in ("positions", "open_orders", "last_blocked"))
+    text.print(f"session: {shown.pop('session')}, {'running' if shown.pop('running') else 'stopped'}")
+    text.print(f"last slice: {shown.pop('last_slice') or '-'}")
+    text.print(f"equity: {money(shown.pop('equity'))} {currency}, {percent(shown.pop('drawdown'), 100)} below its peak")
+    text.print(
+        f"profit: {money(gained['today'])} today, {money(gained['in_all'])} ({percent(gained['in_all_pct'])}) in all"
+        f" since the start with {money(start)}"
+    )
+    text.print(f"trades: {gained['trades']}, won {percent(gained['win_rate_pct'])}")
+    text.print(f"halted: {shown.pop('halted')}; the kill switch has tripped {shown.pop('trips')} times")
+    _table(text, "positions", [_position(one) for one in positions])
+    _table(text, "open orders", orders)
+    _table(text, "last blocked orders", [{name: one[name] for name in one if name != "order_id"} for one in blocked])
+    tell(shown, as_json=False)
+
+
+def _position(one: Mapping[str, Any]) -> dict[str, str]:
+    return {
+        "strategy": one["strategy"],
+        "symbol": one["symbol"],
+        "qty": number(one["qty"]),
+        "entry": number(one["entry_price"]),
+        "last": number(one["last_price"]),
+        "profit": f"{money(one['unrealized_pnl'])} {one['quote']} ({percent(one['unrealized_pct'])})",
+        "stop": f"{number(one['stop_price'])} ({percent(one['stop_distance_pct'])} away)" if one["stop_price"] else "-",
+        "age": lasting(one["age_s"]),
+    }
+
+
+@app.command()
+def profit(
+    daily: Annotated[bool, typer.Option("--daily", help="a row for each day (UTC)")] = False,
+    weekly: Annotated[bool, typer.Option("--weekly", help="a row for each week, from its Monday")] = False,
+    monthly: Annotated[bool, typer.Option("--monthly", help="a row for each month")] = False,
+    last: LastOption = 30,
+    out: OutOption = DATA,
+    session: SessionOption = None,
+    as_json: JsonOption = False,
+) -> None:
+    """What a session has earned, in all and by day, week or month; where there is none, the run in the folder."""
+    from paperbot.app.earnings import profit as earned  # noqa: PLC0415
+
+    wanted = [name for name, is_wanted in (("day", daily), ("week", weekly), ("month", monthly)) if is_wanted]
+    if len(wanted) > 1:
+        raise CommandError("give one of --daily, --weekly and --monthly")
+    answer = earned(out, session, wanted[0] if wanted else None, last)
+    if as_json:
+        typer.echo(json.dumps(answer))
+        return
+    text = _console()
+    gained = f"{money(answer['profit'])} {answer['currency']} ({percent(answer['profit_pct'])})"
+    text.print(f"{answer['run']}: {gained} from {answer['first'] or '-'} to {answer['last'] or '-'}")
+    text.print(
+        f"{answer['trades']} trades, {answer['won']} won ({percent(answer['win_rate_pct'])}), profit factor"
+        f" {number(answer['profit_factor'], 4)}, fees {money(answer['fees'])}, equity {money(answer['equity'])}"
+    )
+    rows = [
+        {name: percent(value) if name == "profit_pct" else value for name, value in row.items()}
+        for row in answer.get("periods", [])
+    ]
+    if wanted:
+        _table(text, "", rows)
+
+
+@app.command()
+def trades(
+    last: LastOption = 20,
+    out: OutOption = DATA,
+    session: SessionOption = None,
+    as_json: JsonOption = False,
+) -> None:
+    """The last completed trades of a session, flat to flat; where there is none, of the run in the folder."""
+    from paperbot.app.earnings import trades as made  # noqa: PLC0415
+
+    answer = made(out, session, last)
+    if as_json:
+        typer.echo(json.dumps(answer))
+        return
+    rows = [
+        {
+            "closed": one["exit_ts"][:16].replace("T", " "),
+            "symbol": one["symbol"],
+            "strategy": one["strategy"],
+            "qty": number(one["qty"]),
+            "entry": number(one["entry_price"]),
+            "exit": number(one["exit_price"]),
+            "profit": f"{money(one['pnl'])} {one['quote']}",
+            "profit %": percent(one["return_pct"]),
+            "lasted": lasting(one["duration_s"]),
+            "by": one["reason"],
+        }
+        for one in answer["trades"]
+    ]
+    _table(_console(), f"trades of {answer['run']}", rows)
+
+
+def _console() -> Console:
+    """For whole lines: a table is as wide as its longest cells, whatever the terminal, and none is cut."""
+    return Console(highlight=False, soft_wrap=True, markup=False, width=WIDTH)
+
+
+def _table(out: Console, title: str, rows: Sequence[Mapping[str, Any]]) -> None:
+    if not rows:
+        out.print(f"{title}: none" if title else "none")
+        return
+    if title:
+        out.print(f"{title}: {len(rows)}")
+    columns = list(dict.fromkeys(name for row in rows for name in row))
+    table = Table(box=None, pad_edge=False)
+    for name in columns:
+        is_text = all(isinstance(row.get(name), str) for row in rows)
+        header = name.replace("_", " ").replace(" pct", " %")
+        table.add_column(header, no_wrap=True, justify="left" if is_text else "right")
+    for row in rows:
+        table.add_row(*(cell(row.get(name)) for name in columns))
+    out.print(table)
+
+
+@app.command()
+def sessions(out: OutOption = DATA, as_json: JsonOption = False) -> None:
+    """List the sessions."""
+    from paperbot.app.ops import list_sessions  # noqa: PLC0415
+
+    rows = list_sessions(out)
+    if as_json:
+        typer.echo(json.dumps(rows))
+        return
+    table = Table("session", "began", "inputs", "state", box=None, pad_edge=False)
+    for row in rows:
+        words = ["current"] if row["current"] else []
+        words += ["running"] if row["running"] else []
+        words += [f"carried on by {row['closed_by']}"] if row["closed_by"] else []
+        table.add_row(row["session"], row["began"] or "-", str(row["inputs"]), ", ".join(words) or "-")
+    Console(highlight=False).print(table)
+
+
+@app.command()
+def verify(
+    session: Annotated[str | None, typer.Argument(help="which session; the current one by default")] = None,
+    out: OutOption = DATA,
+    as_json: JsonOption = False,
+) -> None:
+    """Run a session again from its journal and compare: chain, outputs, digest, and that money adds up."""
+    from paperbot.app.ops import verify as check  # noqa: PLC0415
+
+    tell(check(out, session), as_json=as_json)
+
+
+@app.command()
+def export(
+    to: Annotated[Path, typer.Argument(help="folder for the Parquet files")],
+    session: SessionOption = None,
+    out: OutOption = DATA,
+    as_json: JsonOption = False,
+) -> None:
+    """Write a stopped session's Parquet files to a folder."""
+    from paperbot.app.ops import export as write  # noqa: PLC0415
+
+    tell(write(out, session, to), as_json=as_json)
