@@ -6,6 +6,7 @@ import shutil
 import signal
 import socket
 import subprocess
+import sys
 import time
 
 import numpy as np
@@ -14,7 +15,7 @@ import pytest
 from prometheus_client.parser import text_string_to_metric_families
 
 from recorded import read
-from shell import KEYS, ROOT, finish, read_until, run, scrape, start, url_of
+from shell import KEYS, ROOT, environment, finish, read_until, run, scrape, start, url_of
 
 ARTIFACTS = ("trades.parquet", "ledger.parquet", "orders.parquet", "round_trips.parquet", "advice.jsonl")
 STAMP = re.compile(r'\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d+Z|(?<="url": )"[^"]*"|(?<=url=)\S+')
@@ -363,3 +364,23 @@ def test_setup_env_puts_the_virtual_environment_on_the_path():
     path, pythonpath = done.stdout.splitlines()
     assert path.split(":").count(f"{ROOT}/.venv/bin") == 1
     assert pythonpath == f"{ROOT}/src"
+
+
+def test_a_signal_that_another_thread_takes_ends_the_hold_too():
+    """The system may hand a process's signal to any of its threads; the main one is then not woken by it."""
+    script = """
+import signal, threading, time
+from paperbot.app.observers import holding
+
+def take():
+    time.sleep(0.5)
+    signal.pthread_kill(threading.get_ident(), signal.SIGTERM)
+    time.sleep(30)
+
+with holding(20):
+    threading.Thread(target=take, daemon=True).start()
+"""
+    began = time.monotonic()
+    done = subprocess.run([sys.executable, "-c", script], env=environment(), timeout=60, check=False)
+    assert done.returncode == 0
+    assert time.monotonic() - began < 15

@@ -181,6 +181,30 @@ def test_the_best_and_the_folds_as_json(tmp_path, capsys):
     ]
 
 
+def test_an_objective_that_no_set_can_have_is_said_before_the_run(tmp_path):
+    """Of ten days each has nine or ten returns: said is what is sure."""
+    nine = ["BTC/USDT=synthetic:7:12960"]
+    _, notes = tiny(tmp_path / "nine", sources=nine, objective="sharpe")
+    words = "no set will have a value of sharpe: it takes 10 days, and the bars looked at have"
+    assert f"{words} 9" in notes
+    assert notes.index(f"{words} 9") < len(notes) - 1 or not any("trials" in note for note in notes)
+    result, notes = tiny(tmp_path / "ten", sources=["BTC/USDT=synthetic:7:14400"], objective="sharpe")
+    assert not [note for note in notes if words in note]
+    assert all(row["sharpe"] is not None for row in result.rows)
+    _, notes = tiny(tmp_path / "folds", sources=["BTC/USDT=synthetic:7:14400"], objective="sharpe", folds=2)
+    assert [note for note in notes if words in note]
+
+
+def test_two_sweeps_have_a_folder_each(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    first, _ = tiny(None)
+    other, _ = tiny(None, vary=(f"{FAST}=7,9",))
+    again, _ = tiny(None)
+    assert first.path == again.path != other.path
+    assert {one.path.parent.parent.as_posix() for one in (first, other)} == {"data/sweeps"}
+    assert len(list((tmp_path / "data/sweeps").iterdir())) == 2
+
+
 def test_a_key_without_effect_is_said(tmp_path):
     """A share of the account that a smaller cap on positions always cuts binds nowhere."""
     vary = (FEW[0], "risk.fixed_fraction=0.5,0.6")

@@ -69,7 +69,7 @@ def demo(request: DemoRequest, say: Callable[[str], None], present: Callable[[Re
             log.info("summary", **result.summary)
         else:
             present(result)
-        if environment.hold_metrics_seconds > 0:
-            log.info("holding_metrics", seconds=environment.hold_metrics_seconds)
         with holding(environment.hold_metrics_seconds):
+            if environment.hold_metrics_seconds > 0:
+                log.info("holding_metrics", seconds=environment.hold_metrics_seconds)
             log.info("execution demo complete", **{PLAIN: True})

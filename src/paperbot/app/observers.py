@@ -3,6 +3,7 @@
 import signal
 import sys
 import threading
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Self
@@ -35,6 +36,7 @@ IN_USD = ("fees_paid_total", "realized_pnl_total")
 USD_ASKED = 10**6
 """So many USD are converted at once, so that the rate has enough digits."""
 
+LOOKED_EVERY_S = 0.1
 TERMINATED = 143
 """Exit code of a process that SIGTERM ended, as shells count it."""
 
@@ -151,12 +153,18 @@ def terminable() -> Iterator[Stopper]:
 
 @contextmanager
 def holding(seconds: float) -> Iterator[None]:
-    """From here on Ctrl-C and SIGTERM only end the hold, which begins when the block is left."""
+    """From here on Ctrl-C and SIGTERM only end the hold, which begins when the block is left.
+
+    It looks at short intervals: Python runs a signal's handler in the main thread, and a wait that another thread's
+    delivery does not interrupt would go on for its whole time.
+    """
     told = threading.Event()
     before = {number: signal.signal(number, lambda *_: told.set()) for number in (signal.SIGINT, signal.SIGTERM)}
     try:
         yield
-        told.wait(seconds)
+        end_s = time.monotonic() + seconds
+        while not told.is_set() and (left_s := end_s - time.monotonic()) > 0:
+            time.sleep(min(left_s, LOOKED_EVERY_S))
     finally:
         for number, handler in before.items():
             signal.signal(number, handler)

@@ -22,7 +22,7 @@ from paperbot import __version__
 from paperbot.app.recorder import config_hash
 from paperbot.app.sources import Job, ReplayRequest, parse_time, prepare
 from paperbot.app.space import Axis, Space, Value, check_strategies, parse_axis
-from paperbot.app.trials import ERROR, FIGURES, LEFT_OUT, Bars, Part, Span, Task, Trials, without_effect
+from paperbot.app.trials import ERROR, FIGURES, LEFT_OUT, Bars, Part, Span, Task, Trials, without_effect, without_value
 from paperbot.core import types as t
 from paperbot.core.numeric import CACHE_FOLDER
 from paperbot.errors import CommandError, ConfigError, DataError, StrategyError
@@ -47,18 +47,18 @@ OBJECTIVES = {
 }
 """What can be looked for, and whether more of it is better."""
 
-QUEUED_A_WORKER = 2
-TOP = 50
+SWEEPS = Path("data/sweeps")
+QUEUED_A_WORKER, TOP = 2, 50
 WARNING = "The best of many sets is partly the luckiest: trust what walk-forward tests say of it, not its own figure."
 
 
 @dataclass(frozen=True)
 class SweepRequest:
-    """What was asked for. `replay` names the bars and settings; its window is split into the folds."""
+    """What was asked for. `replay`: bars and settings; its window is split into folds. `out`: see `_Ready.folder`."""
 
     replay: ReplayRequest
     vary: Sequence[str]
-    out: Path = Path("data/sweep")
+    out: Path | None = None
     draws: int | None = None
     seed: int = 0
     folds: int = 0
@@ -129,6 +129,11 @@ class _Ready:
     sets: list[tuple[Value, ...]]
     fingerprint: str
 
+    @property
+    def folder(self) -> Path:
+        """Where the results go: each sweep has a folder of its own."""
+        return self.request.out or SWEEPS / self.fingerprint[:12]
+
     def tasks(self, fold: int = -1) -> list[Task]:
         """All sets over a fold's training window, or over everything."""
         span = self.spans[max(2 * fold, 0)]
@@ -144,12 +149,12 @@ def sweep(request: SweepRequest, say: Callable[[str], None], progress: Progress)
     ready = _prepare(request, say)
     run = _runner(request)
     axes = ready.trials.axes
-    with TrialLog(request.out, ready.fingerprint, afresh=request.afresh) as log:
+    with TrialLog(ready.folder, ready.fingerprint, afresh=request.afresh) as log:
         total = _run(ready, run, log, say, progress)
         # Within, folds count from 0, and -1 is none of them; people count from 1.
         kept = [{ERROR: None, **row, "fold": row["fold"] + 1} for row in log.rows.values() if LEFT_OUT not in row]
         rows = sorted(kept, key=lambda row: (row["fold"], row["part"] == "test", row["set"]))
-        result = SweepResult(rows, axes, request.objective, request.out / RESULTS)
+        result = SweepResult(rows, axes, request.objective, ready.folder / RESULTS)
         if len(kept) < total:
             say(f"{total - len(kept)} of {total} trials are left out: their settings do not go together")
         if len(result.failed) == len(rows):
@@ -160,7 +165,7 @@ def sweep(request: SweepRequest, say: Callable[[str], None], progress: Progress)
         for line in without_effect(axes, rows):
             say(line)
         columns = ["fold", "part", "set", *(axis.key for axis in axes), *FIGURES, ERROR]
-        write_results(request.out, rows, [*columns, *(["digest"] if request.digests else [])], words={ERROR, "digest"})
+        write_results(ready.folder, rows, [*columns, *(["digest"] if request.digests else [])], words={ERROR, "digest"})
     return result
 
 
@@ -190,7 +195,10 @@ def _prepare(request: SweepRequest, say: Callable[[str], None]) -> _Ready:
     sets = list(space.sets())
     _check_sets(trials, sets)
     bars = _read(job)
-    return _Ready(request, bars, _spans(request, bars), trials, sets, _fingerprint(request, job, bars, space))
+    spans = _spans(request, bars)
+    for line in without_value(request.objective, spans[::2], bars):
+        say(line)
+    return _Ready(request, bars, spans, trials, sets, _fingerprint(request, job, bars, space))
 
 
 def _check_sets(trials: Trials, sets: Sequence[tuple[Value, ...]]) -> None:

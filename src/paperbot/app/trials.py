@@ -18,6 +18,7 @@ from paperbot.engine.runner import Runner, closing_records, fault_error
 from paperbot.errors import CommandError, ConfigError, PaperbotError
 from paperbot.ports import Records
 from paperbot.store.report import Statistics, summarize
+from paperbot.store.statistics import MIN_RETURNS
 
 Tree = dict[str, Any]
 Part = Literal["all", "train", "test"]
@@ -35,6 +36,10 @@ LEFT_OUT = "left_out"
 
 LEDGER_EVERY = {"ledger": {"every": "1d"}}
 """Without digests a sweep reads one ledger row a day: no figure depends on how many there are."""
+
+
+FEWEST_DAYS = {"sharpe": MIN_RETURNS, "sortino": MIN_RETURNS, "cagr_pct": 2, "calmar": 2}
+"""UTC days with a bar under which a figure has no value."""
 
 
 @dataclass(frozen=True)
@@ -225,3 +230,16 @@ def without_effect(axes: Sequence[Axis], rows: Iterable[Mapping[str, Any]]) -> I
             figures.setdefault(alike, set()).add(tuple(row[name] for name in FIGURES))
         if compared and all(len(different) == 1 for different in figures.values()):
             yield f"{axis.key} has no effect here: sets that differ in it alone have equal figures"
+
+
+def without_value(objective: str, spans: Sequence[Span], bars: Bars) -> Iterator[str]:
+    """A sentence when no set can have the objective in some window, because its bars are of too few days."""
+    fewest = FEWEST_DAYS.get(objective, 0)
+    for span in spans:
+        ts = bars.merged["close_ts"]
+        ts = ts[np.searchsorted(ts, span.start_ns or 0, side="right") :]
+        ts = ts if span.end_ns is None else ts[: np.searchsorted(ts, span.end_ns, side="right")]
+        days = len(np.unique((ts - 1) // t.DAY_NS))
+        if days < fewest:
+            yield f"no set will have a value of {objective}: it takes {fewest} days, and the bars looked at have {days}"
+            return

@@ -64,7 +64,9 @@ def sweep(
     ] = None,
     digests: Annotated[bool, typer.Option("--digests", help="also the digest of each trial, which costs time")] = False,
     afresh: Annotated[bool, typer.Option("--new", help="forget what an earlier sweep left in the folder")] = False,
-    out: Annotated[Path, typer.Option(help="folder for the results")] = Path("data/sweep"),
+    out: Annotated[
+        Path | None, typer.Option(help="folder for the results; by default one of its own under data/sweeps")
+    ] = None,
     top: Annotated[int, typer.Option(min=1, help="rows of the table")] = 10,
     config: ConfigOption = None,
     strategy: Annotated[list[str] | None, typer.Option(help="only this strategy (may be given again)")] = None,
