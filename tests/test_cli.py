@@ -1,6 +1,7 @@
 """The command line: each mistake is one sentence on standard error, exit code 2, and nothing written."""
 
 import json
+import re
 
 import pytest
 
@@ -105,6 +106,14 @@ def test_summary_for_people_names_what_was_written(monkeypatch, capsys, tmp_path
     assert code == 0
     for text in ("max drawdown %", "Sharpe", "buy and hold %", "symbol BTC/USDT", "digest", "trades.parquet"):
         assert text in printed
+
+
+def test_config_show_fits_100_columns(monkeypatch, capsys):
+    code, printed, _ = run(monkeypatch, capsys, "config", "show", "BTC/USDT", "--set", f"llm.model={'long-' * 40}")
+    assert code == 0
+    assert max(len(line) for line in printed.splitlines()) <= 100
+    assert "".join(printed.split()).count("long-") >= 38  # Two may be cut where a line ends.
+    assert re.search(r"^BTC/USDT tick_size +0\.01 +(config/)?exchanges/binance_spot.yml", printed, re.MULTILINE)
 
 
 def test_config_show_and_check(monkeypatch, capsys):

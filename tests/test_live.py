@@ -5,6 +5,7 @@ import json
 import re
 import shutil
 import signal
+import socket
 import sqlite3
 import threading
 import time
@@ -551,13 +552,28 @@ def test_doctor_and_healthcheck(market):
         config = folder / "config/config.yaml"
         config.write_text(config.read_text() + f"\nfeed: {json.dumps(feed)}\n")
         code, out, _ = run(["doctor"], folder, PROMETHEUS_PORT="0")
+        assert code == 1  # The recording's clock stands in 2023.
+        assert re.search(
+            r"NOT WELL venue: mainnet answers; its clock is -\d[\d,]+ ms from ours, and it allows us to be 1,000 ms"
+            r" ahead or 5,000 ms behind: set this machine's clock",
+            out,
+        )
+        code, out, _ = run(["doctor", "--set", "feed.clock=venue"], folder, PROMETHEUS_PORT="0")
         assert code == 0, out
+        assert "any free one (PROMETHEUS_PORT=0)" in out
+        with socket.socket() as taken:
+            taken.bind(("127.0.0.1", 0))
+            taken.listen()
+            port = taken.getsockname()[1]
+            code, told, _ = run(["doctor", "--set", "feed.clock=venue"], folder, PROMETHEUS_PORT=str(port))
+        assert code == 1
+        assert f"NOT WELL port: 127.0.0.1:{port}: Address already in use; PROMETHEUS_PORT chooses another one" in told
         assert {line.split()[1].rstrip(":") for line in out.splitlines()} == {
             *("clock", "disk", "port", "configuration", "credentials", "journal", "venue"),
         }
     code, out, _ = run(["doctor"], folder, PROMETHEUS_PORT="0")
     assert code == 1
-    assert "NOT WELL venue" in out
+    assert re.search(r"NOT WELL venue: .*exchangeInfo: Cannot connect to host 127\.0\.0\.1:\d+", out)
     code, _, err = run(["healthcheck", "--timeout", "0.5"], folder, PROMETHEUS_PORT="9")
     assert code == 2
     assert "does not answer" in " ".join(err.split())

@@ -3,6 +3,7 @@
 import os
 import shutil
 import socket
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -230,7 +231,9 @@ def export(out: Path, name: str | None, to: Path) -> dict[str, Any]:
 
 
 # ---- health
-def doctor(environment: Environment, config: Path | None, out: Path) -> list[tuple[str, bool, str]]:
+def doctor(
+    environment: Environment, config: Path | None, out: Path, overrides: Sequence[dict[str, Any]] = ()
+) -> list[tuple[str, bool, str]]:
     """(what, whether it is well, in words) for clock, disk, port, configuration, credentials and journal."""
     found: list[tuple[str, bool, str]] = []
 
@@ -246,9 +249,9 @@ def doctor(environment: Environment, config: Path | None, out: Path) -> list[tup
     check("clock", lambda: format_ts(SystemClock.now_ns())[:19] + "Z")
     check("disk", lambda: _disk(out))
     check("port", lambda: _port(environment))
-    configuration = check("configuration", lambda: _configuration(config))
+    configuration = check("configuration", lambda: _configuration(config, overrides))
     if configuration is not None:
-        check("credentials", lambda: _credentials(config))
+        check("credentials", lambda: _credentials(config, overrides))
     check("journal", lambda: _journal(out))
     return found
 
@@ -264,19 +267,23 @@ def _disk(out: Path) -> str:
 
 
 def _port(environment: Environment) -> str:
+    place = f"{environment.metrics_host}:{environment.prometheus_port}"
     with socket.socket() as probe:
         probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        probe.bind((environment.metrics_host, environment.prometheus_port))
-    return f"{environment.metrics_host}:{environment.prometheus_port} is free"
+        try:
+            probe.bind((environment.metrics_host, environment.prometheus_port))
+        except OSError as error:
+            raise OutputError(f"{place}: {error.strerror}; PROMETHEUS_PORT chooses another one") from None
+    return f"{place} is free" if environment.prometheus_port else "any free one (PROMETHEUS_PORT=0)"
 
 
-def _configuration(config: Path | None) -> str:
-    plan = live_plan(live_configuration(ConfigFiles(config), ()))
+def _configuration(config: Path | None, overrides: Sequence[dict[str, Any]]) -> str:
+    plan = live_plan(live_configuration(ConfigFiles(config), overrides))
     return f"{len(plan.symbols)} symbols, {len(plan.strategies)} strategies"
 
 
-def _credentials(config: Path | None) -> str:
-    settings = live_configuration(ConfigFiles(config), ()).settings
+def _credentials(config: Path | None, overrides: Sequence[dict[str, Any]]) -> str:
+    settings = live_configuration(ConfigFiles(config), overrides).settings
     if settings.feed.market_data == "mainnet":
         return "none needed for public market data"
     missing = [name for name in credential_names(settings.exchange, settings.environment) if secret(name) is None]

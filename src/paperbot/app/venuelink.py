@@ -86,21 +86,34 @@ def rule_differences(source: BinanceSource, configuration: Configuration, say: C
                 say(told)
 
 
-def check_venue(config: Path | None) -> tuple[str, bool, str]:
-    """For the doctor: whether the venue answers, and by how much its clock differs from ours."""
+EARLY_MS, LATE_MS = 1_000, 5_000
+"""How far ahead of Binance's clock, and how far behind it, a signed request may be (`recvWindow`). Source: Binance
+Spot API, "Timing security".
+"""
 
-    async def ask() -> str:
-        configuration = live_configuration(ConfigFiles(config), ())
+
+def check_venue(config: Path | None, overrides: Sequence[Tree] = ()) -> tuple[str, bool, str]:
+    """For the doctor: whether the venue answers, and whether its clock and ours are near enough for its window."""
+
+    async def ask() -> tuple[str, bool, str]:
+        configuration = live_configuration(ConfigFiles(config), overrides)
         source = make_source(configuration)
         try:
             await source.open()
             skew_ms = await source.time_ms() - SystemClock.now_ns() / MS
         finally:
             await source.close()
-        return f"{configuration.settings.feed.market_data} answers; its clock is {skew_ms:+.0f} ms from ours"
+        feed = configuration.settings.feed
+        if feed.clock == "venue":
+            return "venue", True, f"{feed.market_data} answers; its clock is the one that counts (feed.clock)"
+        told = f"{feed.market_data} answers; its clock is {skew_ms:+,.0f} ms from ours"
+        if -EARLY_MS <= skew_ms <= LATE_MS:
+            return "venue", True, told
+        window = f"it allows us to be {EARLY_MS:,} ms ahead or {LATE_MS:,} ms behind"
+        return "venue", False, f"{told}, and {window}: set this machine's clock"
 
     try:
-        return "venue", True, asyncio.run(ask())
+        return asyncio.run(ask())
     except (PaperbotError, SourceError) as error:
         return "venue", False, str(error)
 

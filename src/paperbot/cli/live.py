@@ -91,13 +91,16 @@ def resume(out: OutOption = DATA, session: SessionOption = None, as_json: JsonOp
 
 
 @app.command()
-def doctor(out: OutOption = DATA, config: ConfigOption = None, as_json: JsonOption = False) -> None:
+def doctor(
+    out: OutOption = DATA, config: ConfigOption = None, set_: SetOption = None, as_json: JsonOption = False
+) -> None:
     """Check what a live session needs: clock, disk, port, configuration, credentials, venue, journal."""
     from paperbot.app.ops import doctor as examine  # noqa: PLC0415
     from paperbot.app.venuelink import check_venue  # noqa: PLC0415
 
-    found = examine(environment_with(None), config_path(config), out)
-    found.append(check_venue(config_path(config)))
+    overrides = assignments(set_)
+    found = examine(environment_with(None), config_path(config), out, overrides)
+    found.append(check_venue(config_path(config), overrides))
     if as_json:
         typer.echo(json.dumps([{"what": what, "well": well, "words": words} for what, well, words in found]))
     else:

@@ -2,6 +2,8 @@
 
 import json
 import sys
+import textwrap
+from itertools import zip_longest
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -32,7 +34,7 @@ from paperbot.cli.options import (
     say_if_compiling,
 )
 from paperbot.cli.summary import print_summary
-from paperbot.config import ConfigFiles, load, shipped, show
+from paperbot.config import SHIPPED, ConfigFiles, load, shipped, show
 from paperbot.errors import CommandError
 
 if TYPE_CHECKING:
@@ -198,6 +200,10 @@ def _print_drill(result: "DrillResult") -> None:
     )
 
 
+WIDTH = 100
+"""Columns of what `config show` prints."""
+
+
 class _Ticker:
     """Moves a progress bar on."""
 
@@ -222,10 +228,17 @@ def config_show(
 ) -> None:
     """Print every key, its value and where it is from. Secrets are masked."""
     configuration = load(config_path(config), assignments(set_))
-    rows = list(show(configuration, symbols or configuration.settings.symbols))
-    widths = [max(len(row[column]) for row in rows) for column in (0, 1)]
+    profiles = f"{SHIPPED / 'config'}/"
+    told = show(configuration, symbols or configuration.settings.symbols)
+    rows = [(key, value, origin.replace(profiles, "")) for key, value, origin in told]
+    first = max(len(key) for key, _, _ in rows)
+    last = min(max(len(origin) for _, _, origin in rows), WIDTH // 3)
+    room = WIDTH - first - last - 4
     for key, value, origin in rows:
-        typer.echo(f"{key:{widths[0]}}  {value:{widths[1]}}  {origin}")
+        lines = textwrap.wrap(value, room, break_on_hyphens=False) or [""]
+        ends = textwrap.wrap(origin, last, break_on_hyphens=False)
+        for name, line, end in zip_longest([key], lines, ends, fillvalue=""):
+            typer.echo(f"{name:{first}}  {line:{room}}  {end}".rstrip())
 
 
 @config_app.command("init")

@@ -194,4 +194,9 @@ def _is_row(row: Any) -> bool:
 
 
 def _first_line(error: BaseException) -> str:
-    return " ".join(str(error).split())[:200] or type(error).__name__
+    """What happened, and what caused it: ccxt's own words are only the address that was asked."""
+    words = " ".join(str(error).split())[:200] or type(error).__name__
+    cause = error.__cause__
+    if isinstance(cause, TimeoutError):
+        return f"{words}: no answer in time"
+    return words if cause is None else f"{words}: {' '.join(str(cause).split())[:100] or type(cause).__name__}"
