@@ -444,6 +444,35 @@ def test_messages_are_sent_within_their_limit_and_hold_no_secret(market, inbox):
         assert not path.is_file() or canary.encode() not in path.read_bytes(), path
 
 
+def test_messages_tell_trades_with_their_profit_days_start_and_stop(market, inbox):
+    folder, _, _ = market
+    long = {symbol: write_bars(folder / f"{symbol[:3]}.parquet", 1_600) for symbol in ("BTC/USDT",)}
+    with VenueProcess(folder, *(f"{symbol}={path}" for symbol, path in long.items())) as venue:
+        bot = Bot(folder, {**venue.settings(), "symbols": "[BTC/USDT]", "notify.max_per_minute": "600"})
+        urls = {"PAPERBOT_NOTIFY_URLS": f"json://127.0.0.1:{inbox}/"}
+        bot.run("--until", until(long["BTC/USDT"], 700), **urls)
+        bot.run("--until", until(long["BTC/USDT"]), **urls)
+    messages = [json.loads(body)["message"] for body in Inbox.bodies]
+    name = bot.ask("status")["session"]
+    assert messages[0] == f"session {name} has started"
+    assert messages.count(f"session {name} has stopped; its files are in data") == 2
+    trips = pq.read_table(folder / "data/round_trips.parquet").to_pylist()
+    told = [one for one in messages if one.startswith(("left", "stopped out of"))]
+    way = {"stop": "stopped out of"}
+    assert told == [
+        f"{way.get(trip['reason'], 'left')} BTC/USDT: {trip['pnl']:+,.2f} USDT ({trip['return_pct']:+.2f} %) after"
+        f" {trip['duration_s'] / 60:,.0f} minutes ({trip['strategy']})"
+        for trip in trips
+    ]
+    assert len({one.split()[0] for one in told}) == 2
+    entered = [one for one in messages if one.startswith("entered BTC/USDT: ")]
+    assert len(entered) == len(trips) + len(bot.ask("status")["positions"])
+    day = bot.ask("profit", "--daily")["periods"][0]
+    shown = f"2023-11-15: {day['profit']:+,.2f} USD ({day['profit_pct']:+.2f} %), equity {day['equity']:,.2f}"
+    shown += f"; {day['trades']} trades, {day['won']} won"
+    assert [one for one in messages if one.startswith("2023-")] == [shown]
+
+
 def test_advice_enters_between_slices_and_replays_without_a_network(market):
     folder, files, sources = market
 

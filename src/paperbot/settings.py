@@ -269,6 +269,11 @@ class RunSettings(Frozen):
     )
 
 
+Message = Literal[
+    "session_start", "session_stop", "recovery", "stale_feed", "halt", "fill", "entry", "exit", "stop", "daily"
+]
+
+
 class NotifySettings(Frozen):
     """Messages to people, through apprise. Off until the variable holds an address."""
 
@@ -277,10 +282,11 @@ class NotifySettings(Frozen):
         pattern=r"^[A-Z][A-Z0-9_]*$",
         description="environment variable with apprise URLs, separated by spaces",
     )
-    on: list[Literal["fill", "halt", "recovery", "stale_feed"]] = Field(
-        default=["halt", "recovery", "stale_feed"], description="what is worth a message"
+    on: list[Message] = Field(
+        default=["session_start", "session_stop", "recovery", "stale_feed", "halt", "entry", "exit", "stop", "daily"],
+        description="what is worth a message: each kind that is not listed is off; `exit` and `stop` tell the profit",
     )
-    max_per_minute: Annotated[int, Field(ge=1, le=600)] = Field(default=6, description="further ones are dropped")
+    max_per_minute: Annotated[int, Field(ge=1, le=600)] = Field(default=20, description="further ones are dropped")
 
 
 class DemoSettings(Frozen):

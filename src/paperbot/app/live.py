@@ -10,6 +10,7 @@ import numpy as np
 from paperbot.app.advice import AdviceDesk
 from paperbot.app.artifacts import LiveArtifacts
 from paperbot.app.beside import cancel_all, in_thread
+from paperbot.app.news import News
 from paperbot.app.observers import Observers
 from paperbot.app.recorder import settings_of
 from paperbot.app.session import Session, control_event
@@ -86,9 +87,11 @@ class Live:
             self.desk.remember(self.session.journal.exchanges())
         telemetry = self.observers.telemetry(self._notes)
         telemetry.catch_up(machine.account, machine.state.symbols, machine.state.positions, machine.state.orders)
+        news = News(self.notifier, names)
         for records in read_outputs(self.session.outputs.path):
             telemetry.catch_up_realized(records)
-        self.session.runner.watch([*self.session.writers(), telemetry, self.notifier])
+            news.catch_up(records)
+        self.session.runner.watch([*self.session.writers(), telemetry, news])
 
     def _notes(self, ts: int, symbol: str) -> Any:
         return self.desk.notes(ts, symbol) if self.desk is not None else {}

@@ -57,7 +57,7 @@ async def _run_session(
     loop = asyncio.get_running_loop()
     observers = Observers(request.environment, configuration, session.runner.plan)
     provider = make_provider(configuration, None)
-    notifier = Notifier(configuration.settings.notify, observers.names, observers.log, observers.metrics)
+    notifier = Notifier(configuration.settings.notify, observers.log, observers.metrics)
     live = Live(request, configuration, source, session, observers, notifier, provider)
     with observers:  # Its port opens when the gauges already say what the session holds.
         was_signalled = False
@@ -75,12 +75,14 @@ async def _run_session(
                 await live.begin()
                 await live.go()
             if live.failure is not None:
+                notifier.tell("session_stop", f"session {session.name} had to stop: {live.failure}")
                 raise live.failure
             session.save()
             live.write()
             observers.log.info(
                 "session_stopped", session=session.name, inputs=session.journal.seq, digest=session.digest()
             )
+            notifier.tell("session_stop", f"session {session.name} has stopped; its files are in {request.out}")
             seconds = request.environment.hold_metrics_seconds
             if not was_signalled and seconds > 0:
                 live.stop.clear()

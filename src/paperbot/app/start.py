@@ -75,6 +75,7 @@ def tell_start(session: Session, observers: Observers, notifier: Notifier) -> No
         observers.log.info(
             "session_started", session=session.name, carried_from=found.carried_from, left_behind=found.left_behind
         )
+        notifier.tell("session_start", f"session {session.name} has started")
         return
     observers.log.info(
         "session_recovered",

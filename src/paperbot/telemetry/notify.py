@@ -7,14 +7,8 @@ from collections import deque
 from time import monotonic
 from typing import Any
 
-import numpy as np
-
-from paperbot.core import types as t
 from paperbot.environment import secret
-from paperbot.names import Names
-from paperbot.ports import Records
 from paperbot.settings import NotifySettings
-from paperbot.telemetry import lines
 from paperbot.telemetry.logs import Log
 from paperbot.telemetry.metrics import Metrics
 
@@ -23,15 +17,15 @@ CLOSE_S = 2.0
 
 
 class Notifier:
-    """A watcher that turns fills and halts into messages, and takes others by `tell`.
+    """Takes messages by `tell`.
 
     Off while the variable of `notify.urls_env` is empty. At most `max_per_minute` messages are sent; further ones, and
     those that do not fit into the queue, are dropped and counted.
     """
 
-    def __init__(self, settings: NotifySettings, names: Names, log: Log, metrics: Metrics) -> None:
+    def __init__(self, settings: NotifySettings, log: Log, metrics: Metrics) -> None:
         self._on = set(settings.on)
-        self._names, self._log, self._metrics = names, log, metrics
+        self._log, self._metrics = log, metrics
         self._limit = settings.max_per_minute
         self._sent_s: deque[float] = deque()
         self._queue: queue.Queue[str | None] = queue.Queue(WAITING)
@@ -40,23 +34,6 @@ class Notifier:
         if urls is not None:
             self._thread = threading.Thread(target=self._run, args=(urls.get_secret_value().split(),), daemon=True)
             self._thread.start()
-
-    # ---- what a watcher is
-    def events(self, events: Records) -> None:
-        """Inputs are no news."""
-
-    def records(self, records: Records) -> None:
-        """Fills and halts are."""
-        if self._thread is None:
-            return
-        for record in records[np.isin(records["kind"], [t.OutputKind.FILL, t.OutputKind.HALT])]:
-            one = record.reshape(1)
-            if record["kind"] == t.OutputKind.FILL:
-                fields = lines.fill(one.view(t.OUT_FILL)[0], self._names)
-                self.tell("fill", "{side} {qty} {symbol} at {price} ({strategy})".format(**fields))
-            else:
-                fields = lines.halt(one.view(t.OUT_HALT)[0], self._names)
-                self.tell("halt", "trading is halted: {reason}, equity {equity:.2f}".format(**fields))
 
     def tell(self, kind: str, text: str) -> None:
         """Send a message, if its kind is wanted. Never waits."""
