@@ -120,6 +120,7 @@ def check_declared(timeframe: Timeframe, open_ts: NDArray[np.int64]) -> None:
     usual = fixed(usual_ns).text
     # A bar that overlaps one of the usual length is refused, or reported, by its row.
     if timeframe.ns != usual_ns and int((steps < timeframe.ns).sum()) > IRREGULAR * len(steps):
-        raise ConfigError(f"its bars are {usual} apart: as bars of {timeframe.text} they would overlap")
+        hint = f"; replay builds such bars with --resample {timeframe.text}" if timeframe.ns % usual_ns == 0 else ""
+        raise ConfigError(f"its bars are {usual} apart: as bars of {timeframe.text} they would overlap{hint}")
     if timeframe.ns not in values and int(values[0]) % timeframe.ns == 0 and len(steps) > FEW:
         raise ConfigError(f"its bars are {usual} apart, and none is {timeframe.text} after the one before")

@@ -47,7 +47,7 @@ def replay(request: ReplayRequest, say: Callable[[str], None], collectors: Seque
             desks.append(make_desk(recorder.names, machine))
         return desks
 
-    timeframes = {source.symbol: source.timeframe.text for source in job.sources}
+    timeframes = {source.symbol: source.traded.text for source in job.sources}
     with Recorder(request.out, job.configuration, job.plan, timeframes) as recorder:
         machine, digest = run_replay(job.plan, job.batches, (), request.chunk, askers, [recorder, *collectors])
         if recorder.bars == 0:

@@ -2,7 +2,7 @@
 
 import re
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from decimal import Decimal, InvalidOperation
 from pathlib import Path
@@ -15,6 +15,7 @@ from paperbot.engine.replay import Window
 from paperbot.errors import CommandError, ConfigError
 from paperbot.market.candles import Checker, Columns
 from paperbot.market.files import BarFile, Reading
+from paperbot.market.resample import Resampler, check_resample
 from paperbot.market.synthetic import synthetic_bars
 from paperbot.ports import Records
 from paperbot.symbols import split_symbol, understood
@@ -35,6 +36,7 @@ class ReplayRequest:
     out: Path = Path("data")
     strategies: Sequence[str] | None = None
     timeframe: str | None = None
+    resample: str | None = None
     start: str | None = None
     end: str | None = None
     cash: Sequence[str] = ()
@@ -48,7 +50,8 @@ class ReplayRequest:
 @dataclass
 class Source:
     """One SYMBOL=FILE of the command line, opened. `first`: its first rows, which are in `batches`, too; `unit`: what
-    its volume counts, None where the file does not say it; `written`: decimals of its prices as text.
+    its volume counts, None where the file does not say it; `written`: decimals of its prices as text; `built`: the bars
+    to build of its own.
     """
 
     symbol: str
@@ -60,6 +63,25 @@ class Source:
     unit: str | None = None
     written: int | None = None
     notes: list[str] = field(default_factory=list)
+    built: Timeframe | None = None
+
+    @property
+    def traded(self) -> Timeframe:
+        """The timeframe of the bars that are traded on."""
+        return self.built or self.timeframe
+
+
+def _resampled(source: Source, text: str | None) -> Source:
+    """The source, with the bars to build of its own. Raises CommandError."""
+    if text is None:
+        return source
+    try:
+        long = parse_timeframe(text)
+        check_resample(source.timeframe, long)
+    except (ValueError, ConfigError) as error:
+        raise CommandError(f"--resample {text}: {error}") from None
+    notes = [*source.notes, f"{source.symbol}: bars of {long.text} are built of those of {source.timeframe.text}"]
+    return replace(source, built=long, notes=notes)
 
 
 def _parse_source(
@@ -197,6 +219,7 @@ def prepare(request: ReplayRequest, say: Callable[[str], None]) -> Job:
     default = parse_timeframe(configuration.settings.timeframe)
     known = configuration.profile.symbols
     sources = [_parse_source(text, declared, default, known, request.reading) for text in request.sources]
+    sources = [_resampled(source, request.resample) for source in sources]
     sources.sort(key=lambda source: source.symbol)
     symbols = [source.symbol for source in sources]
     twice = next((symbol for symbol in symbols if symbols.count(symbol) > 1), None)
@@ -218,7 +241,7 @@ def prepare(request: ReplayRequest, say: Callable[[str], None]) -> Job:
     for line in [*(note for source in sources for note in source.notes), *rules, *([note] if note else [])]:
         say(line)
     advisor = request.advice is not None or configuration.settings.llm.provider != "off"
-    timeframes_ns = {source.symbol: source.timeframe.ns for source in sources}
+    timeframes_ns = {source.symbol: source.traded.ns for source in sources}
     plan = make_plan(configuration, timeframes_ns, request.strategies, advisor=advisor)
     window = Window(parse_time(request.start, "--start"), parse_time(request.end, "--end"), plan.warmup_bars)
     batches = [window.apply(bar_events(configuration, plan, index, source)) for index, source in enumerate(sources)]
@@ -235,12 +258,16 @@ def declared_timeframe(text: str | None) -> Timeframe | None:
 
 def bar_events(configuration: Configuration, plan: Plan, index: int, source: Source) -> Iterator[Records]:
     """The bar events of one source. Raises DataError for the first row that contradicts itself."""
-    timeframe_ns = plan.timeframes_ns[index]
+    events = _own_events(configuration, plan, index, source)
+    return events if source.built is None else Resampler(source.text.partition("=")[2], source.built).bars(events)
+
+
+def _own_events(configuration: Configuration, plan: Plan, index: int, source: Source) -> Iterator[Records]:
     if source.synthetic:
         seed, bars = source.synthetic
         params = plan.params.symbols[index]
         tick, price_unit = int(params["tick"]), float(params["price_unit"])
-        yield from synthetic_bars(source.symbol, index, seed, bars, timeframe_ns, tick, price_unit)
+        yield from synthetic_bars(source.symbol, index, seed, bars, source.timeframe.ns, tick, price_unit)
         return
     assert source.batches is not None
     checker = Checker(source.text.partition("=")[2], index, source.timeframe, grid_of(configuration, source.symbol))

@@ -56,7 +56,8 @@ def replay(
     out: Annotated[Path, typer.Option(help="folder for the artifacts")] = Path("data"),
     config: ConfigOption = None,
     strategy: Annotated[list[str] | None, typer.Option(help="only this strategy (may be given again)")] = None,
-    timeframe: Annotated[str | None, typer.Option(help="the files' timeframe, such as 5m; no resampling")] = None,
+    timeframe: Annotated[str | None, typer.Option(help="the files' timeframe, such as 5m")] = None,
+    resample: Annotated[str | None, typer.Option(help="build longer bars of the files', such as 1h or 1M")] = None,
     start: Annotated[str | None, typer.Option(help="first time that counts (UTC); earlier bars warm up")] = None,
     end: Annotated[str | None, typer.Option(help="time before which bars count (UTC)")] = None,
     cash: Annotated[
@@ -91,6 +92,7 @@ def replay(
         out=out,
         strategies=strategy or None,
         timeframe=timeframe,
+        resample=resample,
         start=start,
         end=end,
         cash=cash or (),

@@ -70,7 +70,8 @@ def sweep(
     top: Annotated[int, typer.Option(min=1, help="rows of the table")] = 10,
     config: ConfigOption = None,
     strategy: Annotated[list[str] | None, typer.Option(help="only this strategy (may be given again)")] = None,
-    timeframe: Annotated[str | None, typer.Option(help="the files' timeframe, such as 5m; no resampling")] = None,
+    timeframe: Annotated[str | None, typer.Option(help="the files' timeframe, such as 5m")] = None,
+    resample: Annotated[str | None, typer.Option(help="build longer bars of the files', such as 1h or 1M")] = None,
     start: Annotated[str | None, typer.Option(help="first time that counts (UTC)")] = None,
     end: Annotated[str | None, typer.Option(help="time before which bars count (UTC)")] = None,
     cash: Annotated[
@@ -94,6 +95,7 @@ def sweep(
         config=config_path(config),
         strategies=strategy or None,
         timeframe=timeframe,
+        resample=resample,
         start=start,
         end=end,
         cash=cash or (),

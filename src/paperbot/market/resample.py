@@ -1,0 +1,75 @@
+"""Longer bars from shorter ones, as a venue would have built them: on the UTC grid, and only those seen whole."""
+
+from collections.abc import Iterator
+
+import numpy as np
+from numpy.typing import NDArray
+
+from paperbot.clock import format_ts
+from paperbot.core import types as t
+from paperbot.errors import ConfigError, DataError
+from paperbot.ports import Records
+from paperbot.timeframe import DAY_NS, Timeframe
+
+_MONDAY_NS, _WEEK_NS = 4 * DAY_NS, 7 * DAY_NS
+
+
+def check_resample(short: Timeframe, long: Timeframe) -> None:
+    """Raises ConfigError for bars that cannot be built of the shorter ones."""
+    if short.months or short.zone or long.zone:
+        raise ConfigError(f"bars of {short.text} are not made into bars of {long.text}: a fixed length, or 1M, is")
+    whole = DAY_NS if long.months else long.ns
+    if whole % short.ns or long.ns <= short.ns:
+        raise ConfigError(f"{long.text} is no whole number of bars of {short.text}")
+
+
+class Resampler:
+    """Builds bars of `long`. A span whose beginning or end the data does not show is no bar; where a short bar is
+    missing within one, there was no trade.
+    """
+
+    def __init__(self, source: str, long: Timeframe) -> None:
+        self._source, self._long = source, long
+
+    def bars(self, batches: Iterator[Records]) -> Iterator[Records]:
+        """Bars (BAR_EVENT) of batches of shorter ones. Raises DataError for one that lies in two spans."""
+        waiting = np.zeros(0, dtype=t.BAR_EVENT)
+        begun: int | None = None  # The span that the first bar lies in, where its beginning is not there.
+        for batch in batches:
+            events = np.concatenate((waiting, batch))
+            start = self._starts(events["open_ts"])
+            if begun is None and len(events):
+                begun = int(start[0]) if start[0] != events["open_ts"][0] else -1
+            events, start = events[start != begun], start[start != begun]
+            if len(events) == 0:
+                continue
+            is_last = start == start[-1]
+            waiting = events[is_last]
+            if not is_last.all():
+                yield self._built(events[~is_last], start[~is_last])
+        if len(waiting):
+            start = self._starts(waiting["open_ts"])
+            if waiting["close_ts"][-1] == self._long.closes(start)[-1]:
+                yield self._built(waiting, start)
+
+    def _starts(self, open_ts: NDArray[np.int64]) -> NDArray[np.int64]:
+        if self._long.months:
+            months = open_ts.astype("datetime64[ns]").astype("datetime64[M]")
+            return months.astype("datetime64[ns]").astype(np.int64)
+        offset = _MONDAY_NS if self._long.ns % _WEEK_NS == 0 else 0
+        return (open_ts - offset) // self._long.ns * self._long.ns + offset
+
+    def _built(self, events: Records, start: NDArray[np.int64]) -> Records:
+        first = np.flatnonzero(np.append(True, start[1:] != start[:-1]))
+        last = np.append(first[1:], len(events)) - 1
+        bars = events[first].copy()
+        bars["open_ts"], bars["close_ts"] = start[first], self._long.closes(start[first])
+        wide = np.flatnonzero(events["close_ts"][last] > bars["close_ts"])
+        if len(wide):
+            at = format_ts(int(events["open_ts"][last[wide[0]]]))
+            raise DataError(f"{self._source}: the bar of {at} lies in two bars of {self._long.text}")
+        bars["high"] = np.maximum.reduceat(events["high"], first)
+        bars["low"] = np.minimum.reduceat(events["low"], first)
+        bars["close"] = events["close"][last]
+        bars["volume"] = np.add.reduceat(events["volume"], first)
+        return bars
