@@ -22,17 +22,24 @@ help: ## this list
 
 venv: $(STAMP) ## make .venv with what the lock says
 
+# A .venv without our stamp in which all of it can be imported is another tool's (Poetry's): it is kept as it is.
 $(STAMP): requirements.lock pyproject.toml
-	@python=; for each in $(CANDIDATES); do \
-		python=$$("$$each" -c '$(PROBE)' 2>/dev/null) && break; python=; \
-	done; \
-	if [ -z "$$python" ]; then \
-		echo "error: needs CPython >=3.11,<3.14 with venv; none works among: $(CANDIDATES) (set PYTHON=/path/to/python)" >&2; exit 1; \
-	fi; \
-	echo "$(VENV): $$python"; \
-	"$$python" -m venv --clear '$(VENV)'
-	@'$(BIN)/python' -m pip install -qq --disable-pip-version-check --require-hashes --only-binary :all: -r requirements.lock
-	@'$(BIN)/python' -m pip install -qq --disable-pip-version-check --no-deps --no-build-isolation --editable .
+	@if [ ! -e '$@' ] && '$(BIN)/python' -c 'import paperbot, numba, pyarrow, pytest, hypothesis' 2>/dev/null; then \
+		echo "$(VENV): is there and works; it is kept as it is"; \
+	else \
+		python=; for each in $(CANDIDATES); do \
+			python=$$("$$each" -c '$(PROBE)' 2>/dev/null) && break; python=; \
+		done; \
+		if [ -z "$$python" ]; then \
+			echo "error: needs CPython >=3.11,<3.14 with venv; none works among: $(CANDIDATES) (set PYTHON=/path/to/python)" >&2; exit 1; \
+		fi; \
+		echo "$(VENV): $$python"; \
+		"$$python" -m venv --clear '$(VENV)' && \
+		echo "$(VENV): installing what requirements.lock says; a minute or two where it has to be fetched" && \
+		'$(BIN)/python' -m pip install -qq --disable-pip-version-check --require-hashes --only-binary :all: -r requirements.lock && \
+		echo "$(VENV): installing paperbot itself" && \
+		'$(BIN)/python' -m pip install -qq --disable-pip-version-check --no-deps --no-build-isolation --editable .; \
+	fi
 	@touch $@
 
 demo: $(STAMP) ## the offline demo: a made-up market through the real engine, told line by line

@@ -1,8 +1,12 @@
 """The lock files name the same files, and no registry."""
 
 import re
+import shutil
+import subprocess
 import tomllib
 from pathlib import Path
+
+import pytest
 
 ROOT = Path(__file__).resolve().parent.parent
 WHOLE = ("requirements.lock", "requirements-stack.lock")
@@ -41,3 +45,24 @@ def test_locks_name_no_registry() -> None:
         text = "\n".join(line for line in lines if not line.startswith("description = "))
         assert not re.search(r"://|--(extra-)?index-url|--find-links|\[package\.source\]", text), lock
     assert '"resolved"' not in (ROOT / "tests/logql/package-lock.json").read_text(encoding="utf-8")
+
+
+@pytest.mark.parametrize("works", [True, False])
+def test_make_keeps_an_environment_of_another_tool_that_works(tmp_path, works):
+    """Poetry makes `.venv` too (poetry.toml); one that lacks something is made anew, if there is a Python for it."""
+    for name in ("Makefile", "requirements.lock", "pyproject.toml"):
+        shutil.copy(ROOT / name, tmp_path)
+    python = tmp_path / ".venv/bin/python"
+    python.parent.mkdir(parents=True)
+    python.write_text(f"#!/bin/sh\nexit {0 if works else 1}\n")
+    python.chmod(0o755)
+    command = [shutil.which("make"), "venv", "PYTHON=/nowhere/python"]
+    done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, check=False)
+    assert python.exists()
+    if works:
+        assert (done.returncode, done.stdout.strip()) == (0, ".venv: is there and works; it is kept as it is")
+        assert (tmp_path / ".venv/.stamp").exists()
+    else:
+        assert done.returncode == 2
+        assert "error: needs CPython" in done.stderr
+        assert not (tmp_path / ".venv/.stamp").exists()

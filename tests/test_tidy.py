@@ -53,7 +53,7 @@ VENDORS = {
     "openai": {"llm/client.py"},
     "httpx": {"llm/client.py"},
     "typer": {"cli/options.py", "cli/offline.py", "cli/live.py", "cli/look.py", "cli/research.py"},
-    "rich": {"cli/options.py", "cli/summary.py", "cli/offline.py", "cli/look.py", "cli/research.py"},
+    "rich": {f"cli/{name}.py" for name in ("options", "summary", "offline", "live", "look", "research")},
     "pyarrow": {
         *("market/files.py", "market/sheets.py", "market/times.py", "market/numbers.py"),
         "store/tables.py",

@@ -32,12 +32,19 @@ class FetchRequest:
     overrides: Any = ()
 
 
-def fetch(request: FetchRequest, say: Callable[[str], None]) -> dict[str, Any]:
-    """Fetch final bars and write them; returns what is in the file then. Raises StateError, OutputError."""
-    return asyncio.run(_fetch(request, say))
+def fetch(
+    request: FetchRequest, say: Callable[[str], None], progress: Callable[[int, int], None] = lambda _done, _all: None
+) -> dict[str, Any]:
+    """Fetch final bars and write them; returns what is in the file then. Raises StateError, OutputError.
+
+    `progress` is told after each page how many bars of how many are there, as if none were missing.
+    """
+    return asyncio.run(_fetch(request, say, progress))
 
 
-async def _fetch(request: FetchRequest, say: Callable[[str], None]) -> dict[str, Any]:
+async def _fetch(
+    request: FetchRequest, say: Callable[[str], None], progress: Callable[[int, int], None]
+) -> dict[str, Any]:
     files = ConfigFiles(request.config)
     configuration = live_configuration(files, request.overrides)
     settings = configuration.settings
@@ -53,7 +60,7 @@ async def _fetch(request: FetchRequest, say: Callable[[str], None]) -> dict[str,
         now_ms = await _patiently(source.time_ms)
         end_ms = now_ms if request.until_ns is None else min(request.until_ns // MS, now_ms)
         next_ms = request.since_ns // MS if store.last_ms is None else store.last_ms + step_ms
-        pages = 0
+        pages, total = 0, max((end_ms - next_ms) // step_ms, 0)
         while next_ms + step_ms <= end_ms:
             start_ms = next_ms
 
@@ -65,6 +72,7 @@ async def _fetch(request: FetchRequest, say: Callable[[str], None]) -> dict[str,
                 break
             store.add(rows)
             next_ms = rows[-1][0] + step_ms
+            progress(total - max((end_ms - next_ms) // step_ms, 0), total)
             pages += 1
             if pages % PAGES_A_WRITE == 0:
                 store.write()
@@ -72,7 +80,8 @@ async def _fetch(request: FetchRequest, say: Callable[[str], None]) -> dict[str,
         store.write()
     finally:
         await source.close()
-    return {"file": str(request.out), "bars": store.count, "last": format_ts((store.last_ms or 0) * MS)}
+    last = None if store.last_ms is None else format_ts(store.last_ms * MS)
+    return {"file": str(request.out), "bars": store.count, "last": last}
 
 
 async def _patiently(call: Callable[[], Any]) -> Any:

@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Annotated
 
 import typer
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
 from paperbot.cli.options import (
     DATA,
@@ -20,6 +21,7 @@ from paperbot.cli.options import (
     config_path,
     data_app,
     environment_with,
+    err,
     note,
     say_if_compiling,
     tell,
@@ -145,7 +147,11 @@ def data_fetch(
     request = FetchRequest(
         symbol, timeframe, since_ns, parse_time(until, "--until"), file, config_path(config), assignments(set_)
     )
-    tell(fetch(request, note), as_json=as_json)
+    parts = (TextColumn("fetch"), BarColumn(), MofNCompleteColumn(), TextColumn("bars"), TimeRemainingColumn())
+    with Progress(*parts, console=err, transient=True, disable=not sys.stderr.isatty()) as bar:
+        task = bar.add_task("fetch", total=None)
+        answer = fetch(request, note, lambda done, total: bar.update(task, completed=done, total=total))
+    tell(answer, as_json=as_json)
 
 
 @venue_app.command("filters")

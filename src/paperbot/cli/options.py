@@ -142,4 +142,4 @@ def tell(answer: dict[str, Any], *, as_json: bool) -> None:
         elif isinstance(value, dict):
             out.print(f"{key}: " + ", ".join(f"{name} {each}" for name, each in value.items()), markup=False)
         else:
-            out.print(f"{key}: {value}", markup=False)
+            out.print(f"{key}: {'-' if value is None else value}", markup=False)
