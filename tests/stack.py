@@ -104,7 +104,7 @@ class Prometheus:
         self.process = subprocess.Popen(command, cwd=folder, stdout=self._log, stderr=self._log)
 
     def __enter__(self):
-        self.wait(lambda: self._get("/-/ready", parse=False), "ready")
+        self.wait(self._is_ready, "ready")
         return self
 
     def __exit__(self, *_):
@@ -112,11 +112,16 @@ class Prometheus:
         self.process.wait(20)
         self._log.close()
 
-    def _get(self, path: str, *, parse: bool = True, **parameters: str):
+    def _is_ready(self) -> bool:
+        """An OSError while it is not: no one listens yet, or it answers that it is starting."""
+        with urllib.request.urlopen(f"{self.url}/-/ready", timeout=5):  # noqa: S310
+            return True
+
+    def _get(self, path: str, **parameters: str):
         url = f"{self.url}{path}?{urllib.parse.urlencode(parameters)}"
         try:
             with urllib.request.urlopen(url, timeout=5) as answer:  # noqa: S310
-                return json.load(answer)["data"] if parse else True
+                return json.load(answer)["data"]
         except urllib.error.HTTPError as error:
             raise AssertionError(f"{parameters}: {error.read().decode()}") from None
 

@@ -35,7 +35,9 @@ from paperbot.cli.options import (
 )
 from paperbot.cli.summary import print_summary
 from paperbot.config import SHIPPED, ConfigFiles, load, shipped, show
+from paperbot.environment import known_secrets
 from paperbot.errors import CommandError
+from paperbot.redact import Redactor
 
 if TYPE_CHECKING:
     from paperbot.app.drill import DrillResult
@@ -232,7 +234,8 @@ def config_show(
     configuration = load(config_path(config), assignments(set_))
     profiles = f"{SHIPPED / 'config'}/"
     told = show(configuration, symbols or configuration.settings.symbols)
-    rows = [(key, value, origin.replace(profiles, "")) for key, value, origin in told]
+    masked = Redactor(known_secrets())  # A secret that a line's end cuts in two would not be known any more.
+    rows = [(key, masked(value), masked(origin.replace(profiles, ""))) for key, value, origin in told]
     first = max(len(key) for key, _, _ in rows)
     last = min(max(len(origin) for _, _, origin in rows), WIDTH // 3)
     room = WIDTH - first - last - 4
