@@ -1,5 +1,6 @@
 """What a run leaves behind: whole files or none, the same bytes twice, and figures that add up."""
 
+import json
 import os
 import resource
 import signal
@@ -16,9 +17,11 @@ from paperbot.app.replay import replay
 from paperbot.app.sources import ReplayRequest
 from paperbot.config import parse_assignment
 from paperbot.errors import OutputError
-from paperbot.store.parquet import FILES
+from paperbot.store.chart import Chart
+from paperbot.store.parquet import FILES, Artifacts
 from paperbot.store.tables import SCHEMAS
 from recorded import CONFIG
+from test_chart import NAMES
 
 MARKETS = ["BTC/USDT=synthetic:7:30075", "ETH/USDT=synthetic:7:30075"]  # It happens to end flat.
 ON = ("risk.max_drawdown=0", "risk.daily_loss_cap=0", "account.currency=USDT")
@@ -207,3 +210,15 @@ def test_a_folder_that_cannot_be_made(tmp_path):
     (tmp_path / "file").write_text("")
     with pytest.raises(Exception, match="results cannot be written"):
         run(tmp_path / "file" / "data", markets=["BTC/USDT=synthetic:1:500"])
+
+
+def test_a_finished_run_does_not_keep_its_folder(tmp_path):
+    """A demo may hold `/metrics` for an hour: another run may write into its folder meanwhile, and keeps its files."""
+    first = Artifacts(tmp_path, NAMES)
+    with first:
+        first.finish(Chart(NAMES).table(), {"run": 1})
+        with Artifacts(tmp_path, NAMES) as second:
+            first.__exit__()
+            second.finish(Chart(NAMES).table(), {"run": 2})
+    assert json.loads((tmp_path / "run.json").read_text()) == {"run": 2}
+    assert {path.name for path in tmp_path.iterdir()} == set(FILES)

@@ -138,9 +138,3 @@ def test_oracle_prefers_overrides_and_walks_symbols_otherwise():
     )
     via = {name: int(row["via"]) for name, row in zip(plan.assets, plan.params.assets, strict=True)}
     assert {name: via[name] for name in ("USD", "USDT", "BTC", "ETH")} == {"USD": 1, "USDT": 2, "BTC": 2, "ETH": 3}
-
-
-def test_bounds_that_no_order_passes_are_refused():
-    overrides = [parse_assignment("execution.min_quantity=2"), parse_assignment("execution.max_quantity=1")]
-    with pytest.raises(ConfigError, match="BTC/USDT: min_quantity = 2 and max_quantity = 1 leave no order"):
-        make_plan(load(None, overrides), {"BTC/USDT": 60 * 10**9})

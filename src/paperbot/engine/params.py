@@ -322,9 +322,6 @@ def _symbols(
         row["scale"] = 10**exponent
         row["tick"] = whole(given.tick_size, given.price_decimals, f"{symbol}: tick_size")
         row["step"] = whole(given.step_size, decimals[base], f"{symbol}: step_size")
-        if given.min_quantity > given.max_quantity:
-            bounds = f"min_quantity = {given.min_quantity} and max_quantity = {given.max_quantity}"
-            raise ConfigError(f"{symbol}: {bounds} leave no order that passes both")
         row["min_quantity"] = whole(given.min_quantity, decimals[base], f"{symbol}: min_quantity")
         row["max_quantity"] = _bound(given.max_quantity, decimals[base])
         row["max_market_quantity"] = _bound(given.max_market_quantity, decimals[base])

@@ -112,6 +112,7 @@ class Artifacts:
         self._tables: dict[str, _Table] = {}
         self._lock = contextlib.ExitStack()
         self._replaced = 0
+        self._finished = False
         with self._guarded():
             folder.mkdir(parents=True, exist_ok=True)
             self._lock.enter_context(lock_folder(folder))
@@ -123,8 +124,9 @@ class Artifacts:
         return self
 
     def __exit__(self, *_: object) -> None:
-        """Remove what is unfinished."""
-        self._discard()
+        """Remove what is unfinished; after `finish` there is nothing, and the folder is anybody's."""
+        if not self._finished:
+            self._discard()
         self._lock.close()
 
     def _discard(self) -> None:
@@ -151,7 +153,10 @@ class Artifacts:
                 self._tables[name].append(table)
 
     def finish(self, candles: Any, summary: Mapping[str, Any]) -> None:
-        """Make all files durable, then put them in place of the old ones. `candles`: see `Chart.table`."""
+        """Make all files durable, put them in place of the old ones, and free the folder for other runs.
+
+        `candles`: see `Chart.table`.
+        """
         with self._guarded():
             self._tables["orders"].append(self._orders.still_open())
             for table in self._tables.values():
@@ -166,3 +171,5 @@ class Artifacts:
                 unfinished(path).replace(path)
                 self._replaced += 1
             sync_folder(self.folder)
+        self._finished = True
+        self._lock.close()
