@@ -3,6 +3,7 @@
 import json
 from collections.abc import Mapping
 from copy import deepcopy
+from dataclasses import dataclass
 from itertools import chain
 from pathlib import Path
 from typing import Any
@@ -13,6 +14,7 @@ from paperbot.app.recorder import names_of, summary_of
 from paperbot.app.session import Session
 from paperbot.core import types as t
 from paperbot.engine.machine import Machine
+from paperbot.engine.params import Plan
 from paperbot.engine.runner import closing_records
 from paperbot.ports import Records
 from paperbot.store.bars import write_bar_events
@@ -31,9 +33,9 @@ def write_artifacts(out: Path, session: Session) -> Statistics:
 
     The closing ledger row comes from a copy of the state, so that the session can go on. Raises OutputError.
     """
-    runner, journal = session.runner, session.journal
-    names = names_of(runner.plan)
-    statistics, chart = Statistics(names), Chart(names)
+    journal = session.journal
+    names = names_of(session.runner.plan)
+    statistics = Statistics(names)
     caught_up = _caught_up(journal)
 
     def source_of(close_ts: int, symbol: int) -> str:
@@ -44,12 +46,29 @@ def write_artifacts(out: Path, session: Session) -> Statistics:
         for records in chain(read_outputs(session.outputs.path), closing):
             statistics.add(records)
             artifacts.add(records)
-        for events in journal.events():
-            chart.events(events)
-        summary = summary_of(runner.plan, statistics, chart, session.digest(), copy.account)
-        artifacts.finish(chart.table(), {**summary, "session": session.name})
+        outcome = Outcome(session.name, session.runner.plan, copy.account, session.digest())
+        finish(artifacts, outcome, statistics, journal)
     _write_advice(out, journal)
     return statistics
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """A session as it stands. `account`: the core's record, after the closing row."""
+
+    session: str
+    plan: Plan
+    account: np.void
+    digest: str
+
+
+def finish(artifacts: Artifacts, outcome: Outcome, statistics: Statistics, journal: Journal) -> None:
+    """Add the candles of the journal's bars and the summary, and put all files in place. Raises OutputError."""
+    chart = Chart(statistics.names)
+    for events in journal.events():
+        chart.events(events)
+    summary = summary_of(outcome.plan, statistics, chart, outcome.digest, outcome.account)
+    artifacts.finish(chart.table(), {**summary, "session": outcome.session})
 
 
 def write_session_bars(folder: Path, session: Session) -> int:
@@ -59,7 +78,6 @@ def write_session_bars(folder: Path, session: Session) -> int:
     plan = session.runner.plan
     events = [events[events["kind"] == t.EventKind.BAR] for events in session.journal.events()]
     bars = np.concatenate(events) if events else np.zeros(0, dtype=t.BAR_EVENT)
-    folder.mkdir(parents=True, exist_ok=True)
     for index, symbol in enumerate(plan.symbols):
         mine = bars[bars["symbol"] == index]
         if len(mine):

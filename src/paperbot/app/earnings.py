@@ -1,6 +1,4 @@
-"""What a session, or the run in a folder, has earned, and the trades that it made: read from what is on the disk, so
-that a session that runs is not disturbed.
-"""
+"""Profit and trades of a session or of the run in a folder, read from its files without disturbing a running one."""
 
 from collections.abc import Iterator
 from dataclasses import dataclass

@@ -37,7 +37,7 @@ def fetch(
 ) -> dict[str, Any]:
     """Fetch final bars and write them; returns what is in the file then. Raises StateError, OutputError.
 
-    `progress` is told after each page how many bars of how many are there, as if none were missing.
+    `progress(done, total)` is called after each page, in bars; gaps in the venue's data count as fetched.
     """
     return asyncio.run(_fetch(request, say, progress))
 

@@ -87,11 +87,12 @@ class Live:
             self.desk.remember(self.session.journal.exchanges())
         telemetry = self.observers.telemetry(self._notes)
         telemetry.catch_up(machine.account, machine.state.symbols, machine.state.positions, machine.state.orders)
-        news = News(self.notifier, names)
+        news = [News(self.notifier, names)] if self.notifier.is_on else []
         for records in read_outputs(self.session.outputs.path):
             telemetry.catch_up_realized(records)
-            news.catch_up(records)
-        self.session.runner.watch([*self.session.writers(), telemetry, news])
+            for one in news:
+                one.catch_up(records)
+        self.session.runner.watch([*self.session.writers(), telemetry, *news])
 
     def _notes(self, ts: int, symbol: str) -> Any:
         return self.desk.notes(ts, symbol) if self.desk is not None else {}

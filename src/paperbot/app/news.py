@@ -1,4 +1,4 @@
-"""What is worth a message of a session: fills, trades entered and left, halts, and each day's result."""
+"""Turns what a session does into messages: fills, entries and exits, halts, and a summary of each day."""
 
 from typing import Any
 
@@ -15,7 +15,7 @@ _TOLD = [t.OutputKind.FILL, t.OutputKind.HALT, t.OutputKind.LEDGER]
 
 
 class News:
-    """A watcher that tells a notifier; which kinds are sent is for that to decide (`notify.on`)."""
+    """A watcher that passes messages to a notifier, which sends the kinds listed in `notify.on`."""
 
     def __init__(self, notifier: Notifier, names: Names) -> None:
         self._notifier, self._names = notifier, names
@@ -25,14 +25,14 @@ class News:
         self._trades = self._won = 0
 
     def catch_up(self, records: Records) -> None:
-        """Records of before: nobody is told of them again."""
+        """Take in records from before a restart without sending messages about them."""
         self._go_over(records, is_new=False)
 
     def events(self, events: Records) -> None:
-        """Inputs are no news."""
+        """Messages are about what came out, not about inputs."""
 
     def records(self, records: Records) -> None:
-        """Tell what came out."""
+        """Send messages about new output records."""
         self._go_over(records, is_new=True)
 
     def _go_over(self, records: Records, *, is_new: bool) -> None:
@@ -70,7 +70,7 @@ class News:
         return news
 
     def _of_row(self, row: np.void) -> list[tuple[str, str]]:
-        """A day is over when a row stands at its end, or in a later one."""
+        """A day ends with a ledger row at midnight, or with the first row of a later day."""
         if not row["valued"]:
             return []
         ts, equity = int(row["ts"]), int(row["equity"])
@@ -85,7 +85,7 @@ class News:
         self._equity = equity
         if ts % t.DAY_NS == 0 and not is_opening and self._before:
             news.append(self._daily())
-            self._before = 0  # It is told.
+            self._before = 0  # The day's summary has been sent.
         return news
 
     def _daily(self) -> tuple[str, str]:

@@ -155,8 +155,8 @@ def terminable() -> Iterator[Stopper]:
 def holding(seconds: float) -> Iterator[None]:
     """From here on Ctrl-C and SIGTERM only end the hold, which begins when the block is left.
 
-    It looks at short intervals: Python runs a signal's handler in the main thread, and a wait that another thread's
-    delivery does not interrupt would go on for its whole time.
+    It polls: the kernel may deliver a signal to another thread. Python then runs the handler in the main thread, but
+    only once that is awake, so a single long wait would ignore the signal.
     """
     told = threading.Event()
     before = {number: signal.signal(number, lambda *_: told.set()) for number in (signal.SIGINT, signal.SIGTERM)}

@@ -11,9 +11,9 @@ from typing import Any
 import numpy as np
 
 from paperbot.app import control
-from paperbot.app.artifacts import write_artifacts, write_session_bars
+from paperbot.app.artifacts import Outcome, finish, write_artifacts, write_session_bars
 from paperbot.app.earnings import with_history
-from paperbot.app.recorder import names_of, summary_of
+from paperbot.app.recorder import names_of
 from paperbot.app.session import (
     control_event,
     current_session,
@@ -34,7 +34,6 @@ from paperbot.engine.runner import Runner
 from paperbot.environment import Environment, credential_names, secret
 from paperbot.errors import CommandError, OutputError, PaperbotError, StateError
 from paperbot.ports import Records
-from paperbot.store.chart import Chart
 from paperbot.store.journal import Journal, is_locked
 from paperbot.store.outputs import read_outputs
 from paperbot.store.parquet import Artifacts
@@ -160,14 +159,11 @@ def replay_session(out: Path, name: str | None, to: Path) -> dict[str, Any]:
     again = rerun(root, chosen)
     plan = again.runner.plan
     names = names_of(plan)
-    statistics, chart = Statistics(names), Chart(names)
+    statistics = Statistics(names)
     with Artifacts(to, names) as artifacts, Journal(root / chosen) as journal:
         artifacts.add(again.records)
         statistics.add(again.records)
-        for events in journal.events():
-            chart.events(events)
-        summary = summary_of(plan, statistics, chart, again.digest, again.runner.machine.account)
-        artifacts.finish(chart.table(), {**summary, "session": chosen})
+        finish(artifacts, Outcome(chosen, plan, again.runner.machine.account, again.digest), statistics, journal)
     return {"session": chosen, "inputs": again.inputs, "digest": again.digest, "out": str(to)}
 
 

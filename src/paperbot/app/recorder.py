@@ -122,7 +122,7 @@ def fixed_rates(plan: Plan) -> list[float | None]:
 
 
 def settings_of(configuration: Configuration, plan: Plan) -> dict[str, Any]:
-    """What a run was told: the settings that differ from the defaults, its symbols' rules, a fingerprint of it all."""
+    """How a run was configured: non-default settings, the rules of its symbols, and a hash of everything."""
     return {
         "config_hash": config_hash(configuration, plan),
         "instruments": instruments(configuration, plan.symbols),

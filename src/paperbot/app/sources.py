@@ -80,7 +80,7 @@ def _resampled(source: Source, text: str | None) -> Source:
         check_resample(source.timeframe, long)
     except (ValueError, ConfigError) as error:
         raise CommandError(f"--resample {text}: {error}") from None
-    notes = [*source.notes, f"{source.symbol}: bars of {long.text} are built of those of {source.timeframe.text}"]
+    notes = [*source.notes, f"{source.symbol}: {long.text} bars are built from its {source.timeframe.text} bars"]
     return replace(source, built=long, notes=notes)
 
 

@@ -6,12 +6,10 @@ window, and the best of a fold over the test window behind it: what came out the
 
 import hashlib
 import json
-import math
 import os
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
 from dataclasses import dataclass, replace
-from fractions import Fraction
 from itertools import islice
 from pathlib import Path
 from typing import Any
@@ -19,6 +17,7 @@ from typing import Any
 import numpy as np
 
 from paperbot import __version__
+from paperbot.app.folds import spans_of
 from paperbot.app.recorder import config_hash
 from paperbot.app.sources import Job, ReplayRequest, parse_time, prepare
 from paperbot.app.space import Axis, Space, Value, check_strategies, parse_axis
@@ -120,7 +119,7 @@ def ranked(rows: Sequence[Row], objective: str) -> list[Row]:
 
 @dataclass(frozen=True)
 class _Ready:
-    """A sweep in which no mistake was found, before anything is written. `spans`: see `_spans`."""
+    """A sweep in which no mistake was found, before anything is written. `spans`: see `spans_of`."""
 
     request: SweepRequest
     bars: Bars
@@ -195,7 +194,7 @@ def _prepare(request: SweepRequest, say: Callable[[str], None]) -> _Ready:
     sets = list(space.sets())
     _check_sets(trials, sets)
     bars = _read(job)
-    spans = _spans(request, bars)
+    spans = spans_of(request, bars)
     for line in without_value(request.objective, spans[::2], bars):
         say(line)
     return _Ready(request, bars, spans, trials, sets, _fingerprint(request, job, bars, space))
@@ -301,42 +300,6 @@ def _read(job: Job) -> Bars:
     if not any(len(events) for events in by_symbol):
         raise DataError("there is no bar")
     return Bars(tuple(by_symbol), job.plan.timeframes_ns)
-
-
-def _spans(request: SweepRequest, bars: Bars) -> list[Span]:
-    """The whole, or each fold's training and test window. Raises DataError or CommandError.
-
-    Test windows have one length, follow each other and end with the bars; what is left over before them belongs to the
-    first training window. They begin where bars of all timeframes do: no bar of a training window closes after that.
-    """
-    start = parse_time(request.replay.start, "--start")
-    stop = parse_time(request.replay.end, "--end")
-    inside = []
-    for events, timeframe_ns in zip(bars.by_symbol, bars.timeframes_ns, strict=True):
-        ts = events["open_ts"]
-        ts = ts[np.searchsorted(ts, start or 0) : len(ts) if stop is None else np.searchsorted(ts, stop)]
-        if len(ts):
-            inside.append((int(ts[0]), int(ts[-1]) + timeframe_ns, timeframe_ns))
-    if not inside:
-        raise DataError("no bar lies between --start and --end")
-    if request.folds == 0:
-        return [Span(start, stop)]
-    first, last = min(one[0] for one in inside), max(one[1] for one in inside)
-    share, grid = Fraction(str(request.train)), math.lcm(*bars.timeframes_ns)
-    test = int((last - first) * (1 - share) / (request.folds * (1 - share) + share)) // grid * grid
-    train = int(test * share / (1 - share)) // grid * grid
-    if test == 0 or train == 0:
-        raise CommandError("the bars are too few for so many folds")
-    longest = max(inside, key=lambda one: one[2])
-    last += (longest[0] - last) % grid
-    spans = []
-    for fold in range(request.folds):
-        split = last - (request.folds - fold) * test
-        begin = start if fold == 0 or request.anchored else split - train
-        straddled = bars.straddled(split)
-        spans.append(Span(begin, split if straddled is None else straddled))
-        spans.append(Span(split, stop if fold == request.folds - 1 else split + test))
-    return spans
 
 
 def _fingerprint(request: SweepRequest, job: Job, bars: Bars, space: Space) -> str:

@@ -6,7 +6,6 @@ from pathlib import Path
 from typing import Annotated
 
 import typer
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
 from paperbot.cli.options import (
     DATA,
@@ -21,8 +20,8 @@ from paperbot.cli.options import (
     config_path,
     data_app,
     environment_with,
-    err,
     note,
+    progress_bar,
     say_if_compiling,
     tell,
     venue_app,
@@ -147,8 +146,7 @@ def data_fetch(
     request = FetchRequest(
         symbol, timeframe, since_ns, parse_time(until, "--until"), file, config_path(config), assignments(set_)
     )
-    parts = (TextColumn("fetch"), BarColumn(), MofNCompleteColumn(), TextColumn("bars"), TimeRemainingColumn())
-    with Progress(*parts, console=err, transient=True, disable=not sys.stderr.isatty()) as bar:
+    with progress_bar("fetch", "bars") as bar:
         task = bar.add_task("fetch", total=None)
         answer = fetch(request, note, lambda done, total: bar.update(task, completed=done, total=total))
     tell(answer, as_json=as_json)

@@ -184,7 +184,7 @@ def export(
     out: OutOption = DATA,
     as_json: JsonOption = False,
 ) -> None:
-    """Write a stopped session's Parquet files to a folder."""
+    """Write a stopped session's Parquet files to a folder, and under bars/ the bars it traded on, ready for replay."""
     from paperbot.app.ops import export as write  # noqa: PLC0415
 
     tell(write(out, session, to), as_json=as_json)

@@ -1,7 +1,6 @@
 """Commands that need no venue: replay, demo, drill, configuration and files."""
 
 import json
-import sys
 import textwrap
 from itertools import zip_longest
 from pathlib import Path
@@ -9,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 from rich.console import Console
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
+from rich.progress import Progress
 from rich.table import Table
 
 from paperbot.cli.options import (
@@ -17,6 +16,7 @@ from paperbot.cli.options import (
     ColumnsOption,
     ConfigOption,
     HoldOption,
+    ResampleOption,
     SetOption,
     TimeFormatOption,
     TimezoneOption,
@@ -28,8 +28,8 @@ from paperbot.cli.options import (
     data_app,
     drill_app,
     environment_with,
-    err,
     note,
+    progress_bar,
     reading,
     say_if_compiling,
 )
@@ -59,7 +59,7 @@ def replay(
     config: ConfigOption = None,
     strategy: Annotated[list[str] | None, typer.Option(help="only this strategy (may be given again)")] = None,
     timeframe: Annotated[str | None, typer.Option(help="the files' timeframe, such as 5m")] = None,
-    resample: Annotated[str | None, typer.Option(help="build longer bars of the files', such as 1h or 1M")] = None,
+    resample: ResampleOption = None,
     start: Annotated[str | None, typer.Option(help="first time that counts (UTC); earlier bars warm up")] = None,
     end: Annotated[str | None, typer.Option(help="time before which bars count (UTC)")] = None,
     cash: Annotated[
@@ -104,13 +104,7 @@ def replay(
         advice=advice,
         reading=reading(columns, time_format, timezone, volume_unit),
     )
-    bar = Progress(
-        *(TextColumn("replay"), BarColumn(), MofNCompleteColumn(), TextColumn("bars"), TimeElapsedColumn()),
-        console=err,
-        transient=True,
-        disable=not sys.stderr.isatty(),
-    )
-    with bar:
+    with progress_bar("replay", "bars") as bar:
         say_if_compiling()
         result = run(request, say=note, collectors=[_Ticker(bar)])
     if as_json:
@@ -219,7 +213,7 @@ class _Ticker:
         self._bar.advance(self._task, len(events))
 
     def records(self, records: Any) -> None:
-        """What came out is none of its business."""
+        """Output records do not move the bar."""
 
 
 @config_app.command("show")
@@ -234,7 +228,7 @@ def config_show(
     configuration = load(config_path(config), assignments(set_))
     profiles = f"{SHIPPED / 'config'}/"
     told = show(configuration, symbols or configuration.settings.symbols)
-    masked = Redactor(known_secrets())  # A secret that a line's end cuts in two would not be known any more.
+    masked = Redactor(known_secrets())  # Masked before wrapping: half a secret would not be recognised.
     rows = [(key, masked(value), masked(origin.replace(profiles, ""))) for key, value, origin in told]
     first = max(len(key) for key, _, _ in rows)
     last = min(max(len(origin) for _, _, origin in rows), WIDTH // 3)
@@ -282,8 +276,7 @@ def data_import(
     from paperbot.app.importing import ImportRequest, import_bars  # noqa: PLC0415
 
     request = ImportRequest(files, symbol, out, timeframe, reading(columns, time_format, timezone, volume_unit))
-    parts = (TextColumn("import"), BarColumn(), MofNCompleteColumn(), TextColumn("files"), TimeElapsedColumn())
-    with Progress(*parts, console=err, transient=True, disable=not sys.stderr.isatty()) as progress:
+    with progress_bar("import", "files") as progress:
         task = progress.add_task("import", total=len(files))
         report = import_bars(request, note, lambda done, total: progress.update(task, completed=done, total=total))
     if as_json:

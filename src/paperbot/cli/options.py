@@ -1,12 +1,14 @@
 """What all commands share: the tree of commands, options that many have, and where notes go."""
 
 import json
+import sys
 from collections.abc import Iterable
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 from rich.console import Console
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
 
 from paperbot import __version__
 from paperbot.config import parse_assignment
@@ -68,6 +70,9 @@ SessionOption = Annotated[str | None, typer.Option("--session", help="which sess
 JsonOption = Annotated[bool, typer.Option("--json", help="print one JSON object on standard output, nothing else")]
 
 
+ResampleOption = Annotated[
+    str | None, typer.Option("--resample", help="build longer bars from the files' own, such as 1h or 1M")
+]
 ColumnsOption = Annotated[
     str | None, typer.Option("--columns", help="which column is which, such as open_ts=Datum,volume=Umsatz")
 ]
@@ -115,6 +120,13 @@ def environment_with(hold: float | None) -> "Environment":
 def note(text: str) -> None:
     """A note for people, on standard error and as one line."""
     err.print(text, soft_wrap=True, markup=False)
+
+
+def progress_bar(what: str, unit: str = "") -> Progress:
+    """A progress bar on a terminal, nothing elsewhere; it is gone when the work is done."""
+    parts = (TextColumn(what), BarColumn(), MofNCompleteColumn(), TextColumn(unit), TimeElapsedColumn())
+    rest = TimeRemainingColumn()
+    return Progress(*parts, rest, console=err, transient=True, disable=not sys.stderr.isatty())
 
 
 def say_if_compiling() -> None:

@@ -6,12 +6,12 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 from rich.console import Console
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
 from rich.table import Table
 
 from paperbot.cli.options import (
     ColumnsOption,
     ConfigOption,
+    ResampleOption,
     SetOption,
     TimeFormatOption,
     TimezoneOption,
@@ -19,8 +19,8 @@ from paperbot.cli.options import (
     app,
     assignments,
     config_path,
-    err,
     note,
+    progress_bar,
     reading,
     say_if_compiling,
 )
@@ -71,7 +71,7 @@ def sweep(
     config: ConfigOption = None,
     strategy: Annotated[list[str] | None, typer.Option(help="only this strategy (may be given again)")] = None,
     timeframe: Annotated[str | None, typer.Option(help="the files' timeframe, such as 5m")] = None,
-    resample: Annotated[str | None, typer.Option(help="build longer bars of the files', such as 1h or 1M")] = None,
+    resample: ResampleOption = None,
     start: Annotated[str | None, typer.Option(help="first time that counts (UTC)")] = None,
     end: Annotated[str | None, typer.Option(help="time before which bars count (UTC)")] = None,
     cash: Annotated[
@@ -119,8 +119,7 @@ def _watched(request: "SweepRequest") -> tuple["SweepResult", str]:
     from paperbot.app.sweep import sweep as run  # noqa: PLC0415
 
     say_if_compiling()
-    parts = (TextColumn("trials"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn(), TimeRemainingColumn())
-    with Progress(*parts, console=err, transient=True) as progress:
+    with progress_bar("trials") as progress:
         task = progress.add_task("trials", total=None)
         result = run(request, note, lambda done, total: progress.update(task, completed=done, total=total))
     try:

@@ -1,4 +1,4 @@
-"""Longer bars from shorter ones, as a venue would have built them: on the UTC grid, and only those seen whole."""
+"""Builds longer bars from shorter ones the way a venue does: aligned to UTC, complete bars only."""
 
 from collections.abc import Iterator
 
@@ -15,26 +15,27 @@ _MONDAY_NS, _WEEK_NS = 4 * DAY_NS, 7 * DAY_NS
 
 
 def check_resample(short: Timeframe, long: Timeframe) -> None:
-    """Raises ConfigError for bars that cannot be built of the shorter ones."""
+    """Raises ConfigError unless bars of `long` can be built from bars of `short`."""
     if short.months or short.zone or long.zone:
-        raise ConfigError(f"bars of {short.text} are not made into bars of {long.text}: a fixed length, or 1M, is")
+        why = "a fixed length, or 1M, can be built from a fixed length"
+        raise ConfigError(f"cannot build {long.text} bars from {short.text} bars: {why}")
     whole = DAY_NS if long.months else long.ns
     if whole % short.ns or long.ns <= short.ns:
-        raise ConfigError(f"{long.text} is no whole number of bars of {short.text}")
+        raise ConfigError(f"{long.text} is not a whole multiple of {short.text}")
 
 
 class Resampler:
-    """Builds bars of `long`. A span whose beginning or end the data does not show is no bar; where a short bar is
-    missing within one, there was no trade.
+    """Builds bars of the timeframe `long`. The first and the last bar are dropped where the data covers them only in
+    part; a short bar missing in between is taken as a time without trades.
     """
 
     def __init__(self, source: str, long: Timeframe) -> None:
         self._source, self._long = source, long
 
     def bars(self, batches: Iterator[Records]) -> Iterator[Records]:
-        """Bars (BAR_EVENT) of batches of shorter ones. Raises DataError for one that lies in two spans."""
+        """Yields the built bars (BAR_EVENT). Raises DataError for a bar that crosses the boundary of a long one."""
         waiting = np.zeros(0, dtype=t.BAR_EVENT)
-        begun: int | None = None  # The span that the first bar lies in, where its beginning is not there.
+        begun: int | None = None  # Start of an incomplete first bar, -1 if the first one is complete.
         for batch in batches:
             events = np.concatenate((waiting, batch))
             start = self._starts(events["open_ts"])
@@ -67,7 +68,7 @@ class Resampler:
         wide = np.flatnonzero(events["close_ts"][last] > bars["close_ts"])
         if len(wide):
             at = format_ts(int(events["open_ts"][last[wide[0]]]))
-            raise DataError(f"{self._source}: the bar of {at} lies in two bars of {self._long.text}")
+            raise DataError(f"{self._source}: the bar of {at} crosses the boundary between two {self._long.text} bars")
         bars["high"] = np.maximum.reduceat(events["high"], first)
         bars["low"] = np.minimum.reduceat(events["low"], first)
         bars["close"] = events["close"][last]

@@ -1,4 +1,4 @@
-"""What a picture needs of a run's bars: candles, never more than can be drawn, and what holding would have given."""
+"""A run's bars, reduced to as many candles as a chart can show, and the return of buying and holding."""
 
 from typing import Any
 
@@ -60,10 +60,10 @@ class Chart:
                 self._settle(symbol)
 
     def records(self, records: Records) -> None:
-        """What came out is none of its business."""
+        """Output records are not needed for the chart."""
 
     def buy_and_hold(self) -> dict[str, float]:
-        """By symbol, what holding it from its first close to its last would have given, in percent."""
+        """By symbol, the return from its first close to its last, in percent."""
         closes = zip(self._names.symbols, self._first_close, self._last_close, strict=True)
         return {symbol: 100.0 * (last / first - 1.0) for symbol, first, last in closes if first}
 

@@ -35,6 +35,11 @@ class Notifier:
             self._thread = threading.Thread(target=self._run, args=(urls.get_secret_value().split(),), daemon=True)
             self._thread.start()
 
+    @property
+    def is_on(self) -> bool:
+        """Whether anybody is told."""
+        return self._thread is not None
+
     def tell(self, kind: str, text: str) -> None:
         """Send a message, if its kind is wanted. Never waits."""
         if self._thread is None or kind not in self._on:
