@@ -547,10 +547,11 @@ def test_faults_of_every_kind_change_nothing(market):
     assert bot.ask("verify")["digest"] == bot.replay(*sources)
 
 
-def test_a_feed_that_stays_silent_halts_with_a_reason(market):
-    folder, _, sources = market
-    venue = VenueProcess(folder, *sources, options=("--speed", "60"))
-    bot = Bot(folder, {**venue.settings(), "feed.max_wait_s": "12"})
+def test_a_feed_that_stays_silent_halts_with_a_reason(tmp_path):
+    """The venue's time goes with its messages until they end, so no slow machine makes a healthy feed look late."""
+    _, sources = two_markets(tmp_path, 40)
+    venue = VenueProcess(tmp_path, *sources)
+    bot = Bot(tmp_path, {**venue.settings(), "feed.max_wait_s": "2"})
     process = bot.start()
     bot.wait_for_inputs(6, process)
     assert bot.ask("status")["halted"] == "none"
@@ -560,10 +561,10 @@ def test_a_feed_that_stays_silent_halts_with_a_reason(market):
         time.sleep(1.0)
     status = bot.ask("status")
     assert status["halted"] == "feed"
-    assert status["feed"]["age_s"] > 12
+    assert status["feed"]["age_s"] > 2
     process.send_signal(signal.SIGTERM)
     assert process.wait(20) == 0
-    assert "feed_stale" in (folder / "run.log").read_text()
+    assert "feed_stale" in (tmp_path / "run.log").read_text()
 
 
 def test_testnet_needs_its_keys(tmp_path):
