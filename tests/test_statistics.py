@@ -7,6 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from desk import Desk
 from paperbot.app.recorder import names_of
 from paperbot.app.replay import replay
 from paperbot.app.sources import ReplayRequest, prepare
@@ -16,6 +17,7 @@ from paperbot.core.records import of_kind
 from paperbot.engine.replay import run_replay
 from paperbot.store import tables
 from paperbot.store.report import Statistics
+from paperbot.store.starved import Starved, starved_in_words
 from paperbot.store.statistics import TRIP, RoundTrips
 from shell import ROOT
 
@@ -62,6 +64,7 @@ def figures(statistics):
         **{name: getattr(statistics, name) for name in ("orders", "blocked", "fills", "round_trips", "wins")},
         **{name: getattr(statistics, name) for name in ("gained", "lost", "day_equity")},
         "last": statistics.last_ledger.tobytes(),
+        "starved": statistics.starved.found(),
         **{by: {name: asdict(group) for name, group in statistics.groups(by).items()} for by in ("symbol", "strategy")},
     }
 
@@ -71,6 +74,14 @@ def test_sums_do_not_depend_on_how_the_records_are_cut(run, data):
     records, names = run
     edges = sorted(data.draw(st.lists(st.integers(0, len(records)), max_size=12)))
     assert figures(collected(names, np.split(records, edges))) == figures(collected(names, [records]))
+
+
+def test_sums_are_the_same_record_by_record(run):
+    records, names = run
+    records = records[: np.flatnonzero(records["kind"] == t.OutputKind.BLOCKED)[-1] + 1]
+    assert collected(names, np.split(records, len(records))).starved.found() == collected(
+        names, [records]
+    ).starved.found()
 
 
 def followed(records, names):
@@ -130,3 +141,77 @@ def test_tables_are_made_by_the_block_also_where_every_slice_is_a_call(tmp_path,
     outcome = replay(request, lambda _: None)
     assert outcome.summary["fills"] > 100
     assert len(calls) == 1
+
+
+# ---- caps that strategies share -----------------------------------------------------------------------------------
+TWO = {"strategies": [{"name": name, "kind": "external"} for name in ("quick", "slow")]}
+LONG, FLAT = t.Target.LONG, t.Target.FLAT
+
+
+def starved(desk):
+    found = Starved(names_of(desk.plan))
+    found.add(np.array(desk.records))
+    return found.found()
+
+
+@pytest.mark.parametrize(
+    ("cap", "code"),
+    [
+        ({"max_position_value_per_symbol": 0.1}, "max_position_value"),
+        ({"max_gross_exposure": 0.15}, "gross_exposure"),
+        ({"max_open_positions": 1}, "max_open_positions"),
+        ({"fixed_quote": 6000}, "funds"),
+    ],
+)
+def test_a_strategy_is_starved_by_a_cap_that_another_fills(cap, code):
+    desk = Desk(TWO, {"risk": cap}).bar(100)
+    desk.signal(LONG, strategy="quick").bar(100)
+    desk.signal(LONG, strategy="slow").bar(100)
+    assert desk.blocked() == [code]
+    kept = {"entries": 1, "blocked": 1, "by": {code: 1}, "holders": ["quick"]}
+    assert starved(desk) == {"slow": kept}
+    assert starved_in_words({"slow": kept}) == [
+        f"strategy slow: 1 of 1 entries blocked by {code}, a cap that strategies share, while quick held"
+    ]
+    desk.signal(FLAT, strategy="quick").bar(100).signal(FLAT, strategy="slow").signal(LONG, strategy="slow").bar(100)
+    assert starved(desk) == {"slow": {**kept, "entries": 2}}
+
+
+def test_a_strategy_that_is_alone_in_a_market_starves_nobody():
+    """A cap on one symbol counts that symbol; funds count one quote; a cap alone is no starving."""
+    pair = ("BTC/USD", "ETH/USD")
+    desk = Desk(TWO, {"risk": {"max_position_value_per_symbol": 0.01, "fixed_quote": 100}}, symbols=pair)
+    desk.bar(100, last=False).bar(100, symbol="ETH/USD").signal(LONG, strategy="quick")
+    desk.bar(100, last=False).bar(100, symbol="ETH/USD")
+    desk.buy(2, strategy="slow", symbol="ETH/USD").buy(9, strategy="quick")
+    assert desk.blocked() == ["max_position_value"] * 2
+    assert starved(desk) == {}
+    desk.buy(1, strategy="slow")
+    assert starved(desk)["slow"]["holders"] == ["quick"]
+    desk.signal(FLAT, strategy="quick").bar(100, last=False).bar(100, symbol="ETH/USD")
+    desk.buy(9, strategy="slow")
+    assert starved(desk)["slow"]["blocked"] == 1
+
+
+def test_who_was_starved_is_what_a_walk_record_by_record_finds(run):
+    records, names = run
+    holds, expected = set(), {}
+    for record in records:
+        one = np.array([record])
+        if record["kind"] == t.OutputKind.FILL:
+            fill = one.view(t.OUT_FILL)[0]
+            key = int(fill["strategy"]), int(fill["symbol"])
+            (holds.add if fill["position"] >= names.steps[key[1]] else holds.discard)(key)
+        if record["kind"] == t.OutputKind.BLOCKED:
+            order = one.view(t.OUT_ORDER)[0]
+            code, who = t.Code(int(order["code"])), int(order["strategy"])
+            if order["role"] != t.Role.ENTRY or code not in (t.Code.MAX_POSITION_VALUE, t.Code.GROSS_EXPOSURE):
+                continue
+            counted = {k for k in holds if code != t.Code.MAX_POSITION_VALUE or k[1] == int(order["symbol"])}
+            for rival in {strategy for strategy, _ in counted} - {who}:
+                expected[who, rival] = expected.get((who, rival), 0) + 1
+    found = collected(names, [records]).starved.found()
+    assert expected
+    assert {(names.strategies[a], names.strategies[b]): count for (a, b), count in expected.items()} == {
+        (who, kept["holders"][0]): kept["blocked"] for who, kept in found.items()
+    }

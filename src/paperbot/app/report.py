@@ -24,6 +24,7 @@ from paperbot.store.results import (
     read_results,
     thinned,
 )
+from paperbot.store.starved import starved_in_words
 from paperbot.timeframe import NS, fixed
 from paperbot.web.model import Line, Market, Marks, Page
 
@@ -62,6 +63,7 @@ def compose(request: ReportRequest, say: Callable[[str], None]) -> Page:
     candles = _given(request, ledger, say) if request.sources else results.candles
     kept, deep = thinned(ledger["equity"], POINTS), thinned(ledger["drawdown"], POINTS)
     notes = ["Money is in the account's currency unless a name stands beside it. Times are UTC."]
+    notes += starved_in_words(summary.get("starved", {}))
     symbols = sorted({*results.trades["symbol"], *candles["symbol"]})
     days = by_day(results)
     return Page(

@@ -15,6 +15,7 @@ if TYPE_CHECKING:
 def print_summary(result: "ReplayResult") -> None:
     """Print the figures of a run, then those by symbol and by strategy."""
     from paperbot.store.report import LABELS, halts_in_words  # noqa: PLC0415
+    from paperbot.store.starved import starved_in_words  # noqa: PLC0415
 
     out = Console(highlight=False)
     summary = result.summary
@@ -38,6 +39,8 @@ def print_summary(result: "ReplayResult") -> None:
     table.add_row("digest", summary["digest"][:16])
     out.print(table)
     out.print(_group_table(result))
+    for sentence in starved_in_words(summary["starved"]):
+        note(sentence)
     if "overflow" in summary["blocked"]:
         note("some orders were larger than the decimals of an asset allow; lower account.decimals")
     if summary["settings"]:

@@ -13,6 +13,7 @@ from paperbot.clock import format_ts
 from paperbot.core import types as t
 from paperbot.core.records import of_kind
 from paperbot.names import Names
+from paperbot.store.starved import Starved
 from paperbot.store.statistics import Returns, RoundTrips, cagr, calmar, returns_of, sharpe, sortino
 
 Records = NDArray[np.void]
@@ -110,6 +111,7 @@ class Statistics:
         self._fills, self._fees, self._pnl, self._round_trips, self._wins = np.zeros((5, pairs), dtype=np.int64)
         self._trips = RoundTrips(names)
         self._traded = np.zeros(len(names.symbols))
+        self.starved = Starved(names)
 
     def add(self, records: Records) -> None:
         """Count output records, in their order."""
@@ -118,6 +120,7 @@ class Statistics:
         codes, counts = np.unique(records["code"][kinds == t.OutputKind.BLOCKED], return_counts=True)
         for code, count in zip(codes.tolist(), counts.tolist(), strict=True):
             self.blocked[t.Code(code).name.lower()] += count
+        self.starved.add(records)
         self._add_fills(of_kind(records, t.OutputKind.FILL, t.OUT_FILL))
         self._add_rows(of_kind(records, t.OutputKind.LEDGER, t.OUT_LEDGER))
         for record in records[(kinds == t.OutputKind.HALT) | (kinds == t.OutputKind.RESUME)]:
@@ -284,6 +287,7 @@ def summarize(
         "first_halt_reason": t.HaltReason(statistics.halts[0][1]).name.lower() if statistics.halts else None,
         "halted_pct": 100.0 * statistics.halted_share(),
         "blocked": dict(sorted(statistics.blocked.items())),
+        "starved": statistics.starved.found(),
     }
 
 
