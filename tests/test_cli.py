@@ -1,10 +1,15 @@
 """The command line: each mistake is one sentence on standard error, exit code 2, and nothing written."""
 
+import contextlib
 import json
+import os
 import re
+import subprocess
+import sys
 
 import pytest
 
+import shell
 from paperbot import __version__, cli
 from shell import start
 
@@ -152,3 +157,36 @@ def test_a_reader_that_goes_away_does_not_stop_the_work(tmp_path):
     assert "Traceback" not in error
     assert "BrokenPipe" not in error
     assert (tmp_path / "out/trades.parquet").is_file()
+
+
+@pytest.mark.parametrize(
+    ("command", "said"),
+    [
+        (("data", "check", "bars.parquet"), "reading bars.parquet"),
+        (("replay", "BTC/USDT=bars.parquet"), "300/?"),
+        (("report",), "drawing the page"),
+    ],
+)
+def test_a_terminal_is_told_what_goes_on(tmp_path, command, said):
+    """And a pipe is not."""
+    for made in ("data synthetic 1 300 --out bars.parquet", "replay BTC/USDT=bars.parquet"):
+        assert shell.run(made.split(), tmp_path)[0] == 0
+    code, _, err = shell.run(list(command), tmp_path)
+    assert code == 0
+    assert said not in err
+    ours, theirs = os.openpty()
+    process = subprocess.Popen(
+        [sys.executable, "-m", "paperbot.main", *command],
+        cwd=tmp_path,
+        env=shell.environment(TERM="xterm"),
+        stdout=subprocess.DEVNULL,
+        stderr=theirs,
+    )
+    os.close(theirs)
+    told = b""
+    with contextlib.suppress(OSError):  # The terminal is gone when the process is.
+        while part := os.read(ours, 4096):
+            told += part
+    assert process.wait(60) == 0
+    os.close(ours)
+    assert said in told.decode()

@@ -37,6 +37,7 @@ async def _run(request: LiveRequest, say: Callable[[str], None]) -> None:
     source = make_source(configuration)
     session = None
     try:
+        say(f"asking the venue ({configuration.settings.feed.market_data}) for its symbols and rules")
         await open_source(source, say)
         if configuration.settings.feed.filters == "venue":
             learn_from(source, files, configuration, configuration.settings.symbols)

@@ -25,6 +25,7 @@ from paperbot.cli.options import (
     say_if_compiling,
     tell,
     venue_app,
+    working,
 )
 from paperbot.errors import CommandError
 from paperbot.knobs import duration_s
@@ -101,7 +102,8 @@ def doctor(
 
     overrides = assignments(set_)
     found = examine(environment_with(None), config_path(config), out, overrides)
-    found.append(check_venue(config_path(config), overrides))
+    with working("asking the venue"):
+        found.append(check_venue(config_path(config), overrides))
     if as_json:
         typer.echo(json.dumps([{"what": what, "well": well, "words": words} for what, well, words in found]))
     else:

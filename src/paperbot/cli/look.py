@@ -9,7 +9,7 @@ import typer
 from rich.console import Console
 from rich.table import Table
 
-from paperbot.cli.options import DATA, JsonOption, OutOption, SessionOption, app, tell
+from paperbot.cli.options import DATA, JsonOption, OutOption, SessionOption, app, say_if_compiling, tell, working
 from paperbot.cli.words import cell, lasting, money, number, percent
 from paperbot.errors import CommandError
 
@@ -174,7 +174,10 @@ def verify(
     """Run a session again from its journal and compare: chain, outputs, digest, and that money adds up."""
     from paperbot.app.ops import verify as check  # noqa: PLC0415
 
-    tell(check(out, session), as_json=as_json)
+    say_if_compiling()
+    with working("running the session again"):
+        answer = check(out, session)
+    tell(answer, as_json=as_json)
 
 
 @app.command()
@@ -187,4 +190,7 @@ def export(
     """Write a stopped session's Parquet files to a folder, and under bars/ the bars it traded on, ready for replay."""
     from paperbot.app.ops import export as write  # noqa: PLC0415
 
-    tell(write(out, session, to), as_json=as_json)
+    say_if_compiling()
+    with working("running the session again"):
+        answer = write(out, session, to)
+    tell(answer, as_json=as_json)

@@ -32,6 +32,7 @@ from paperbot.cli.options import (
     progress_bar,
     reading,
     say_if_compiling,
+    working,
 )
 from paperbot.cli.summary import print_summary
 from paperbot.config import SHIPPED, ConfigFiles, load, shipped, show
@@ -118,7 +119,9 @@ def _replay_session(sessions: Path, session: str, out: Path, *, has_sources: boo
 
     if has_sources:
         raise CommandError("--session and SYMBOL=FILE do not go together")
-    answer = replay_session(sessions, session, out)
+    say_if_compiling()
+    with working("running the session again"):
+        answer = replay_session(sessions, session, out)
     typer.echo(json.dumps(answer) if as_json else "\n".join(f"{key}: {value}" for key, value in answer.items()))
 
 
@@ -157,7 +160,9 @@ def report(
     from paperbot.app.report import report as run  # noqa: PLC0415
 
     request = ReportRequest(data, out or data / "report.html", sources or (), config_path(config), assignments(set_))
-    typer.echo(run(request, say=note))
+    with working("drawing the page"):
+        page = run(request, say=note)
+    typer.echo(page)
 
 
 @drill_app.command("killswitch")
@@ -319,7 +324,8 @@ def data_check(
     """Report what is odd in a file of bars; changes nothing."""
     from paperbot.app.replay import check_file  # noqa: PLC0415
 
-    report = check_file(file, timeframe, decimals, reading(columns, time_format, timezone, volume_unit))
+    with working(f"reading {file.name}"):
+        report = check_file(file, timeframe, decimals, reading(columns, time_format, timezone, volume_unit))
     if as_json:
         typer.echo(json.dumps(report))
         return

@@ -3,6 +3,7 @@
 import json
 import sys
 from collections.abc import Iterable
+from contextlib import AbstractContextManager, nullcontext
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -127,6 +128,11 @@ def progress_bar(what: str, unit: str = "") -> Progress:
     parts = (TextColumn(what), BarColumn(), MofNCompleteColumn(), TextColumn(unit), TimeElapsedColumn())
     rest = TimeRemainingColumn()
     return Progress(*parts, rest, console=err, transient=True, disable=not sys.stderr.isatty())
+
+
+def working(what: str) -> AbstractContextManager[object]:
+    """Says what goes on, on a terminal and while it lasts; nothing elsewhere."""
+    return err.status(what) if sys.stderr.isatty() else nullcontext()
 
 
 def say_if_compiling() -> None:
