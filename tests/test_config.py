@@ -80,6 +80,23 @@ def test_each_mistake_is_one_sentence(assignment, message):
     assert "\n" not in str(error.value)
 
 
+def test_all_mistakes_are_told_at_once(tmp_path):
+    """Of the file and of the command line, of settings, markets and patterns; each once, and no end of them."""
+    file = tmp_path / "config.yaml"
+    file.write_text("risk: {max_drawdwn: 1, max_open_orders: -1}\nexecution: {symbols: {'*/BTC': {tik: 1}}}\n")
+    with pytest.raises(ConfigError) as error:
+        load(file, [parse_assignment("execution.fees.taker=1"), parse_assignment("timeframe=1x")])
+    places = {str(file): ("max_drawdwn", "max_open_orders", "tik"), "command line": ("timeframe", "taker")}
+    expected = sorted((origin, key) for origin, keys in places.items() for key in keys)
+    told = [one.partition(": ") for one in error.value.mistakes]
+    found = [(origin, key) for origin, _, words in told for key in places[origin] if key in words]
+    assert sorted(found) == expected
+    assert len(told) == len(expected)
+    with pytest.raises(ConfigError) as error:
+        with_(f"risk={{{', '.join(f'a{number}: 1' for number in range(30))}}}")
+    assert (len(error.value.mistakes), error.value.mistakes[-1]) == (21, "and 10 more")
+
+
 @pytest.mark.parametrize(
     ("assignment", "message"),
     [

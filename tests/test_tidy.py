@@ -20,14 +20,15 @@ LAYERS = [
     {"engine", "market", "store", "llm", "telemetry", "web"},
     {
         *("ports", "strategy", "config", "settings", "knobs", "environment", "names"),
-        *("redact", "failpoint", "errors", "clock", "symbols", "timeframe", "yaml12"),
+        *("redact", "failpoint", "errors", "clock", "symbols", "timeframe", "validation", "yaml12"),
     },
     {"core"},
 ]
 """From the top: a module imports from lower layers, and from its own folder; in braces nobody imports a sibling."""
 
 WITHIN_LAYER = {
-    *(("config", other) for other in ("settings", "knobs", "errors", "redact", "yaml12")),
+    *(("config", other) for other in ("settings", "knobs", "errors", "redact", "validation", "yaml12")),
+    ("validation", "errors"),
     ("settings", "knobs"),
     ("environment", "errors"),
     ("symbols", "errors"),
@@ -42,7 +43,7 @@ CORE_EXCEPTIONS = {
 VENDORS = {
     "numba": {"core/numeric.py", "core/pointer.py"},
     "pydantic": {
-        *("settings.py", "knobs.py", "config.py", "environment.py"),
+        *("settings.py", "knobs.py", "config.py", "environment.py", "validation.py"),
         *("llm/contract.py", "llm/client.py", "market/ccxt_source.py"),
     },
     "pydantic_settings": {"environment.py"},

@@ -5,7 +5,6 @@ preset < profile < the profile's symbol patterns, the most specific last < what 
 exact symbol < what the venue says < config.yaml's `execution` < its symbol patterns < command line.
 """
 
-import types
 import typing
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
@@ -13,20 +12,17 @@ from fnmatch import fnmatchcase
 from pathlib import Path
 from typing import Any
 
-from pydantic import BaseModel, ValidationError
+from pydantic import BaseModel
 
 from paperbot.errors import ConfigError, did_you_mean
 from paperbot.knobs import REALISM, RULES, MarketKnobs, Profile, decimals_of
 from paperbot.redact import MASK, is_secret_name
 from paperbot.settings import Settings
+from paperbot.validation import BUILT_IN, Mistakes, Tree, validate
 from paperbot.yaml12 import YamlError, loads
 
-BUILT_IN = "built-in"
 PROFILE_HEAD = ("match", "market", "uniform", "symbols")
 COMMAND_LINE = "command line"
-
-Tree = dict[str, Any]
-M = typing.TypeVar("M", bound=BaseModel)
 
 
 @dataclass(frozen=True)
@@ -137,57 +133,6 @@ def _merge_into(merged: Tree, tree: Tree, origin: str, origins: dict[str, str], 
             origins[path] = origin
 
 
-def validate(model: type[M], tree: Tree, origins: Mapping[str, str] | str, where: str = "") -> M:
-    """The tree as a model. Raises ConfigError that names the place, the key, the value and what is allowed."""
-
-    def origin_of(path: str) -> str:
-        if isinstance(origins, str):
-            return origins
-        related = (known for known in origins if f"{path}.".startswith(f"{known}.") or known.startswith(f"{path}."))
-        return origins.get(next(related, ""), BUILT_IN)
-
-    for path, word, known in _unknown_keys(model, tree, ""):
-        raise ConfigError(f"{origin_of(path)}: {where}unknown key {path}{did_you_mean(word, known)}")
-    try:
-        return model.model_validate(tree)
-    except ValidationError as error:
-        first = error.errors()[0]
-        path = ".".join(str(part) for part in first["loc"])
-        message = first["msg"].removeprefix("Value error, ")
-        value = "" if isinstance(first["input"], Mapping | list) else f" = {first['input']!r}"
-        place = origin_of(path)
-        if first["type"] == "missing":
-            raise ConfigError(f"{place}: {where}{path} is missing") from None
-        raise ConfigError(f"{place}: {where}{path}{value}: {message[:1].lower()}{message[1:]}") from None
-
-
-def _unknown_keys(annotation: Any, value: Any, prefix: str) -> Iterator[tuple[str, str, list[str]]]:  # noqa: C901
-    """(path, key, known keys) of each key that the annotated type does not have."""
-    if isinstance(annotation, type) and issubclass(annotation, BaseModel):
-        if not isinstance(value, Mapping):
-            return
-        for key, item in value.items():
-            field = annotation.model_fields.get(key)
-            if field is None:
-                yield f"{prefix}{key}", str(key), list(annotation.model_fields)
-            else:
-                yield from _unknown_keys(field.annotation, item, f"{prefix}{key}.")
-        return
-    arguments = typing.get_args(annotation)
-    if typing.get_origin(annotation) is list and isinstance(value, list):
-        for index, item in enumerate(value):
-            yield from _unknown_keys(arguments[0], item, f"{prefix}{index}.")
-    elif typing.get_origin(annotation) is typing.Annotated:
-        yield from _unknown_keys(arguments[0], value, prefix)
-    elif typing.get_origin(annotation) in (types.UnionType, typing.Union) and isinstance(value, Mapping):
-        bare = [typing.get_args(kind)[0] if typing.get_origin(kind) is typing.Annotated else kind for kind in arguments]
-        kinds = [kind for kind in bare if isinstance(kind, type) and issubclass(kind, BaseModel)]
-        for kind in kinds:
-            named = "user" if "path" in value else value.get("kind")
-            if named in typing.get_args(kind.model_fields["kind"].annotation):
-                yield from _unknown_keys(kind, value, prefix)
-
-
 def read_yaml(path: Path) -> Tree:
     """A YAML file as a tree. Raises ConfigError for a file that is missing, unreadable or no mapping."""
     try:
@@ -222,12 +167,15 @@ def read_profile(path: Path) -> Profile:
 def _check_patterns(patterns: Any, origin: str) -> None:
     if not isinstance(patterns, Mapping):
         raise ConfigError(f"{origin}: symbols must hold patterns and their keys, not {patterns!r}")
+    mistakes = Mistakes()
     for pattern, tree in patterns.items():
-        if not isinstance(pattern, str):
-            raise ConfigError(f"{origin}: symbols: {pattern!r} is no pattern such as */USDT")
-        if not isinstance(tree, Mapping):
-            raise ConfigError(f"{origin}: symbols.{pattern} must hold keys and values")
-        validate(MarketKnobs, dict(tree), origin, f"symbols.{pattern}: ")
+        with mistakes.gathered():
+            if not isinstance(pattern, str):
+                raise ConfigError(f"{origin}: symbols: {pattern!r} is no pattern such as */USDT")
+            if not isinstance(tree, Mapping):
+                raise ConfigError(f"{origin}: symbols.{pattern} must hold keys and values")
+            validate(MarketKnobs, dict(tree), origin, f"symbols.{pattern}: ")
+    mistakes.check()
 
 
 def find_profile(folder: Path, exchange: str, environment: str) -> tuple[Profile, Path]:
@@ -289,20 +237,18 @@ class ConfigFiles:
             command = {**command, "strategies": self._strategies(overrides)}
         layers = [*self._layers, Layer(COMMAND_LINE, command)]
         merged, origins = merge([Layer(BUILT_IN, _built_in_tables()), *layers])
-        settings = validate(Settings, _with_lists(Settings, merged), origins)
+        mistakes, own = Mistakes(), []
+        with mistakes.gathered():
+            settings = validate(Settings, _with_lists(Settings, merged), origins)
+        for layer in layers:
+            with mistakes.gathered():
+                own.append(_own_knobs(layer))
+        mistakes.check()
         profile, profile_path = self._profile(settings.exchange, settings.environment)
         presets = (
             Layer(f"realism {settings.realism}", REALISM[settings.realism]),
             Layer(str(profile_path), {**profile.knobs, "symbols": profile.symbols}),
         )
-        own = []
-        for layer in layers:
-            tree = layer.tree.get("execution") or {}
-            if not isinstance(tree, Mapping):
-                raise ConfigError(f"{layer.origin}: execution must hold keys and values, not {tree!r}")
-            _check_patterns(tree.get("symbols") or {}, layer.origin)
-            validate(MarketKnobs, {k: v for k, v in tree.items() if k != "symbols"}, layer.origin, "execution: ")
-            own.append(Layer(layer.origin, dict(tree)))
         full = {name: origins.get(name, BUILT_IN) for name, _ in leaves(settings.model_dump())}
         return Configuration(settings, profile, {**full, **origins}, presets, tuple(own), dict(self._learned))
 
@@ -326,6 +272,20 @@ class ConfigFiles:
                     merge([Layer("", one), *changed])[0] if one["name"] == name else one for one in listed
                 ]
         return listed
+
+
+def _own_knobs(layer: Layer) -> Layer:
+    """What a user's layer says of markets, checked. Raises ConfigError."""
+    tree = layer.tree.get("execution") or {}
+    if not isinstance(tree, Mapping):
+        raise ConfigError(f"{layer.origin}: execution must hold keys and values, not {tree!r}")
+    mistakes = Mistakes()
+    with mistakes.gathered():
+        _check_patterns(tree.get("symbols") or {}, layer.origin)
+    with mistakes.gathered():
+        validate(MarketKnobs, {k: v for k, v in tree.items() if k != "symbols"}, layer.origin, "execution: ")
+    mistakes.check()
+    return Layer(layer.origin, dict(tree))
 
 
 def _with_lists(model: type[BaseModel], tree: Tree) -> Tree:

@@ -20,7 +20,11 @@ class PaperbotError(Exception):
 
 
 class ConfigError(PaperbotError):
-    """You meet it when a configuration file or option has a wrong key or value."""
+    """You meet it when a configuration file or option has a wrong key or value; `mistakes` has a sentence for each."""
+
+    def __init__(self, *mistakes: str) -> None:
+        super().__init__("; ".join(mistakes))
+        self.mistakes = mistakes
 
 
 class CommandError(PaperbotError):

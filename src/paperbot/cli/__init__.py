@@ -11,7 +11,7 @@ from paperbot.cli import live, look, offline, research
 from paperbot.cli.options import app, config_path, err
 from paperbot.cli.pipe import PipeStream
 from paperbot.environment import known_secrets
-from paperbot.errors import PaperbotError
+from paperbot.errors import ConfigError, PaperbotError
 from paperbot.redact import RedactingStream, Redactor
 
 __all__ = ["app", "config_path", "live", "look", "main", "offline", "one_sentence", "research"]
@@ -35,7 +35,8 @@ def one_sentence() -> Iterator[None]:
     try:
         yield
     except PaperbotError as error:
-        err.print(f"error: {error}", soft_wrap=True, markup=False)
+        for mistake in error.mistakes if isinstance(error, ConfigError) else (error,):
+            err.print(f"error: {mistake}", soft_wrap=True, markup=False)
         sys.exit(EXIT_MISTAKE)
     except Exception:  # noqa: BLE001
         err.print(traceback.format_exc(), soft_wrap=True, markup=False, end="")

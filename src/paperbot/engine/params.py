@@ -11,7 +11,7 @@ from decimal import Decimal
 import numpy as np
 from numpy.typing import NDArray
 
-from paperbot.config import BUILT_IN, Configuration, matching
+from paperbot.config import Configuration, matching
 from paperbot.core import types as t
 from paperbot.engine.featuretable import FeatureTable, needs_of
 from paperbot.engine.machine import Params, Records
@@ -31,6 +31,7 @@ from paperbot.settings import (
     UserStrategy,
 )
 from paperbot.symbols import split_symbol
+from paperbot.validation import BUILT_IN
 
 NS = 1_000_000_000
 DEFAULT_DECIMALS = 8
