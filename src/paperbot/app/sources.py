@@ -22,6 +22,7 @@ from paperbot.symbols import split_symbol, understood
 from paperbot.timeframe import Timeframe, check_declared, parse_timeframe, told_by
 
 Tree = dict[str, Any]
+Say = Callable[[str], None]
 
 ADVICE_FILE = "advice.jsonl"
 """Where a run keeps what its advisor was asked and answered."""
@@ -85,7 +86,7 @@ def _resampled(source: Source, text: str | None) -> Source:
 
 
 def _parse_source(
-    text: str, declared: Timeframe | None, default: Timeframe, known: Iterable[str], reading: Reading
+    text: str, declared: Timeframe | None, default: Timeframe, known: Iterable[str], reading: Reading, say: Say
 ) -> Source:
     symbol, equals, place = text.partition("=")
     if not equals or not place:
@@ -105,7 +106,16 @@ def _parse_source(
     if declared is None:
         notes.append(f"{symbol}: timeframe {timeframe.text} (told by the file's first bars)")
     written = file.numbers.decimals
-    return Source(symbol, text, timeframe, first, iter(batches), unit=file.volume_unit, written=written, notes=notes)
+    batches = _noted(batches, file, symbol, say)
+    return Source(symbol, text, timeframe, first, batches, unit=file.volume_unit, written=written, notes=notes)
+
+
+def _noted(batches: Iterable[Columns], file: BarFile, symbol: str, say: Say) -> Iterator[Columns]:
+    """The batches; what the file has to say only at its end is said then."""
+    told = len(file.notes)
+    yield from batches
+    for line in file.notes[told:]:
+        say(f"{symbol}: {line}")
 
 
 def timeframe_of(place: str, first: Columns, declared: Timeframe | None = None) -> Timeframe:
@@ -208,7 +218,7 @@ class Job:
         return dict(zip(self.plan.symbols, self.plan.timeframes_ns, strict=True))
 
 
-def prepare(request: ReplayRequest, say: Callable[[str], None]) -> Job:
+def prepare(request: ReplayRequest, say: Say) -> Job:
     """Read the configuration, open the files, and settle account, plan and window. Raises PaperbotError."""
     overrides = list(request.overrides)
     if request.realism:
@@ -218,7 +228,7 @@ def prepare(request: ReplayRequest, say: Callable[[str], None]) -> Job:
     declared = declared_timeframe(request.timeframe)
     default = parse_timeframe(configuration.settings.timeframe)
     known = configuration.profile.symbols
-    sources = [_parse_source(text, declared, default, known, request.reading) for text in request.sources]
+    sources = [_parse_source(text, declared, default, known, request.reading, say) for text in request.sources]
     sources = [_resampled(source, request.resample) for source in sources]
     sources.sort(key=lambda source: source.symbol)
     symbols = [source.symbol for source in sources]

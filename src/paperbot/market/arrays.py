@@ -24,12 +24,12 @@ ORDERS: dict[str, dict[str, int]] = {
     "Gate": dict(open_ts=0, turnover=1, close=2, high=3, low=4, open=5, volume=6, last=7),
     "MEXC": dict(open_ts=0, open=1, high=2, low=3, close=4, volume=5, close_ts=6, turnover=7, last=7),
     "Bitget": dict(open_ts=0, open=1, high=2, low=3, close=4, volume=5, turnover=6, last=7),
-    "OKX": dict(open_ts=0, open=1, high=2, low=3, close=4, volume=5, turnover=7, last=8),
-    "OKX swaps": dict(open_ts=0, open=1, high=2, low=3, close=4, volume=6, turnover=7, last=8),
+    "OKX": dict(open_ts=0, open=1, high=2, low=3, close=4, volume=5, turnover=7, final=8, last=8),
+    "OKX swaps": dict(open_ts=0, open=1, high=2, low=3, close=4, volume=6, turnover=7, final=8, last=8),
     "Binance": dict(open_ts=0, open=1, high=2, low=3, close=4, volume=5, close_ts=6, turnover=7, last=11),
 }
 """Places of the columns in known orders, and the last place. `turnover` is the volume in the quote and `mean` a mean
-price: both must fit the prices of every row.
+price: both must fit the prices of every row. `final` is 0 in the row of a bar that has not ended.
 """
 
 _CHECKS = ("turnover", "mean", "last")

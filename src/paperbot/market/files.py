@@ -36,6 +36,8 @@ from paperbot.timeframe import DAY_NS, NS
 DECIDED_ROWS = 5_000
 _SYMBOL_NAMES = ("symbol", "ticker", "pair", "instrument", "asset_id", "market")
 ARCHIVE_TURNOVER = 7
+_FINAL = ("confirm", "complete", "is_closed", "is_final")
+_FINAL_WORDS = {"1": True, "true": True, "0": False, "false": False}
 _PIECES_OR_MONEY = {"volumen", "umsatz", "vol"}
 
 
@@ -86,7 +88,7 @@ class BarFile:
             self._name_the_unit(self._sheet.names[self._volumes.places[0]])
         self.numbers = Numbers(str(path), for_people=self.layout.thousands)
         self._symbol: str | None = None
-        self._left_out = 0
+        self._left_out = self._unfinished = 0
 
     def _name_the_unit(self, name: str) -> None:
         """What a single volume column counts, where its name says it or makes it doubtful."""
@@ -107,7 +109,7 @@ class BarFile:
             first = next(sheet.batches()).slice(0, 1).to_pylist()[0]
             layout = layout_without_header(list(first.values())) or layout
         places: dict[str, list[int]] = {}
-        for role, names in layout.columns.items():
+        for role, names in (*layout.columns.items(), ("final", _FINAL)):
             found = next((at for name in names if (at := self._placed(sheet, name)) is not None), None)
             if found is not None:
                 places[role] = found
@@ -180,7 +182,9 @@ class BarFile:
         if rows == 0:
             raise DataError(f"{self.path}: holds no rows")
         if self._left_out:
-            self.notes.append(f"{self._left_out} rows without prices are left out")
+            self.notes.append(f"rows left out for want of prices: {self._left_out}")
+        if self._unfinished:
+            self.notes.append(f"bars left out that had not ended: {self._unfinished}")
 
     def _read(self) -> Iterator[Columns]:
         rows = 0
@@ -216,9 +220,11 @@ class BarFile:
         prices = {role: self.numbers.read(one, role, everything) for role, one in zip(PRICES, priced, strict=True)}
         if self.layout.scaled and all((values == np.rint(values)).all() for values in prices.values()):
             raise DataError(f"{self.path}: prices are whole numbers: Lean writes shares x 10000; divide them")
-        kept = ~np.all([np.isnan(values) for values in prices.values()], axis=0)
+        priced_rows = ~np.all([np.isnan(values) for values in prices.values()], axis=0)
+        kept = priced_rows & self._final(batch, everything)
         if not kept.all():
-            self._left_out += int(len(kept) - kept.sum())
+            self._left_out += int((~priced_rows).sum())
+            self._unfinished += int((priced_rows & ~kept).sum())
             batch = batch.filter(pa.array(kept))
             prices = {role: values[kept] for role, values in prices.items()}
         row = rows + np.flatnonzero(kept) + 1
@@ -230,6 +236,19 @@ class BarFile:
         volume = self._volumes.base(raw, prices["low"], prices["high"], row)
         opening, high, low, close = prices.values()
         return Columns(open_ts, opening, high, low, close, volume, self._closes(batch, row), row)
+
+    def _final(self, batch: Any, row: NDArray[np.int64]) -> NDArray[np.bool_]:
+        """Which rows are of bars that have ended, as far as the file says it."""
+        if "final" not in self._places:
+            return np.ones(len(row), dtype=bool)
+        place = self._places["final"][0]
+        words = [str(one).strip().lower() for one in batch.column(place).to_pylist()]
+        known = [_FINAL_WORDS.get(word) for word in words]
+        if None in known:
+            at = known.index(None)
+            what = f"{self._shown(place)} = {words[at][:60]}"
+            raise DataError(f"{self.path}: row {row[at]}: {what} says neither 1 (the bar has ended) nor 0")
+        return np.array(known, dtype=bool)
 
     def _check_symbol(self, batch: Any, rows: int) -> None:
         """Refuse a file of several symbols."""

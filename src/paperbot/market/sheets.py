@@ -9,6 +9,7 @@ import io
 import json
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -50,10 +51,12 @@ def open_sheet(path: Path, *, told: bool = False) -> Sheet:
     if path.stat().st_size == 0:
         raise DataError(f"{path}: is empty")
     head = head_of(path)
-    if head[:4] == b"PAR1":
-        return _parquet(path)
-    if head[:6] == b"ARROW1":
-        return _feather(path)
+    if head.startswith((b"PAR1", b"ARROW1")):
+        with path.open("rb") as file:
+            if file.read(2) != head[:2]:
+                kind = "Parquet" if head[:4] == b"PAR1" else "Feather"
+                raise DataError(f"{path}: is {kind} in a packed file, which has to be unpacked first")
+        return _parquet(path) if head[:4] == b"PAR1" else _feather(path)
     text, encoding = _decoded(head, path)
     if text.lstrip()[:1] in {"[", "{"}:
         return _json(path, encoding)
@@ -206,10 +209,7 @@ def _json(path: Path, encoding: str) -> Sheet:
         content = stream.read(MAX_JSON + 1)
     if len(content) > MAX_JSON:
         raise DataError(f"{path}: is larger than {MAX_JSON >> 20} MB of JSON; convert it to CSV or Parquet")
-    try:
-        tree = json.loads(content.decode(encoding), parse_float=str, parse_int=str, parse_constant=str)
-    except (ValueError, RecursionError, UnicodeDecodeError):
-        raise DataError(f"{path}: is not JSON that can be read") from None
+    tree = _loaded(content, encoding, path)
     notes: list[str] = []
     found = _rows_in(tree, path, notes, 0)
     if not found:
@@ -228,6 +228,21 @@ def _json(path: Path, encoding: str) -> Sheet:
     return Sheet(names, shown, "JSON", lambda: iter(table.to_batches(BATCH_ROWS)), notes=notes, arrays=not is_objects)
 
 
+def _loaded(content: bytes, encoding: str, path: Path) -> Any:
+    """One JSON value, or one on each line. Numbers stay text."""
+    load = partial(json.loads, parse_float=str, parse_int=str, parse_constant=str)
+    try:
+        text = content.decode(encoding)
+        try:
+            return load(text)
+        except json.JSONDecodeError as error:
+            if error.msg != "Extra data":
+                raise
+            return [load(line) for line in text.splitlines() if line.strip()]
+    except (ValueError, RecursionError, UnicodeDecodeError):
+        raise DataError(f"{path}: is not JSON that can be read, neither as a whole nor line by line") from None
+
+
 def _cell(value: Any) -> str:
     return value if isinstance(value, str) else ("" if value is None or isinstance(value, list | dict) else str(value))
 
@@ -244,6 +259,9 @@ def _rows_in(tree: Any, path: Path, notes: list[str], depth: int) -> list[Any]:
     if isinstance(tree.get("columns"), list) and isinstance(tree.get("data"), list):  # pandas, orient="split".
         names = [str(name) for name in tree["columns"]]
         return [dict(zip(names, row, strict=False)) for row in tree["data"] if isinstance(row, list)]
+    by_column = _rows_of_columns(tree)
+    if by_column:
+        return by_column
     if tree.get("next_page_token"):
         notes.append("it has a next_page_token: there are more bars than these")
     for word in _WORDS:
@@ -253,3 +271,17 @@ def _rows_in(tree: Any, path: Path, notes: list[str], depth: int) -> list[Any]:
     if len(lists) > 1:
         raise DataError(f"{path}: holds several symbols: {', '.join(map(str, lists))[:80]}; save them apart")
     return _rows_in(next(iter(lists.values()), None), path, notes, depth + 1)
+
+
+def _rows_of_columns(tree: dict[str, Any]) -> list[dict[str, Any]]:
+    """The rows of an answer that has a list for each column (`{"t": […], "o": […]}`), or a table by index as pandas
+    writes it (`{"open": {"0": …}}`, whose index comes first and has no name); none when it is neither.
+    """
+    columns = {name: value for name, value in tree.items() if isinstance(value, list)}
+    tables = {name: value for name, value in tree.items() if isinstance(value, dict)}
+    if {"open", "o"} & set(map(plain_name, columns)) and len({len(column) for column in columns.values()}) == 1:
+        return [dict(zip(columns, row, strict=True)) for row in zip(*columns.values(), strict=True)]
+    if {"open", "o"} & set(map(plain_name, tables)) and len({tuple(table) for table in tables.values()}) == 1:
+        index = next(iter(tables.values()))
+        return [{"": key, **{name: table[key] for name, table in tables.items()}} for key in index]
+    return []
