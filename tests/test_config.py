@@ -62,6 +62,7 @@ def test_profile_is_found_by_exchange_and_environment(exchange, environment, fil
         ("risk.max_drawdown=3", "risk.max_drawdown = 3: input should be less than or equal to 1"),
         ("execution.slipage_bps=3", "unknown key slipage_bps (did you mean slippage_bps?)"),
         ("execution.tick_size=0", "tick_size = 0: input should be greater than 0"),
+        ("execution.tick_size=1e-30", "tick_size = 1e-30: decimal input should have no more than 18 decimal places"),
         ("execution.fees.taker=1", "unknown key fees.taker"),
         ("execution.symbols={'*/BTC': {tik: 1}}", "symbols.*/BTC: unknown key tik"),
         ("strategies=[{name: x, kind: sma_cros}]", "sma_cros"),

@@ -344,6 +344,21 @@ def test_a_zone_can_be_told(tmp_path):
     assert not same(read(path)[1])
 
 
+@pytest.mark.parametrize(
+    ("times", "zone", "refusal"),
+    [
+        (["2024-10-27 01:30", "2024-10-27 02:30", "2024-10-27 03:30"], "Europe/Berlin", "row 2: .* is there twice in"),
+        (["2024-03-31 01:30", "2024-03-31 02:30", "2024-03-31 03:30"], "Europe/Berlin", "row 2: .* is not there in"),
+        (["2024-03-01 00:00", "2024-03-01 01:00", "2024-03-01 02:00Z"], None, "row 3: .* has a zone and the times"),
+        (["2024-03-01 00:00Z", "2024-03-01 01:00", "2024-03-01 02:00"], None, "row 2: .* has a zone and the times"),
+    ],
+)
+def test_local_hours_that_are_not_one_moment_are_refused_by_row(tmp_path, times, zone, refusal):
+    path = written(tmp_path / "a.csv", ["date,open,high,low,close,volume", *map(plain, times, range(3))])
+    with pytest.raises(DataError, match=refusal):
+        read(path, timezone=zone)
+
+
 def test_a_layout_without_a_zone_asks_for_it(tmp_path):
     with pytest.raises(DataError, match="MetaTrader's times have no zone; give --timezone"):
         read(written(tmp_path / "a.csv", FILES["metatrader"]()))

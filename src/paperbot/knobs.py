@@ -14,6 +14,7 @@ _UNITS_S = {"s": 1, "m": 60, "h": 3_600, "d": 86_400, "w": 604_800}
 
 Share = Annotated[Decimal, Field(ge=0, le=1)]
 Positive = Annotated[Decimal, Field(gt=0, le=10**12)]
+Step = Annotated[Decimal, Field(gt=0, le=10**12, decimal_places=18)]
 NotNegative = Annotated[Decimal, Field(ge=0, le=10**12)]
 Largest = Annotated[Decimal, Field(ge=0, le=10**18)]
 Multiple = Annotated[Decimal, Field(ge=0, le=10**6)]
@@ -71,8 +72,8 @@ class MarketKnobs(Frozen):
 
     fees: Fees = Field(default=Fees(), description="maker and taker fee, and what they are paid in")
     min_notional: NotNegative = Field(default=Decimal(10), description="smallest value of an order, in the quote")
-    tick_size: Positive = Field(default=Decimal("0.01"), description="order prices are multiples of it, in the quote")
-    step_size: Positive = Field(default=Decimal("0.00001"), description="quantities are multiples of it, in the base")
+    tick_size: Step = Field(default=Decimal("0.01"), description="order prices are multiples of it, in the quote")
+    step_size: Step = Field(default=Decimal("0.00001"), description="quantities are multiples of it, in the base")
     min_quantity: NotNegative = Field(default=Decimal(0), description="smallest quantity of an order, in the base")
     max_quantity: Largest = Field(
         default=Decimal(0), description="largest quantity of an order (LOT_SIZE), in the base; 0: none"

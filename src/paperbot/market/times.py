@@ -199,9 +199,23 @@ def _converted(text: Any, convert: Callable[[Any], NDArray[np.int64]], why: str)
         while stop - start > 1:
             middle = (start + stop) // 2
             try:
-                convert(text.slice(start, middle - start))
+                convert(text.slice(0, middle))
             except (pa.ArrowException, ValueError):
                 stop = middle
             else:
                 start = middle
-        raise BadTimeError(start, why) from None
+        raise BadTimeError(start, _why_not(text, start, convert) or why) from None
+
+
+def _why_not(text: Any, at: int, convert: Callable[[Any], NDArray[np.int64]]) -> str:
+    """What is the matter with a time that cannot be converted, where it is no matter of its form."""
+    try:
+        convert(text.slice(at, 1))
+    except (pa.ArrowException, ValueError) as error:
+        words = str(error)
+        if "ambiguous" in words:
+            return "is there twice in this zone, as the clock was set back; give the times with their offset, or in UTC"
+        if "doesn't exist" in words:
+            return "is not there in this zone, as the clock was set forward; is --timezone right?"
+        return ""
+    return "has a zone and the times before it have none, or the other way round"
