@@ -21,7 +21,8 @@ from cases import Case
 from paperbot.errors import ConfigError, DataError, PaperbotError
 from paperbot.market.candles import Columns
 from paperbot.market.files import BarFile, Reading, parse_columns
-from paperbot.market.layouts import LAYOUTS, plain_name
+from paperbot.market.headers import plain_name
+from paperbot.market.layouts import LAYOUTS
 from paperbot.timeframe import parse_timeframe, told_by
 
 START = datetime(2024, 12, 31, 20, tzinfo=UTC)
@@ -110,10 +111,18 @@ FILES = {
         "<TICKER>,<PER>,<DATE>,<TIME>,<OPEN>,<HIGH>,<LOW>,<CLOSE>,<VOL>,<OPENINT>",
         *(f"BTC,60,{TIMES[k]:%Y%m%d,%H%M%S}," + plain("", k)[1:] + ",0" for k in range(6)),
     ],
+    "stooq_polish": lambda: [
+        "Data,Czas,Otwarcie,Najwyzszy,Najnizszy,Zamkniecie,Wolumen",
+        *(plain(f"{TIMES[k]:%Y-%m-%d,%H:%M:%S}", k) for k in range(6)),
+    ],
     "lean_crypto": lambda: [plain(f"{TIMES[k]:%Y%m%d %H:%M}", k) for k in range(6)],
     "dukascopy": lambda: [
         "Gmt time,Open,High,Low,Close,Volume",
         *(plain(f"{TIMES[k]:%d.%m.%Y %H:%M:%S}.000", k) for k in range(6)),
+    ],
+    "named by Dukascopy in local time": lambda: [
+        "Local time,Open,High,Low,Close,Volume",
+        *(plain(f"{TIMES[k] + timedelta(hours=2):%d.%m.%Y %H:%M:%S}.000 GMT+0200", k) for k in range(6)),
     ],
     "metatrader": lambda: [
         "<DATE>\t<TIME>\t<OPEN>\t<HIGH>\t<LOW>\t<CLOSE>\t<TICKVOL>\t<VOL>\t<SPREAD>",
@@ -149,7 +158,11 @@ FILES = {
     ],
     "no_header": lambda: [plain(ms(k), k) for k in range(6)],
 }
-TOLD = {"stooq": {"timezone": "UTC"}, "metatrader": {"timezone": "UTC"}, "metatrader_history": {"timezone": "UTC"}}
+TOLD = {
+    "stooq": {"timezone": "UTC"},
+    "stooq_polish": {"timezone": "UTC"},
+    "metatrader": {"timezone": "UTC"}, "metatrader_history": {"timezone": "UTC"},
+}
 
 
 @pytest.mark.parametrize("name", FILES)
@@ -197,6 +210,10 @@ JSON = {
     "kucoin": {"code": "200000", "data": [[SECONDS[k], b[0], b[3], b[1], b[2], b[4], b[5]] for k, b in NUMBERED]},
     "kraken": {"result": {"XXBTZUSD": [[SECONDS[k], *b[:4], b[3], str(b[4]), 3] for k, b in NUMBERED], "last": 1}},
     "mexc": [[ms(k), *map(str, b[:5]), ms(k) + 3_600_000, str(b[5])] for k, b in NUMBERED],
+    "poloniex": [
+        [b[2], b[1], b[0], b[3], str(b[5]), str(b[4]), "1", "1", 9, 0, b[5] / b[4], "HOUR_1", ms(k), ms(k) + 3_599_999]
+        for k, b in NUMBERED
+    ],
     "bitget": [[ms(k), *map(str, b), str(b[5])] for k, b in NUMBERED],
     "okx swaps": [[ms(k), *map(str, b[:4]), "355", str(b[4]), str(b[5]), "1"] for k, b in NUMBERED],
     "pandas split": {"columns": ["open", "time", *["high", "low", "close", "volume"]],

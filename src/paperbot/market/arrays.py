@@ -21,11 +21,12 @@ ORDERS: dict[str, dict[str, int]] = {
     "Bybit": dict(open_ts=0, open=1, high=2, low=3, close=4, volume=5, turnover=6, last=6),
     "KuCoin": dict(open_ts=0, open=1, close=2, high=3, low=4, volume=5, turnover=6, last=6),
     "Kraken": dict(open_ts=0, open=1, high=2, low=3, close=4, mean=5, volume=6, last=7),
-    "Gate": dict(open_ts=0, turnover=1, close=2, high=3, low=4, open=5, volume=6, last=7),
+    "Gate": dict(open_ts=0, turnover=1, close=2, high=3, low=4, open=5, volume=6, final=7, last=7),
     "MEXC": dict(open_ts=0, open=1, high=2, low=3, close=4, volume=5, close_ts=6, turnover=7, last=7),
     "Bitget": dict(open_ts=0, open=1, high=2, low=3, close=4, volume=5, turnover=6, last=7),
     "OKX": dict(open_ts=0, open=1, high=2, low=3, close=4, volume=5, turnover=7, final=8, last=8),
     "OKX swaps": dict(open_ts=0, open=1, high=2, low=3, close=4, volume=6, turnover=7, final=8, last=8),
+    "Poloniex": dict(low=0, high=1, open=2, close=3, turnover=4, volume=5, mean=10, open_ts=12, close_ts=13, last=13),
     "Binance": dict(open_ts=0, open=1, high=2, low=3, close=4, volume=5, close_ts=6, turnover=7, last=11),
 }
 """Places of the columns in known orders, and the last place. `turnover` is the volume in the quote and `mean` a mean

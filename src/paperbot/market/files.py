@@ -18,14 +18,11 @@ from numpy.typing import NDArray
 from paperbot.errors import CommandError, DataError, did_you_mean
 from paperbot.market.arrays import recognised
 from paperbot.market.candles import Columns
+from paperbot.market.headers import layout_of_names, layout_without_header, plain_name, volume_columns
 from paperbot.market.layouts import (
     PRICES,
     ROLES,
     Layout,
-    layout_of_names,
-    layout_without_header,
-    plain_name,
-    volume_columns,
 )
 from paperbot.market.numbers import Numbers
 from paperbot.market.sheets import BATCH_ROWS, Sheet, open_sheet

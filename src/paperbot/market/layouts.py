@@ -4,8 +4,7 @@
 else an underscore (`Open time`, `<OPEN>`, `Volume_(BTC)` become `open_time`, `open`, `volume_btc`).
 """
 
-import re
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Literal
 
@@ -36,7 +35,6 @@ class Layout:
     first: str = ""
     formats: tuple[str, ...] = ()
     volume: Volume = "base"
-    volumes: tuple[str, ...] = ()
     zone: str | None = "UTC"
     label: Literal["open", "day_end"] = "open"
     thousands: bool = False
@@ -289,8 +287,29 @@ LAYOUTS = (
         ),
     ),
     Layout(
+        "stooq_polish",
+        "Stooq with its Polish header",
+        {
+            "open_ts": ("data czas", "data"),
+            "open": ("otwarcie",),
+            "high": ("najwyzszy",),
+            "low": ("najnizszy",),
+            "close": ("zamkniecie",),
+            "volume": ("wolumen",),
+        },
+        has=frozenset({"data", "otwarcie", "zamkniecie"}),
+        volume="unsaid",
+        zone=None,
+        example=(
+            "Data,Otwarcie,Najwyzszy,Najnizszy,Zamkniecie,Wolumen",
+            "2024-01-02,42280.2,42355.0,42273.4,42341.1,12.41",
+            "2024-01-03,42341.1,42390.0,42310.0,42377.7,9.03",
+        ),
+        note="say --volume-unit, and for bars shorter than a day --timezone",
+    ),
+    Layout(
         "dukascopy",
-        "Dukascopy: 31.01.2020 00:00:00.000",
+        "Dukascopy: 31.01.2020 00:00:00.000, also local times with their offset (… GMT+0200)",
         _named(),
         has=frozenset({"gmt_time", "open"}),
         formats=("%d.%m.%Y %H:%M:%S.%f",),
@@ -368,32 +387,3 @@ LAYOUTS = (
         example=("Zeit,Auf,Ab,Oben,Unten,Umsatz", "…", "…"),
     ),
 )
-
-
-def plain_name(name: str) -> str:
-    """A column's name in the form that is compared."""
-    return re.sub(r"[\W_]+", "_", name.strip().strip("\ufeff").lower()).strip("_")
-
-
-def layout_of_names(names: Iterable[str]) -> Layout:
-    """The first layout with a header of these names (in plain form)."""
-    present = set(names)
-    fitting = (one for one in LAYOUTS if not one.fields and one.has <= present)
-    return next(fitting)
-
-
-def layout_without_header(fields: Sequence[str]) -> Layout | None:
-    """The layout of a file whose first row has these fields, or None."""
-    fitting = (one for one in LAYOUTS if len(fields) in one.fields and re.match(one.first, fields[0].strip()))
-    return next(fitting, None)
-
-
-def volume_columns(names: Sequence[str]) -> list[str]:
-    """All columns (in plain form) that may count what was traded, in the base or in the quote."""
-    patterns = (
-        r"^(base_|base_asset_|quote_|quote_asset_)?(volume|vol|turnover|amount|qty|quantity|v)$",
-        r"^(volume|vol)_?\w{1,9}$",
-        r"^(stuecke|stück|umsatz|candle_acc_trade_(price|volume))$",
-    )
-    others = {"volume_ma", "volume_weighted", "vol_ma", "volume_24h"}
-    return [name for name in names if name not in others and any(re.match(pattern, name) for pattern in patterns)]

@@ -19,7 +19,7 @@ import pyarrow.feather as pf
 import pyarrow.parquet as pq
 
 from paperbot.errors import DataError
-from paperbot.market.layouts import layout_without_header, plain_name
+from paperbot.market.headers import layout_without_header, plain_name
 from paperbot.market.unpack import HEAD_BYTES, head_of, unpacked
 
 BATCH_ROWS = 1 << 17

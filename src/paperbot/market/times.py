@@ -28,6 +28,7 @@ _DIGITS = r"^\d+(\.\d*)?$"
 _WHOLE = r"^\d{1,18}$"
 _ISO = r"^\d{4}[-./]\d{1,2}[-./]\d{1,2}([ T]\d{1,2}:\d{2}(:\d{2}([.,]\d{1,9})?)?)?( ?(Z|UTC|GMT|[+-]\d{2}(:?\d{2})?))?$"
 _ZONED = r"(Z|UTC|GMT|[+-]\d{2}:?\d{2}|:\d{2}(\.\d+)?[+-]\d{2})$"
+_DUKASCOPY = r"^(\d{2})\.(\d{2})\.(\d{4}) (\d{2}:\d{2}:\d{2}(?:\.\d+)?) GMT([+-]\d{4})$"
 EXPECTED = "an epoch of 1990 to 2100 (s, ms, us or ns) or ISO 8601"
 _SHAPES = (
     (r"^\d{8}$", "%Y%m%d"),
@@ -84,7 +85,7 @@ def times_of_text(column: Any, formats: Sequence[str], zone: str | None, *, forc
     `formats`: those of the layout, or (`forced`) the one that the user gave; `zone`: of times without one, UTC by
     default.
     """
-    text = pc.utf8_trim_whitespace(column)
+    text = pc.replace_substring_regex(pc.utf8_trim_whitespace(column), _DUKASCOPY, r"\3-\2-\1 \4\5")
     first = text[0].as_py() or ""
     if not forced and not any(_compact(one) for one in formats) and re.match(_DIGITS, first):
         return _digits(text)
