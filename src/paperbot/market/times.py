@@ -73,7 +73,7 @@ def _may_be_dates(values: NDArray[Any]) -> NDArray[np.bool_]:
     found = np.zeros(len(values), dtype=np.bool_)
     for tail in (1, 10**6):
         inside = (values >= FIRST_DATE * tail) & (values < LAST_DATE * tail)
-        number = np.where(inside, values // tail, 0).astype(np.int64)
+        number = (np.where(inside, values, 0) // tail).astype(np.int64)
         month, day, hour = number // 10**4 % 100, number // 100 % 100, number % 100
         found |= inside & (month % 13 > 0) & (month < 13) & (day % 32 > 0) & (day < 32) & (hour < 24)  # noqa: PLR2004
     return found
