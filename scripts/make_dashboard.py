@@ -234,6 +234,7 @@ ROWS: tuple[tuple[str, tuple[Panel, ...]], ...] = (
             Panel("Journal lag P50/P95 (1h)", _quantiles("paperbot_journal_lag_seconds", "", "1h", 0.5, 0.95)),
             Panel("Inputs in the journal", (("paperbot_journal_inputs", "inputs"),)),
             Panel("Messages to people", (("sum by (outcome) (paperbot_notifications_total)", "{{outcome}}"),)),
+            Panel("Background faults", (("sum by (task) (paperbot_background_faults_total)", "{{task}}"),)),
             Panel("Memory", (('process_resident_memory_bytes{job="paperbot"}', "resident"),), unit="bytes"),
             Panel(
                 "Processor (5m)",

@@ -88,6 +88,7 @@ SHOWN = {
     "Journal lag P50/P95 (1h)": "paperbot_journal_lag_seconds_bucket s",
     "Inputs in the journal": "paperbot_journal_inputs short",
     "Messages to people": "paperbot_notifications_total short",
+    "Background faults": "paperbot_background_faults_total short",
     "Memory": "process_resident_memory_bytes bytes",
     "Processor (5m)": "process_cpu_seconds_total percentunit",
     "Build": "paperbot_build_info short",

@@ -10,20 +10,28 @@ SAID_AGAIN_S = 0.5
 
 
 async def in_thread(function: Callable[[], Any]) -> Any:
-    """Run something slow beside the loop. Unlike the loop's own pool, its thread never keeps the process from
-    ending.
+    """Run something slow beside the loop; what it raises is raised here. Unlike the loop's own pool, its thread never
+    keeps the process from ending.
     """
     loop = asyncio.get_running_loop()
     done: asyncio.Future[Any] = loop.create_future()
 
-    def tell(result: Any) -> None:
-        if not done.done():
+    def tell(result: Any, error: Exception | None) -> None:
+        if done.done():
+            return
+        if error is None:
             done.set_result(result)
+        else:
+            done.set_exception(error)
 
     def work() -> None:
-        result = function()
+        result, error = None, None
+        try:
+            result = function()
+        except Exception as raised:  # noqa: BLE001  (it is raised where the result is waited for)
+            error = raised
         with contextlib.suppress(RuntimeError):  # The loop may be gone.
-            loop.call_soon_threadsafe(tell, result)
+            loop.call_soon_threadsafe(tell, result, error)
 
     threading.Thread(target=work, daemon=True).start()
     return await done

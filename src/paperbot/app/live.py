@@ -235,15 +235,17 @@ class Live:
     async def _consult(self, desk: AdviceDesk, ts: int) -> None:
         """Ask the advisor without waiting for it: what it says enters between slices, at the time when it comes."""
         before = len(desk.exchanges)
-        wait = desk.begin(ts)
         events = np.zeros(0, dtype=t.BAR_EVENT)
         try:
+            wait = desk.begin(ts)
             if wait is not None:
                 settle = await in_thread(wait)
                 events = settle(self._now_ts())
             self.session.commit(events, "llm", [one.stored() for one in desk.exchanges[before:]])
         except PaperbotError as error:
             self._give_up(error)
+        except Exception as error:  # noqa: BLE001  (the next question is asked all the same)
+            self.observers.background_fault("advisor", error)
         finally:
             self.consulting = None
 

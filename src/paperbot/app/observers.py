@@ -24,6 +24,7 @@ from paperbot.ports import Records
 from paperbot.redact import Redactor
 from paperbot.telemetry.logs import Log, make_log
 from paperbot.telemetry.metrics import Metrics, MetricsServer
+from paperbot.telemetry.notify import report_fault
 from paperbot.telemetry.patterns import DemoEmitter, PatternReporter
 from paperbot.telemetry.watch import Notes, Telemetry, domains
 
@@ -90,6 +91,10 @@ class Observers:
             self._emitter.stop()
         if self._server is not None:
             self._server.stop()
+
+    def background_fault(self, task: str, error: Exception) -> None:
+        """Show what work beside the main line raised, when nobody waits for it."""
+        report_fault(self.log, self.metrics, task, error)
 
     def telemetry(self, notes: Notes = lambda _ts, _symbol: {}, candles: int | None = None) -> Telemetry:
         """The watcher that tells the run; see `Telemetry` for its arguments."""

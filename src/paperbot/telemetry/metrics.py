@@ -144,6 +144,9 @@ TABLE: tuple[Spec, ...] = (
         buckets=(0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 1.0),
     ),
     _gauge("paperbot_journal_inputs", unit="inputs", says="Inputs in the session's journal.", zeros=False),
+    _counter(
+        "paperbot_background_faults_total", "task", unit="faults", says="What tasks beside the main line raised."
+    ),
     _counter("paperbot_notifications_total", "outcome", unit="messages", says="Messages to people."),
     _counter("llm_guard_denied_total", "reason", unit="answers", says="Advice that a guard denied, by its code."),
     _counter("llm_advice_accepted_total", "symbol", "side", unit="answers", says="Advice that all guards let pass."),
@@ -162,6 +165,9 @@ SPECS = {spec.name: spec for spec in TABLE}
 
 PATTERNS = tuple(pattern.name.lower() for pattern in t.Pattern)
 SIDES = tuple(target.name.lower() for target in t.Target)
+BACKGROUND = ("advisor", "notifier")
+"""Tasks beside the main line."""
+
 BLOCK_REASONS = tuple(code.name.lower() for code in t.Code if t.Code.NONE < code < t.Code.FILLED)
 
 Labels = tuple[str, ...]

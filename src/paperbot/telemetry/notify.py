@@ -16,6 +16,12 @@ WAITING = 100
 CLOSE_S = 2.0
 
 
+def report_fault(log: Log, metrics: Metrics, task: str, error: Exception) -> None:
+    """A line and a count for what a background task raised; its name is one of BACKGROUND."""
+    log.error("background_fault", task=task, error=f"{type(error).__name__}: {error}")
+    metrics.inc("paperbot_background_faults_total", task)
+
+
 class Notifier:
     """Takes messages by `tell`.
 
@@ -68,5 +74,9 @@ class Notifier:
         if not all(known):
             self._log.error("notify_address_refused", addresses=len(known), refused=known.count(False))
         while (text := self._queue.get()) is not None:
-            sent = bool(messenger.notify(title="paperbot", body=text))
+            sent = False
+            try:
+                sent = bool(messenger.notify(title="paperbot", body=text))
+            except Exception as error:  # noqa: BLE001  (the next message is sent all the same)
+                report_fault(self._log, self._metrics, "notifier", error)
             self._metrics.inc("paperbot_notifications_total", "sent" if sent else "failed")

@@ -12,7 +12,7 @@ from paperbot.ports import Clock, Records
 from paperbot.settings import PatternFollower, Strategy
 from paperbot.telemetry import lines
 from paperbot.telemetry.logs import PLAIN, Log
-from paperbot.telemetry.metrics import BLOCK_REASONS, PATTERNS, SIDES, Metrics
+from paperbot.telemetry.metrics import BACKGROUND, BLOCK_REASONS, PATTERNS, SIDES, Metrics
 from paperbot.telemetry.patterns import DIRECTIONS, PatternReporter
 
 Notes = Callable[[int, str], Mapping[str, Any]]
@@ -44,6 +44,7 @@ def domains(
         "llm_questions_total.outcome": outcomes,
         "llm_tokens_total.kind": ("prompt", "answer"),
         "paperbot_feed_refused_total.code": refusals,
+        "paperbot_background_faults_total.task": BACKGROUND,
         "paperbot_notifications_total.outcome": ("sent", "failed", "dropped"),
     }
 
