@@ -16,7 +16,8 @@ from paperbot.app.session import create_session
 from paperbot.clock import SystemClock
 from paperbot.core import types as t
 from paperbot.market.candles import Checker, Grid
-from paperbot.market.feed import Candle, _columns
+from paperbot.market.feed import _columns
+from paperbot.market.source import Candle
 from paperbot.timeframe import fixed
 from recorded import read
 from test_live import write_bars

@@ -7,7 +7,8 @@ import numpy as np
 
 from paperbot.core import types as t
 from paperbot.engine.merge import Merger
-from paperbot.market.feed import Feed, SourceError
+from paperbot.market.feed import Feed
+from paperbot.market.source import SourceError
 
 STEP_MS = 300_000
 GRACE_MS = 2_000

@@ -252,6 +252,32 @@ def test_a_bar_that_the_stream_and_rest_tell_differently_is_taken_as_the_stream_
     asyncio.run(story())
 
 
+def test_a_bar_that_contradicts_itself_is_asked_for_ever_more_rarely_and_told_once():
+    """Until it is mended; and it counts as overdue, so that `feed.max_wait_s` halts the session."""
+
+    async def story():
+        feed = hand()
+        feed.source.bars[BTC][at(0)] = (10.0, 9.0, 12.0, 11.0, 5.0)
+        later(feed, STEP_MS + GRACE_MS)
+        for _ in range(4 * 300):  # Five minutes, looked at four times a second; the stream says it again meanwhile.
+            await feed.prove()
+            feed.feed.on_kline(changed((10.0, 9.0, 12.0, 11.0, 5.0)))
+            feed.clock.at_s += 0.25
+            feed.source.now_ms += 250
+        assert feed.refusals == [("contradictory", BTC)]
+        assert 8 <= len(feed.source.asked) <= 20
+        assert feed.feed.age_s == GRACE_MS / 1000 + 300
+        feed.source.bars[BTC][at(0)] = BAR
+        feed.clock.at_s += 30
+        assert opens(await feed.prove())[0] == (at(0), "backfill", True)
+        feed.source.bars[BTC][at(3)] = (10.0, 9.0, 12.0, 11.0, 5.0)
+        later(feed, 5 * STEP_MS)
+        await feed.prove()
+        assert feed.refusals == [("contradictory", BTC)] * 2
+
+    asyncio.run(story())
+
+
 # ---- the slice waits for everybody --------------------------------------------------------------------------------
 def test_a_slice_waits_for_every_symbol():
     feed = hand(symbols=(BTC, ETH))

@@ -18,7 +18,7 @@ from paperbot.app.venue import market_of
 from paperbot.errors import CommandError
 from paperbot.market.ccxt_source import BinanceSource, Endpoint
 from paperbot.market.faults import Faults, parse_faults
-from paperbot.market.feed import SourceError
+from paperbot.market.source import SourceError
 from paperbot.market.tape import Market, number
 from paperbot.market.venue import Venue
 

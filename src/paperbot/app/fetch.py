@@ -12,7 +12,7 @@ from paperbot.config import ConfigFiles
 from paperbot.errors import StateError
 from paperbot.knobs import duration_s
 from paperbot.market.ccxt_source import BinanceSource, Endpoint
-from paperbot.market.feed import MS, SourceError
+from paperbot.market.source import MS, SourceError
 from paperbot.store.bars import BarStore
 
 TRIES = 6

@@ -28,7 +28,8 @@ from paperbot.errors import PaperbotError, StateError
 from paperbot.knobs import duration_s
 from paperbot.llm.advisor import Provider
 from paperbot.market.ccxt_source import BinanceSource
-from paperbot.market.feed import MS, Arrival, Feed, SourceError
+from paperbot.market.feed import Arrival, Feed
+from paperbot.market.source import MS, SourceError
 from paperbot.ports import Records
 from paperbot.store.outputs import read_outputs
 from paperbot.telemetry.notify import Notifier

@@ -15,8 +15,8 @@ from paperbot.environment import credential_names, required_secret
 from paperbot.errors import ConfigError, PaperbotError, StateError
 from paperbot.knobs import duration_s
 from paperbot.market.ccxt_source import BinanceSource, Endpoint
-from paperbot.market.feed import MS, SourceError
 from paperbot.market.instruments import VenueRules, kept_content, kept_path, read_kept
+from paperbot.market.source import MS, SourceError
 from paperbot.store.durable import write_whole
 from paperbot.symbols import split_symbol
 

@@ -10,8 +10,8 @@ from ccxt.base.errors import BaseError, DDoSProtection
 from pydantic import SecretStr
 from tenacity import AsyncRetrying, retry_if_exception_type, wait_exponential_jitter
 
-from paperbot.market.feed import PAGE, OnState, SourceError
 from paperbot.market.instruments import VenueRules, rules_of
+from paperbot.market.source import PAGE, OnState, SourceError
 
 BAN_S = 120.0
 """How long nothing is asked after a 418 that names no time; Binance bans for two minutes and more."""

@@ -14,66 +14,22 @@ import random
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 from math import isfinite
-from typing import Any, Protocol
+from typing import Any
 
 import numpy as np
 
 from paperbot.errors import DataError
 from paperbot.market.candles import Checker, Columns, Grid
+from paperbot.market.source import MS, Candle, ServerTime, Source, SourceError
 from paperbot.ports import Clock, Records
 from paperbot.timeframe import fixed
 
-MS = 1_000_000
 REMEMBERED = 2_000
 REFUSALS = ("malformed", "contradictory", "off_grid", "duplicate_bar", "late_bar", "bar_changed", "unfinished")
 POLL_S = 0.25
 VALUES = 5
 FIRST_BACKOFF_S = 0.1
 LONGEST_BACKOFF_S = 30.0
-PAGE = 1000
-"""Rows that are asked for at a time."""
-
-
-@dataclass(frozen=True)
-class Candle:
-    """One bar as somebody said it: its open in ms UTC, prices in the quote."""
-
-    open_ms: int
-    open: float
-    high: float
-    low: float
-    close: float
-    volume: float
-
-
-class SourceError(Exception):
-    """The source could not answer. `wait_s`: for how long nothing may be asked (429, 418), 0 for as one likes."""
-
-    def __init__(self, reason: str, wait_s: float = 0.0) -> None:
-        super().__init__(reason)
-        self.wait_s = wait_s
-
-
-class OnState(Protocol):
-    """Is told when a stream is listened to, or lost."""
-
-    def __call__(self, *, listening: bool) -> None:
-        """It is, or it is not."""
-
-
-class Source(Protocol):
-    """An exchange's market data."""
-
-    async def time_ms(self) -> int:
-        """The server's time in ms UTC. Raises SourceError."""
-
-    async def candles(self, symbol: str, since_ms: int) -> list[Any]:
-        """Up to a page of rows (open in ms, open, high, low, close, volume) from `since_ms` on. Raises SourceError."""
-
-    async def listen(self, on_kline: Callable[[dict[str, Any]], None], on_state: OnState) -> None:
-        """Hand over each kline event as the exchange sent it, for ever; `on_state` is told when it listens or lost
-        it.
-        """
 
 
 @dataclass(frozen=True)
@@ -87,33 +43,12 @@ class Arrival:
 
 
 @dataclass
-class ServerTime:
-    """The server's time as last heard, carried on by our own clock."""
-
-    clock: Clock
-    heard_ms: int = 0
-    heard_at_s: float = 0.0
-    skew_ms: float | None = None
-
-    def hear(self, server_ms: int, *, exact: bool = False) -> None:
-        """The server said its time. `exact`: it was asked for, so it counts whatever was heard before, and the
-        difference to our clock is known.
-        """
-        if exact or server_ms > self.now_ms():
-            self.heard_ms, self.heard_at_s = server_ms, self.clock.monotonic_s()
-        if exact:
-            self.skew_ms = server_ms - self.clock.now_ns() / MS
-
-    def now_ms(self) -> int:
-        """What it should be now."""
-        if self.heard_ms == 0:
-            return 0
-        return int(self.heard_ms + (self.clock.monotonic_s() - self.heard_at_s) * 1000)
-
-
-@dataclass
 class _Lane:
-    """One symbol: what is expected next, what waits for it, and what went in lately."""
+    """One symbol: what is expected next, what waits for it, and what went in lately.
+
+    `contradictory`: the bar that is expected next, as long as what comes for it contradicts itself; it is asked for
+    again at `not_before_s` (`tries` times until now).
+    """
 
     symbol: str
     index: int
@@ -121,6 +56,9 @@ class _Lane:
     next_ms: int = 0
     waiting: dict[int, tuple[Candle, str]] = field(default_factory=dict)
     taken: dict[int, Candle] = field(default_factory=dict)
+    contradictory: Candle | None = None
+    tries: int = 0
+    not_before_s: float = 0.0
 
 
 class Feed:
@@ -247,7 +185,9 @@ class Feed:
         try:
             return lane.checker.events(_columns([candle]))
         except DataError as error:
-            self._refused("contradictory", lane.symbol, str(error))
+            if candle != lane.contradictory:
+                lane.contradictory = candle
+                self._refused("contradictory", lane.symbol, str(error))
             return None
 
     def _offer(self, lane: _Lane, candle: Candle, source: str) -> None:
@@ -287,12 +227,15 @@ class Feed:
 
     def _go_in(self, lane: _Lane, source: str, event: Records | None) -> None:
         lane.next_ms += self._step_ms
+        lane.contradictory, lane.tries, lane.not_before_s = None, 0, 0.0
         where = "catch_up" if lane.next_ms <= self.present_ms else source
         self._out.put_nowait(Arrival(lane.index, lane.next_ms * MS, where, event))
 
     # ---- REST
     def _due(self, lane: _Lane) -> bool:
         """Whether REST must be asked: a bar is past its grace and has not come, or one beyond it has."""
+        if self._clock.monotonic_s() < lane.not_before_s:
+            return False
         return bool(lane.waiting) or self.server.now_ms() >= lane.next_ms + self._step_ms + self._grace_ms
 
     async def _prove(self) -> None:
@@ -342,8 +285,11 @@ class Feed:
             if opened_ms in candles:
                 lane.waiting[opened_ms] = candles[opened_ms], "backfill"
                 self._drain(lane)
-                if lane.next_ms == opened_ms:
-                    return POLL_S  # It contradicts itself: what is wrong there may be mended.
+                if lane.next_ms == opened_ms:  # It contradicts itself: what is wrong there may be mended.
+                    wait_s = min(POLL_S * 2.0**lane.tries, LONGEST_BACKOFF_S)
+                    lane.tries += 1
+                    lane.not_before_s = self._clock.monotonic_s() + wait_s
+                    return POLL_S
             else:
                 self._go_in(lane, "backfill", None)
                 self._drain(lane)

@@ -1,0 +1,78 @@
+"""An exchange's market data, as the feed asks for it: what an exchange has to answer, and its clock."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any, Protocol
+
+from paperbot.ports import Clock
+
+MS = 1_000_000
+PAGE = 1000
+"""Rows that are asked for at a time."""
+
+
+@dataclass(frozen=True)
+class Candle:
+    """One bar as somebody said it: its open in ms UTC, prices in the quote."""
+
+    open_ms: int
+    open: float
+    high: float
+    low: float
+    close: float
+    volume: float
+
+
+class SourceError(Exception):
+    """The source could not answer. `wait_s`: for how long nothing may be asked (429, 418), 0 for as one likes."""
+
+    def __init__(self, reason: str, wait_s: float = 0.0) -> None:
+        super().__init__(reason)
+        self.wait_s = wait_s
+
+
+class OnState(Protocol):
+    """Is told when a stream is listened to, or lost."""
+
+    def __call__(self, *, listening: bool) -> None:
+        """It is, or it is not."""
+
+
+class Source(Protocol):
+    """An exchange's market data."""
+
+    async def time_ms(self) -> int:
+        """The server's time in ms UTC. Raises SourceError."""
+
+    async def candles(self, symbol: str, since_ms: int) -> list[Any]:
+        """Up to a page of rows (open in ms, open, high, low, close, volume) from `since_ms` on. Raises SourceError."""
+
+    async def listen(self, on_kline: Callable[[dict[str, Any]], None], on_state: OnState) -> None:
+        """Hand over each kline event as the exchange sent it, for ever; `on_state` is told when it listens or lost
+        it.
+        """
+
+
+@dataclass
+class ServerTime:
+    """The server's time as last heard, carried on by our own clock."""
+
+    clock: Clock
+    heard_ms: int = 0
+    heard_at_s: float = 0.0
+    skew_ms: float | None = None
+
+    def hear(self, server_ms: int, *, exact: bool = False) -> None:
+        """The server said its time. `exact`: it was asked for, so it counts whatever was heard before, and the
+        difference to our clock is known.
+        """
+        if exact or server_ms > self.now_ms():
+            self.heard_ms, self.heard_at_s = server_ms, self.clock.monotonic_s()
+        if exact:
+            self.skew_ms = server_ms - self.clock.now_ns() / MS
+
+    def now_ms(self) -> int:
+        """What it should be now."""
+        if self.heard_ms == 0:
+            return 0
+        return int(self.heard_ms + (self.clock.monotonic_s() - self.heard_at_s) * 1000)
