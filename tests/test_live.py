@@ -526,6 +526,14 @@ def test_data_fetch_writes_what_replay_reads_and_goes_on(market):
     assert code == 0, err
 
 
+def test_data_fetch_is_refused_for_a_venue_that_it_does_not_know(tmp_path):
+    command = "data fetch BTC/USDT --since 2023-11-15 --set exchange=kraken --set environment=spot"
+    code, _, err = run(command.split(), tmp_path)
+    assert code == 2
+    assert "exchange = kraken: live data is there for binance only" in " ".join(err.split())
+    assert list(tmp_path.iterdir()) == []
+
+
 def test_faults_of_every_kind_change_nothing(market):
     """A short version of `make soak`."""
     folder, files, sources = market

@@ -6,12 +6,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from paperbot.app.venuelink import learn_from, live_configuration
+from paperbot.app.venuelink import learn_from, live_configuration, make_source
 from paperbot.clock import format_ts
 from paperbot.config import ConfigFiles
 from paperbot.errors import StateError
 from paperbot.knobs import duration_s
-from paperbot.market.ccxt_source import BinanceSource, Endpoint
 from paperbot.market.source import MS, SourceError
 from paperbot.store.bars import BarStore
 
@@ -35,7 +34,7 @@ class FetchRequest:
 def fetch(
     request: FetchRequest, say: Callable[[str], None], progress: Callable[[int, int], None] = lambda _done, _all: None
 ) -> dict[str, Any]:
-    """Fetch final bars and write them; returns what is in the file then. Raises StateError, OutputError.
+    """Fetch final bars and write them; returns what is in the file then. Raises PaperbotError.
 
     `progress(done, total)` is called after each page, in bars; gaps in the venue's data count as fetched.
     """
@@ -47,9 +46,7 @@ async def _fetch(
 ) -> dict[str, Any]:
     files = ConfigFiles(request.config)
     configuration = live_configuration(files, request.overrides)
-    settings = configuration.settings
-    endpoint = Endpoint(settings.feed.market_data, settings.feed.rest_url, settings.feed.ws_url)
-    source = BinanceSource(endpoint, [request.symbol], request.timeframe)
+    source = make_source(configuration, [request.symbol], request.timeframe, needs_key=False)
     step_ms = duration_s(request.timeframe) * 1000
     store = BarStore(request.out)
     if store.last_ms is not None:

@@ -42,9 +42,11 @@ def live_plan(configuration: Configuration) -> Plan:
     return make_plan(configuration, dict.fromkeys(settings.symbols, step_ns), advisor=settings.llm.provider != "off")
 
 
-def make_source(configuration: Configuration, *, needs_key: bool = True) -> BinanceSource:
-    """The venue; public data alone needs no key. Raises ConfigError for a missing credential, or for a venue without
-    live data here.
+def make_source(
+    configuration: Configuration, symbols: Sequence[str] = (), timeframe: str = "", *, needs_key: bool = True
+) -> BinanceSource:
+    """The venue, for the configured symbols and timeframe or others; public data alone needs no key. Raises
+    ConfigError for a missing credential, or for a venue without live data here.
     """
     settings = configuration.settings
     if settings.exchange != "binance":
@@ -56,7 +58,7 @@ def make_source(configuration: Configuration, *, needs_key: bool = True) -> Bina
         purpose = f"a live session on {settings.exchange} {settings.environment}"
         key, _ = (required_secret(name, purpose) for name in credential_names(settings.exchange, settings.environment))
     endpoint = Endpoint(settings.feed.market_data, settings.feed.rest_url, settings.feed.ws_url)
-    return BinanceSource(endpoint, sorted(settings.symbols), settings.timeframe, key)
+    return BinanceSource(endpoint, sorted(symbols or settings.symbols), timeframe or settings.timeframe, key)
 
 
 def learn_from(source: BinanceSource, files: ConfigFiles, configuration: Configuration, symbols: Sequence[str]) -> None:
