@@ -90,7 +90,7 @@ def changed(row, column, value):
 @pytest.mark.parametrize(
     ("rows", "message"),
     [
-        (changed(2, 1, float("nan")), "row 3 (2023-11-14T22:16:00Z): open = nan is not a finite number"),
+        (changed(2, 1, float("nan")), "row 3 (2023-11-14T22:16:00Z): open = nan is missing"),
         (changed(2, 4, -1.0), "row 3 (2023-11-14T22:16:00Z): close = -1.0 must be above 0"),
         (changed(2, 2, 90.0), "row 3 (2023-11-14T22:16:00Z): high = 90.0 is below the low"),
         (changed(2, 1, 200.0), "open = 200.0 is outside of low to high"),

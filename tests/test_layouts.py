@@ -237,7 +237,7 @@ def test_json_of_exchanges(tmp_path, name):
 
 def test_arrays_whose_order_nothing_tells_are_asked_for(tmp_path):
     path = tmp_path / "a.json"
-    path.write_text(json.dumps([[ms(k), 5, 5, 5, 5, 1] for k in range(3)]))
+    path.write_text(json.dumps([[ms(k), 5, 5, 5, 5, 2] for k in range(3)]))
     with pytest.raises(DataError, match="fit the order of ccxt and freqtrade and of Coinbase and of Bitfinex"):
         read(path)
     _, columns = read(path, columns=parse_columns("open_ts=0,open=1,high=2,low=3,close=4,volume=5"))
@@ -409,10 +409,11 @@ def test_turnover_is_not_taken_for_volume(tmp_path):
 
 def test_two_volumes_that_price_cannot_tell_apart_are_asked_for(tmp_path):
     lines = ["time,open,high,low,close,volume,quote_volume", *(plain(ms(k), k, 77) for k in range(3))]
-    with pytest.raises(DataError, match=r"row 1: which column is the volume is not clear \(volume = 12.5, quote"):
+    with pytest.raises(DataError, match=r"row 1: price x volume fits no two of its columns \(volume = 12.5, quote"):
         read(written(tmp_path / "a.csv", lines))
-    _, columns = read(tmp_path / "a.csv", columns={"volume": "quote_volume"})
+    file, columns = read(tmp_path / "a.csv", columns={"volume": "quote_volume"})
     assert columns.volume.tolist() == [77, 77, 77]
+    assert file.volume_unit is None
 
 
 # ---- times -----------------------------------------------------------------------------------------------------------

@@ -57,6 +57,7 @@ VENDORS = {
     "rich": {f"cli/{name}.py" for name in ("options", "summary", "offline", "look", "research")},
     "pyarrow": {
         *("market/files.py", "market/sheets.py", "market/times.py", "market/numbers.py"),
+        "market/trades.py",
         "store/tables.py",
         "store/parquet.py",
         "store/bars.py",

@@ -2,6 +2,9 @@
 
 from dataclasses import dataclass
 
+WRITTEN_DECIMALS = "paperbot.price_decimals"
+"""Key of a Parquet file's metadata: the decimals that its prices were once written with."""
+
 
 @dataclass(frozen=True)
 class Names:

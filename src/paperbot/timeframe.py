@@ -14,6 +14,9 @@ NS = 1_000_000_000
 DAY_NS = 86_400 * NS
 LONGEST_MONTH_NS = 31 * DAY_NS
 HOUR_NS = 3_600 * NS
+CLOCK_CHANGE_NS = HOUR_NS
+"""How much longer than usual a bar may be when its zone's clock is set back."""
+
 IRREGULAR = 0.05
 """Share of steps that may be off the usual one: bars were cut short by an outage."""
 FEW = 20
@@ -23,7 +26,7 @@ FEW = 20
 class Timeframe:
     """`ns`: its length, or the longest that a calendar unit may have; `text`: `5m`, `1w`, `1M`, `1d@America/New_York`.
 
-    `months`: 1 for calendar months, else 0; `zone`: of local days, empty for others.
+    `months`: 1 for calendar months, else 0; `zone`: whose clock the bars keep to, empty for that of UTC.
     """
 
     ns: int
@@ -33,18 +36,31 @@ class Timeframe:
 
     def closes(self, open_ts: NDArray[np.int64]) -> NDArray[np.int64]:
         """Closing times (ns UTC) of bars that open then."""
+        if self.zone:
+            return np.array([self._local_close(int(ts)) for ts in open_ts], dtype=np.int64)
         if self.months:
             months = open_ts.astype("datetime64[ns]").astype("datetime64[M]") + 1
             return months.astype("datetime64[ns]").astype(np.int64)
-        if self.zone:
-            return np.array([_next_day(int(ts), self.zone) for ts in open_ts], dtype=np.int64)
         return open_ts + self.ns
 
+    def misplaced(self, open_ts: NDArray[np.int64]) -> NDArray[np.bool_]:
+        """Which bars cannot open then: a month's that do not open with it."""
+        if not self.months:
+            return np.zeros(len(open_ts), dtype=np.bool_)
+        if self.zone:
+            local = [datetime.fromtimestamp(int(ts) / NS, ZoneInfo(self.zone)) for ts in open_ts]
+            return np.array([(one.day, one.hour, one.minute) != (1, 0, 0) for one in local], dtype=np.bool_)
+        months = open_ts.astype("datetime64[ns]").astype("datetime64[M]").astype("datetime64[ns]")
+        return np.asarray(months.astype(np.int64) != open_ts)
 
-def _next_day(ts: int, zone: str) -> int:
-    local = datetime.fromtimestamp(ts / NS, UTC).astimezone(ZoneInfo(zone))
-    after = datetime(local.year, local.month, local.day, local.hour, local.minute, tzinfo=local.tzinfo)
-    return round((after + timedelta(days=1)).timestamp()) * NS
+    def _local_close(self, ts: int) -> int:
+        local = datetime.fromtimestamp(ts / NS, UTC).astimezone(ZoneInfo(self.zone))
+        after = datetime(local.year, local.month, local.day, local.hour, local.minute, tzinfo=local.tzinfo)
+        if self.months:
+            after = after.replace(year=after.year + after.month // 12, month=after.month % 12 + 1)
+        else:
+            after += timedelta(seconds=(self.ns - CLOCK_CHANGE_NS) // NS)
+        return round(after.timestamp()) * NS
 
 
 def is_zone(name: str) -> bool:
@@ -57,14 +73,21 @@ def is_zone(name: str) -> bool:
 
 
 def parse_timeframe(text: str) -> Timeframe:
-    """`15s`, `5m`, `4h`, `1d`, `1w`, `1M`, `1d@ZONE`. Raises ValueError for anything else."""
-    if text == "1M":
-        return Timeframe(LONGEST_MONTH_NS, text, months=1)
-    if text.startswith("1d@"):
-        if not is_zone(text[3:]):
-            raise ValueError(f"{text[3:]!r} is not a time zone, such as America/New_York")
-        return Timeframe(DAY_NS + 3600 * NS, text, zone=text[3:])
-    return fixed(duration_s(text) * NS)
+    """`15s`, `5m`, `4h`, `1d`, `1w`, `1M`; hours, days, weeks and months by a zone's clock: `4h@ZONE`, `1M@ZONE`.
+
+    Raises ValueError for anything else.
+    """
+    length, at, zone = text.partition("@")
+    if not at:
+        return Timeframe(LONGEST_MONTH_NS, text, months=1) if text == "1M" else fixed(duration_s(text) * NS)
+    if not is_zone(zone):
+        raise ValueError(f"{zone!r} is not a time zone, such as America/New_York")
+    if length == "1M":
+        return Timeframe(LONGEST_MONTH_NS + CLOCK_CHANGE_NS, text, months=1, zone=zone)
+    ns = duration_s(length) * NS
+    if ns % (2 * HOUR_NS):
+        raise ValueError(f"{text!r}: only bars of whole two hours or more depend on a zone's clock")
+    return Timeframe(ns + CLOCK_CHANGE_NS, text, zone=zone)
 
 
 def fixed(ns: int) -> Timeframe:
@@ -101,10 +124,15 @@ def told_by(open_ts: NDArray[np.int64], close_ts: NDArray[np.int64] | None) -> T
     if close_ts is None and common == DAY_NS and hours & {23, 25}:
         raise ConfigError("its days have 23, 24 and 25 hours; give their zone, such as --timeframe 1d@America/New_York")
     if close_ts is None and common > HOUR_NS and common - HOUR_NS in values:
-        raise ConfigError("some of its bars are an hour shorter (a clock change?); give times in UTC")
+        raise ConfigError(_clock_change(fixed(common)))
     if close_ts is None and int((steps % common != 0).sum()) > IRREGULAR * len(steps):
         raise ConfigError("its bars are not equally far apart; give their length with --timeframe")
     return fixed(common)
+
+
+def _clock_change(timeframe: Timeframe) -> str:
+    zoned = f"--timeframe {timeframe.text}@America/New_York"
+    return f"some of its bars are an hour shorter (a clock change?); give their zone, such as {zoned}"
 
 
 def check_declared(timeframe: Timeframe, open_ts: NDArray[np.int64]) -> None:
@@ -118,6 +146,8 @@ def check_declared(timeframe: Timeframe, open_ts: NDArray[np.int64]) -> None:
     values, counts = np.unique(steps, return_counts=True)
     usual_ns = int(values[np.argmax(counts)])
     usual = fixed(usual_ns).text
+    if timeframe.ns > HOUR_NS and timeframe.ns - CLOCK_CHANGE_NS in values:
+        raise ConfigError(_clock_change(timeframe))
     # A bar that overlaps one of the usual length is refused, or reported, by its row.
     if timeframe.ns != usual_ns and int((steps < timeframe.ns).sum()) > IRREGULAR * len(steps):
         hint = f"; replay builds such bars with --resample {timeframe.text}" if timeframe.ns % usual_ns == 0 else ""

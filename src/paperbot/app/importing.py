@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from paperbot.app.sources import ReplayRequest, Tree, declared_timeframe, prepare, timeframe_of
+from paperbot.app.sources import NO_UNIT, ReplayRequest, Tree, declared_timeframe, prepare, timeframe_of
 from paperbot.clock import format_ts
 from paperbot.errors import CommandError, DataError
 from paperbot.market.candles import Checker, Columns, Grid
@@ -42,21 +42,30 @@ def import_bars(
     symbol, note = understood(request.symbol)
     if note:
         say(note)
+    if any(path.exists() and request.out.exists() and path.samefile(request.out) for path in request.files):
+        raise CommandError(f"--out {request.out}: is one of the files to import")
     parts: list[tuple[Path, Columns]] = []
-    units = set()
+    units, written = set(), 0
     for number, path in enumerate(request.files, 1):
         file = BarFile(path, request.reading)
-        parts.append((path, Columns.join(list(file.batches()))))
+        columns = Columns.join(list(file.batches()))
+        file.check_symbol(symbol)
+        if file.volume_unit is None:
+            raise CommandError(f"{path}: {NO_UNIT}")
+        parts.append((path, columns))
         units.add(file.volume_unit)
+        written = max(written, file.numbers.decimals or 0)
         for line in (file.layout.title.partition(":")[0], *file.notes):
             say(f"{path.name}: {line}")
         done(number, len(request.files))
     if len(units) > 1:
         raise CommandError("some files count the base and some the quote; give --volume-unit, or import them apart")
+    longest = max((columns for _, columns in parts), key=len)
+    timeframe = timeframe_of(str(request.files[0]), longest, declared_timeframe(request.timeframe))
+    for path, columns in parts:
+        Checker(str(path), 0, timeframe, Grid(_decimals(columns))).events(columns)
     joined, repeated = _joined(parts)
-    timeframe = timeframe_of(str(request.files[0]), joined, declared_timeframe(request.timeframe))
-    prices = np.concatenate([getattr(joined, name)[:OBSERVED_ROWS] for name in PRICES[:4]])
-    decimals = max(decimals_in(prices[np.isfinite(prices) & (prices > 0)]), MOST_DECIMALS)
+    decimals = _decimals(joined)
     closes = Checker(str(request.out), 0, timeframe, Grid(decimals)).events(joined)["close_ts"]
     check = FileCheck(timeframe, decimals)
     check.add(joined)
@@ -64,7 +73,7 @@ def import_bars(
     volume_name = "quote_volume" if units == {"quote"} else "volume"
     is_calendar = bool(timeframe.months or timeframe.zone)
     values = {name: getattr(joined, name) for name in PRICES[:4]} | {volume_name: joined.volume}
-    write_bars(request.out, joined.open_ts, values, closes if is_calendar else None)
+    write_bars(request.out, joined.open_ts, values, closes if is_calendar else None, written)
     return {
         "file": str(request.out),
         "symbol": symbol,
@@ -103,6 +112,11 @@ def write_synthetic(request: SyntheticRequest, say: Callable[[str], None]) -> st
     span = f"{format_ts(int(events['open_ts'][0]))} to {format_ts(int(events['open_ts'][-1]))}"
     say(f"replay it with: paperbot replay {job.plan.symbols[0]}={request.out}")
     return f"{request.out}: {len(events)} bars of {request.timeframe}, {span}"
+
+
+def _decimals(columns: Columns) -> int:
+    prices = np.concatenate([getattr(columns, name)[:OBSERVED_ROWS] for name in PRICES[:4]])
+    return max(decimals_in(prices[np.isfinite(prices) & (prices > 0)]), MOST_DECIMALS)
 
 
 def _joined(parts: list[tuple[Path, Columns]]) -> tuple[Columns, int]:

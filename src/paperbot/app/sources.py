@@ -23,6 +23,9 @@ from paperbot.timeframe import Timeframe, check_declared, parse_timeframe, told_
 
 Tree = dict[str, Any]
 Say = Callable[[str], None]
+NO_UNIT = (
+    "this layout does not say what its volume counts; give --volume-unit base (coins or shares) or quote (money)"
+)
 
 ADVICE_FILE = "advice.jsonl"
 """Where a run keeps what its advisor was asked and answered."""
@@ -101,6 +104,7 @@ def _parse_source(
         return Source(symbol, text, declared or default, synthetic=(int(numbers[0]), int(numbers[1])), notes=notes)
     file = BarFile(Path(place), reading)
     first, batches = first_rows(file.batches())
+    file.check_symbol(symbol)
     timeframe = timeframe_of(place, first, declared)
     notes += [f"{symbol}: {file.layout.title.partition(':')[0]}", *(f"{symbol}: {line}" for line in file.notes)]
     if declared is None:
@@ -112,8 +116,12 @@ def _parse_source(
 
 def _noted(batches: Iterable[Columns], file: BarFile, symbol: str, say: Say) -> Iterator[Columns]:
     """The batches; what the file has to say only at its end is said then."""
-    told = len(file.notes)
-    yield from batches
+    told, traded = len(file.notes), False
+    for columns in batches:
+        traded = traded or bool((columns.volume > 0).any())
+        yield columns
+    if not traded:
+        say(f"{symbol}: every bar's volume is 0, and nothing can fill where nothing was traded")
     for line in file.notes[told:]:
         say(f"{symbol}: {line}")
 
@@ -143,10 +151,7 @@ def _volume_layers(configuration: Configuration, sources: Iterable[Source], read
         elif source.first is not None and unit is None and configuration.market == "stocks":
             unit = "base"  # Shares.
         if source.first is not None and unit is None:
-            raise CommandError(
-                f"{source.text.partition('=')[2]}: this layout does not say what its volume counts; give --volume-unit"
-                " base (coins or shares) or quote (money)"
-            )
+            raise CommandError(f"{source.text.partition('=')[2]}: {NO_UNIT}")
         if reading.volume_unit or unit == "quote":
             layers.append({"execution": {"symbols": {source.symbol: {"volume_unit": unit}}}})
     return layers

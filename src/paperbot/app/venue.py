@@ -11,9 +11,10 @@ from paperbot.errors import CommandError, DataError
 from paperbot.knobs import duration_s
 from paperbot.market.candles import Columns
 from paperbot.market.faults import parse_faults
-from paperbot.market.files import BarFile, read_trades
+from paperbot.market.files import BarFile
 from paperbot.market.source import MS
 from paperbot.market.tape import INTERVALS_MS, Market, Trades, from_trades
+from paperbot.market.trades import read_trades
 from paperbot.market.venue import Venue
 from paperbot.symbols import split_symbol
 from paperbot.timeframe import told_by

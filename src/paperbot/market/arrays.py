@@ -36,6 +36,7 @@ price: both must fit the prices of every row. `final` is 0 in the row of a bar t
 _CHECKS = ("turnover", "mean", "last")
 _SLACK = 2e-3
 CHECKED_ROWS = 100_000
+_WITHOUT_VOLUME = 5
 
 
 def recognised(path: Path, sheet: Sheet, chosen: dict[str, list[int]]) -> tuple[Layout, dict[str, list[int]]]:
@@ -45,6 +46,13 @@ def recognised(path: Path, sheet: Sheet, chosen: dict[str, list[int]]) -> tuple[
         return _layout("told by --columns"), chosen
     rows = [list(row.values()) for batch in sheet.batches() for row in batch.to_pylist()]
     fitting = {name: order for name, order in ORDERS.items() if order["last"] + 1 == width and _fits(rows, order)}
+    if width == _WITHOUT_VOLUME:
+        raise DataError(f"{path}: its rows have {width} values: there is no volume, and nothing can fill without one")
+    if "ccxt and freqtrade" in fitting and all(str(row[5]) in {"0", "1"} for row in rows):
+        raise DataError(
+            f"{path}: the sixth value of every row is 0 or 1: a flag rather than a volume (as in mark prices); nothing"
+            " can fill without a volume; if it is one, say --columns open_ts=0,open=1,high=2,low=3,close=4,volume=5"
+        )
     if len(fitting) != 1:
         which = f"fit the order of {' and of '.join(fitting)}" if fitting else f"have {width} values in no known order"
         places = "open_ts=0,open=1,high=2,low=3,close=4,volume=5"

@@ -91,26 +91,39 @@ class Checker:
     grid: Grid
     rows: int = 0
     last_open_ts: int = np.iinfo(np.int64).min
+    last_close_ts: int = np.iinfo(np.int64).min
+    overlapped: bool = False
 
     def events(self, columns: Columns) -> Records:
         """BAR_EVENTs of a batch, without flags. Raises DataError that names row and value."""
         self._check(columns)
+        closes = self._closes(columns)
         events = np.zeros(len(columns), dtype=t.BAR_EVENT)
         events["kind"] = t.EventKind.BAR
         events["symbol"] = self.symbol_id
         events["open_ts"] = columns.open_ts
-        events["close_ts"] = self._closes(columns)
+        events["close_ts"] = closes
         for name in ("open", "high", "low", "close"):
             events[name] = np.rint(getattr(columns, name) * 10.0**self.grid.price_decimals)
         events["volume"] = columns.volume
         self.rows += len(columns)
         if len(columns):
-            self.last_open_ts = int(columns.open_ts[-1])
+            self.last_open_ts, self.last_close_ts = int(columns.open_ts[-1]), int(closes[-1])
         return events
 
     def _closes(self, columns: Columns) -> NDArray[np.int64]:
         """What the timeframe says, or the file of calendar units. Another close in a file contradicts its step."""
+        text = self.timeframe.text
+        not_first = f"is not the first of a month, as bars of {text} need it"
+        self._refuse(self.timeframe.misplaced(columns.open_ts), columns, "open_ts", not_first)
         closes = self.timeframe.closes(columns.open_ts)
+        ended = np.concatenate(([self.last_close_ts], closes[:-1])).astype(np.int64)[: len(columns)]
+        # Venues cut single bars short at an outage. Two in a row are bars of another length.
+        overlaps = columns.open_ts < ended
+        twice = overlaps & np.concatenate(([self.overlapped], overlaps[:-1]))[: len(columns)]
+        why = f"is before the end of the row before, a bar of {text}, and so was that; see --timeframe"
+        self._refuse(twice, columns, "open_ts", why)
+        self.overlapped = bool(overlaps[-1]) if len(columns) else self.overlapped
         told = columns.close_ts
         if told is None:
             return closes
@@ -118,7 +131,7 @@ class Checker:
         if self.timeframe.months or self.timeframe.zone:
             return told
         wrong = told != closes
-        self._refuse(wrong, columns, "close_ts", f"is not the close of a bar of {self.timeframe.text}; see --timeframe")
+        self._refuse(wrong, columns, "close_ts", f"is not the close of a bar of {text}; see --timeframe")
         return closes
 
     @np.errstate(over="ignore", invalid="ignore")
@@ -126,11 +139,14 @@ class Checker:
         grid, decimals = self.grid, self.grid.price_decimals
         unit = 10.0**decimals
         for name in ("open", "high", "low", "close", "volume"):
-            self._refuse(~np.isfinite(getattr(columns, name)), columns, name, "is not a finite number")
+            values = getattr(columns, name)
+            self._refuse(np.isnan(values), columns, name, "is missing")
+            self._refuse(np.isinf(values), columns, name, "is not a finite number")
+        too_large = f"is too large at {decimals} price_decimals; give fewer with --set execution.price_decimals="
         for name in ("open", "high", "low", "close"):
             values = getattr(columns, name)
             self._refuse(values <= 0, columns, name, "must be above 0")
-            self._refuse(values * unit >= _LARGEST_PRICE, columns, name, f"is too large at {decimals} price_decimals")
+            self._refuse(values * unit >= _LARGEST_PRICE, columns, name, too_large)
             moved = np.abs(np.rint(values * unit) / unit - values)
             finer = f"is finer than {decimals} decimals; give more with --set execution.price_decimals="
             self._refuse(moved > values * (_FINER if grid.is_observed else _LARGEST_MOVE), columns, name, finer)

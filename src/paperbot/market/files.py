@@ -12,10 +12,9 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
-import pyarrow.parquet as pq
 from numpy.typing import NDArray
 
-from paperbot.errors import CommandError, DataError, did_you_mean
+from paperbot.errors import CommandError, ConfigError, DataError, did_you_mean
 from paperbot.market.arrays import recognised
 from paperbot.market.candles import Columns
 from paperbot.market.headers import layout_of_names, layout_without_header, plain_name, volume_columns
@@ -26,8 +25,9 @@ from paperbot.market.layouts import (
 )
 from paperbot.market.numbers import Numbers
 from paperbot.market.sheets import BATCH_ROWS, Sheet, open_sheet
-from paperbot.market.times import EXPECTED, BadTimeError, epochs, refuse_impossible, times_of_text
+from paperbot.market.times import EXPECTED, BadTimeError, epochs, times_of_stamps, times_of_text
 from paperbot.market.volumes import Volumes, is_money, is_quote
+from paperbot.symbols import OTHER_NAMES, split_symbol, understood
 from paperbot.timeframe import DAY_NS, NS
 
 DECIDED_ROWS = 5_000
@@ -81,16 +81,20 @@ class BarFile:
         self.volume_unit: str | None = {"base": "base", "two": "base", "quote": "quote"}.get(self.layout.volume)
         self.volume_unit = self._reading.volume_unit or self.volume_unit
         self._volumes = Volumes(str(path), self._sheet.names, self._volume_places(), self._shown)
+        if len(self._volumes.places) > 1 and self._reading.volume_unit == "quote":
+            shown = " and ".join(map(self._shown, self._volumes.places[:2]))
+            raise DataError(f"{path}: {shown} may be the volume; tell which is in quote, with --columns volume=NAME")
         if len(self._volumes.places) == 1 and self._reading.volume_unit is None:
             self._name_the_unit(self._sheet.names[self._volumes.places[0]])
         self.numbers = Numbers(str(path), for_people=self.layout.thousands)
+        self.numbers.decimals = self._sheet.written
         self._symbol: str | None = None
         self._left_out = self._unfinished = 0
 
     def _name_the_unit(self, name: str) -> None:
         """What a single volume column counts, where its name says it or makes it doubtful."""
-        if is_quote(name):
-            self.volume_unit = "quote"
+        if is_quote(name):  # Where a user has chosen it, the other one was wrong: who knows what this one counts.
+            self.volume_unit = None if "volume" in self._reading.columns else "quote"
         elif is_money(name) or (self.layout.volume == "two" and name in _PIECES_OR_MONEY):
             self.volume_unit = None
 
@@ -105,14 +109,8 @@ class BarFile:
         if not sheet.header:
             first = next(sheet.batches()).slice(0, 1).to_pylist()[0]
             layout = layout_without_header(list(first.values())) or layout
-        places: dict[str, list[int]] = {}
-        for role, names in (*layout.columns.items(), ("final", _FINAL)):
-            found = next((at for name in names if (at := self._placed(sheet, name)) is not None), None)
-            if found is not None:
-                places[role] = found
-        if "open_ts" not in places and sheet.names[:1] == [""]:
-            places["open_ts"] = [0]  # An unnamed first column is an index that was written along.
-        places.update(chosen)
+        places = self._found(sheet, layout, chosen) | chosen
+        self._refuse_twice(places)
         kind = _other_kind(set(sheet.names))
         for role in ("open_ts", *PRICES):
             if role not in places:
@@ -122,10 +120,33 @@ class BarFile:
                 raise DataError(f"{self.path}: no column for {role}; give it with --columns {role}=NAME; it has {has}")
         return layout, places
 
+    def _found(self, sheet: Sheet, layout: Layout, chosen: Mapping[str, list[int]]) -> dict[str, list[int]]:
+        """The columns of the roles that the user has not chosen, by the layout's names."""
+        places: dict[str, list[int]] = {}
+        for role, names in (*layout.columns.items(), ("final", _FINAL)):
+            if role not in chosen:
+                found = next((at for name in names if (at := self._placed(sheet, name)) is not None), None)
+                places |= {role: found} if found is not None else {}
+        if "open_ts" not in places and sheet.names[:1] == [""]:
+            places["open_ts"] = [0]  # An unnamed first column is an index that was written along.
+        return places
+
+    def _refuse_twice(self, places: Mapping[str, list[int]]) -> None:
+        roles = ("open_ts", *PRICES, "volume")
+        used = [(place, role) for role in roles for place in places.get(role, ())]
+        for place, role in used:
+            other = next((second for at, second in used if at == place and second != role), None)
+            if other:
+                raise DataError(f"{self.path}: {role} and {other} cannot be the same column (--columns)")
+
     def _chosen(self, sheet: Sheet, role: str, name: str) -> list[int]:
         known = sheet.header or sheet.names
         exact = [index for index, one in enumerate(known) if one.strip() == name]
         found = exact or [index for index, one in enumerate(sheet.names) if one == plain_name(name)]
+        if not found and name.isdigit() and int(name) < len(known):
+            return [int(name)]
+        if not found and role == "open_ts" and " " in name:  # A date and a time.
+            return [place for part in name.split() for place in self._chosen(sheet, role, part)]
         if len(found) != 1:
             hint = did_you_mean(name, known)[:120]
             why = f"has {name[:60]} twice" if found else f"has no column {name[:60]}{hint}"
@@ -138,6 +159,8 @@ class BarFile:
             found = [index for index, one in enumerate(sheet.names) if one == part]
             if not found:
                 return None
+            if len(found) > 1 and len(part) == 1 and sheet.header:  # Binance's `t` and `T`: the open and the close.
+                found = [index for index in found if sheet.header[index].strip() == part] or found
             if len(found) > 1:
                 raise DataError(f"{self.path}: has two columns named {self._sheet_name(sheet, found[0])}")
             places += found
@@ -163,8 +186,9 @@ class BarFile:
         if self.layout.volume in {"quote", "unsaid"}:
             places = self._places.get("volume", places)[:1]
         if not places:
-            shown = ", ".join(self._sheet.header)[:120]
-            raise DataError(f"{self.path}: no column for volume; give it with --columns volume=NAME; it has {shown}")
+            shown = ", ".join(self._sheet.header)[:100]
+            why = "no column for volume, and nothing can fill without one; give it with --columns volume=NAME"
+            raise DataError(f"{self.path}: {why}; it has {shown}")
         return places
 
     # ---- rows
@@ -247,6 +271,21 @@ class BarFile:
             raise DataError(f"{self.path}: row {row[at]}: {what} says neither 1 (the bar has ended) nor 0")
         return np.array(known, dtype=bool)
 
+    def check_symbol(self, asked: str) -> None:
+        """Raises DataError where the file's own symbol, as far as its rows were read, is another than BASE/QUOTE."""
+        if self._symbol is None:
+            return
+        base = split_symbol(asked)[0]
+        try:
+            told: str | None = understood(self._symbol)[0]
+        except ConfigError:
+            told = None
+        names = [base, *(other for other, usual in OTHER_NAMES.items() if usual == base)]
+        is_it = split_symbol(told)[0] == base if told else any(name in self._symbol.upper() for name in names)
+        if not is_it:
+            wanted = f"; ask for {told}" if told else ""
+            raise DataError(f"{self.path}: row 1: its symbol is {self._symbol[:40]}, not {asked}{wanted}")
+
     def _check_symbol(self, batch: Any, rows: int) -> None:
         """Refuse a file of several symbols."""
         place = next((at for at, name in enumerate(self._sheet.names) if name in _SYMBOL_NAMES), None)
@@ -276,6 +315,8 @@ class BarFile:
         try:
             closes = self._times(batch, "close_ts", row)
         except DataError:
+            if "close_ts" in self._reading.columns:
+                raise
             return None  # A column of another meaning: nothing depends on it.
         for unit_ns, span_ns in ((1, NS), (1_000, NS), (1_000_000, NS), (NS, 60 * NS)):
             is_last = (closes % span_ns != 0) & ((closes + unit_ns) % span_ns == 0)
@@ -301,18 +342,16 @@ class BarFile:
                 if len(places) > 1:
                     text = pc.binary_join_element_wise(text, batch.column(places[1]).cast(pa.string()), " ")
                 return times_of_text(text, formats, zone, forced=forced)
+            if given is not None and pa.types.is_integer(column.type):
+                return times_of_text(column.cast(pa.string()), formats, zone, forced=True)
             if pa.types.is_timestamp(column.type) or pa.types.is_date(column.type):
                 naive = pa.types.is_date(column.type) or column.type.tz is None
                 stamps = column.cast(pa.timestamp("ns") if naive else pa.timestamp("ns", tz="UTC"))
-                if naive and zone:
-                    stamps = pc.assume_timezone(stamps, zone)
-                moments: NDArray[np.int64] = np.asarray(stamps.cast(pa.int64()).to_numpy(zero_copy_only=False))
-                refuse_impossible(moments)
-                return moments
+                return times_of_stamps(stamps, zone if naive else None)
             if pa.types.is_integer(column.type) or pa.types.is_floating(column.type):
                 return epochs(np.asarray(column.to_numpy(zero_copy_only=False)))
         except BadTimeError as error:
-            value = " ".join(str(batch.column(place)[error.index].as_py()) for place in places)[:60]
+            value = " ".join(_shown_cell(batch.column(place), error.index) for place in places)[:60]
             raise DataError(
                 f"{self.path}: row {row[error.index]}: {self._shown(places[0])} = {value} {error.why}"
             ) from None
@@ -330,29 +369,15 @@ def _other_kind(names: set[str]) -> str:
     return ""
 
 
+def _shown_cell(column: Any, index: int) -> str:
+    cell = column.slice(index, 1)
+    is_time = pa.types.is_timestamp(column.type)
+    return str((cell.cast(pa.string()) if is_time else cell)[0].as_py())
+
+
 def _refuse_empty(column: Any) -> None:
     raise BadTimeError(int(np.argmax(np.asarray(column.is_null()))), "is empty")
 
 
 def _first_sentence(error: Exception) -> str:
     return " ".join(str(error).split()).split(". ")[0][:160]
-
-
-TRADE_COLUMNS = ("ts", "price", "qty", "is_buyer_maker", "trade_id")
-
-
-def read_trades(path: Path) -> tuple[Any, ...] | None:
-    """The columns of a Parquet file of trades (`ts` in ms UTC), None when it is a file of something else.
-
-    Raises DataError when there is no such file, or no trade in it.
-    """
-    if not path.is_file():
-        raise DataError(f"{path}: there is no such file")
-    with path.open("rb") as file:
-        is_parquet = file.read(4) == b"PAR1"
-    if not is_parquet or not set(TRADE_COLUMNS) <= set(pq.read_schema(path).names):
-        return None
-    table = pq.read_table(path, columns=list(TRADE_COLUMNS))
-    if table.num_rows == 0:
-        raise DataError(f"{path}: holds no trade")
-    return tuple(table[name].to_numpy(zero_copy_only=False) for name in TRADE_COLUMNS)

@@ -11,15 +11,33 @@ def plain_name(name: str) -> str:
     return re.sub(r"[\W_]+", "_", name.strip().strip("\ufeff").lower()).strip("_")
 
 
+_INDICATORS = (
+    *("ma", "sma", "ema", "wma", "avg", "mean", "std", "delta", "ratio", "osc", "profile", "change", "weighted", "24h"),
+    *("atility", "pct", "spike", "up", "down", "buy", "sell", "score", "zscore", "trend", "signal", "index"),
+)
+"""What stands behind `volume_` or `vol_` in the name of an indicator, and is no asset."""
+
+
 def volume_columns(names: Sequence[str]) -> list[str]:
-    """All columns (in plain form) that may count what was traded, in the base or in the quote."""
-    patterns = (
+    """All columns (in plain form) that may count what was traded, in the base or in the quote. A name that ends as any
+    asset may (`volume_xyz`) needs another column beside it, by which price x volume proves it.
+    """
+    certain = (
         r"^(base_|base_asset_|quote_|quote_asset_)?(volume|vol|turnover|amount|qty|quantity|v)$",
-        r"^(volume|vol)_?\w{1,9}$",
+        r"^(volume|vol)_?(from|to|base|quote|currency|usd[tc]?|busd|fdusd|eur|gbp|jpy|try|brl|krw|btc|eth|xbt)$",
         r"^(stuecke|stück|umsatz|candle_acc_trade_(price|volume))$",
     )
-    others = {"volume_ma", "volume_weighted", "vol_ma", "volume_24h"}
-    return [name for name in names if name not in others and any(re.match(pattern, name) for pattern in patterns)]
+    possible = r"^(volume|vol)_[a-z0-9]{1,10}$"
+    named = [name for name in names if any(re.match(pattern, name) for pattern in certain)]
+    others = [
+        name
+        for name in names
+        if re.match(possible, name) and name not in named and name.partition("_")[2] not in _INDICATORS
+    ]
+    if "v" in named and "sum" in names:  # Gate's turnover.
+        others.append("sum")
+    found = {*named, *others}
+    return [name for name in names if name in found] if len(found) > 1 or named else []
 
 
 def layout_of_names(names: Iterable[str]) -> Layout:

@@ -259,18 +259,19 @@ LAYOUTS = (
     ),
     Layout(
         "histdata",
-        "histdata.com: no header, semicolons, fixed EST",
+        "histdata.com and NinjaTrader: no header, 20240102 030000, semicolons",
         _INDEXED,
         fields=(6,),
         first=r"^\d{8} \d{6}$",
         formats=("%Y%m%d %H%M%S",),
         volume="unsaid",
-        zone="Etc/GMT+5",
+        zone=None,
         example=(
             "20240102 030000;1.104200;1.104260;1.104150;1.104180;0",
             "20240102 030100;1.104180;1.104230;1.104160;1.104200;0",
             "20240102 030200;1.104200;1.104210;1.104100;1.104110;0",
         ),
+        note="histdata's times are in fixed EST: --timezone Etc/GMT+5; NinjaTrader's label is the close",
     ),
     Layout(
         "lean_crypto",

@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from paperbot.errors import DataError
 
 _PLAIN = r"^[+-]?(\d+\.?\d*|\.\d+)([eE][+-]?\d+)?$"
-_WITH_COMMA = r"^[+-]?(\d{1,3}(\.\d{3})+|\d+)(,\d+)?$"
+_WITH_COMMA = r"^[+-]?(\d{1,3}(\.\d{3})+|\d+)(,\d+)?([eE][+-]?\d+)?$"
 _GROUPED = r"^[+-]?\d{1,3}(,\d{3})+(\.\d+)?$"
 _EMPTY = r"^(nan|null|none|n/a|-)?$"
 _SUFFIXES = {"K": 1e3, "M": 1e6, "B": 1e9}
@@ -29,6 +29,7 @@ class Numbers:
     def __init__(self, source: str, *, for_people: bool) -> None:
         self._source, self._for_people = source, for_people
         self._comma: bool | None = None
+        self._grouped = for_people
         self.decimals: int | None = None
 
     def decide(self, columns: Sequence[Any]) -> None:
@@ -44,10 +45,10 @@ class Numbers:
             if self._for_people and shows(r"^\d{1,3}\.\d{3}$") and not shows(r"\.(\d{1,2}|\d{4,})$"):
                 self._ask(cells, r"^\d{1,3}\.\d{3}$")
             return
-        if shows(r"\.\d+,") or shows(r",\d{1,2}[KMB]?$") or shows(r",\d{4,}$"):
+        if shows(r"\.\d+,") or shows(r",\d{1,2}[KMB]?$") or shows(r",\d{4,}$") or shows(r",\d+[eE][+-]?\d+$"):
             self._comma = True
-        elif shows(r",\d{3}\."):
-            self._comma = False
+        elif shows(r",\d{3}\.") or shows(r"^\d{1,3}(,\d{3}){2,}$") or shows(r"^\d+\.(\d{1,2}|\d{4,})$"):
+            self._comma, self._grouped = False, True
         else:
             self._ask(cells, ",")
 
@@ -57,9 +58,10 @@ class Numbers:
 
     def note_decimals(self, column: Any) -> None:
         """Count the decimals that prices are written with."""
-        if not _is_text(column) or self._comma:
+        if not _is_text(column):
             return
-        behind = pc.replace_substring_regex(self._text(column), r"^[^.]*\.?", "")
+        point = "," if self._comma else "."
+        behind = pc.replace_substring_regex(self._text(column), rf"^[^{point}]*[{point}]?", "")
         digits = pc.max(pc.utf8_length(pc.replace_substring_regex(behind, r"[^0-9].*$", ""))).as_py() or 0
         self.decimals = max(self.decimals or 0, int(digits))
 
@@ -92,7 +94,7 @@ class Numbers:
         fits = np.asarray(pc.match_substring_regex(cells, _WITH_COMMA if self._comma else _PLAIN))
         if self._comma:
             cells = pc.replace_substring(pc.replace_substring(cells, ".", ""), ",", ".")
-        elif self._for_people:
+        elif self._grouped:
             fits |= np.asarray(pc.match_substring_regex(cells, _GROUPED))
             cells = pc.replace_substring(cells, ",", "")
         empty = np.asarray(pc.match_substring_regex(pc.utf8_lower(text), _EMPTY))

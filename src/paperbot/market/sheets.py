@@ -21,9 +21,10 @@ import pyarrow.parquet as pq
 from paperbot.errors import DataError
 from paperbot.market.headers import layout_without_header, plain_name
 from paperbot.market.unpack import HEAD_BYTES, head_of, unpacked
+from paperbot.names import WRITTEN_DECIMALS
 
 BATCH_ROWS = 1 << 17
-MAX_JSON = 512 << 20
+MAX_JSON = MAX_PACKED = 512 << 20
 SEPARATORS = ";\t,|"
 FEWEST_FIELDS = 5
 LOOKED_AT = 12
@@ -33,7 +34,7 @@ _WORDS = ("bars", "candles", "results", "result", "data", "list", "ohlc", "Data"
 @dataclass
 class Sheet:
     """`names`: in plain form, by position (empty ones included); `header`: as written, empty without one; `kind`: for
-    messages; `batches`: reads the rows anew each time.
+    messages; `batches`: reads the rows anew each time; `written`: the decimals that its prices were once written with.
     """
 
     names: list[str]
@@ -42,6 +43,7 @@ class Sheet:
     batches: Callable[[], Iterator[Any]]
     notes: list[str] = field(default_factory=list)
     arrays: bool = False
+    written: int | None = None
 
 
 def open_sheet(path: Path, *, told: bool = False) -> Sheet:
@@ -52,32 +54,43 @@ def open_sheet(path: Path, *, told: bool = False) -> Sheet:
         raise DataError(f"{path}: is empty")
     head = head_of(path)
     if head.startswith((b"PAR1", b"ARROW1")):
-        with path.open("rb") as file:
-            if file.read(2) != head[:2]:
-                kind = "Parquet" if head[:4] == b"PAR1" else "Feather"
-                raise DataError(f"{path}: is {kind} in a packed file, which has to be unpacked first")
-        return _parquet(path) if head[:4] == b"PAR1" else _feather(path)
+        source = _content(path, head)
+        return _parquet(source) if head[:4] == b"PAR1" else _feather(source)
     text, encoding = _decoded(head, path)
     if text.lstrip()[:1] in {"[", "{"}:
         return _json(path, encoding)
     return _csv(path, text, encoding, told=told)
 
 
-def _parquet(path: Path) -> Sheet:
-    with pq.ParquetFile(path) as file:
+def _content(path: Path, head: bytes) -> Any:
+    """A table's path, or what is packed in it: a table is read from its end, so it has to be in memory."""
+    with path.open("rb") as file:
+        if file.read(2) == head[:2]:
+            return path
+    with unpacked(path) as stream:
+        content = stream.read(MAX_PACKED + 1)
+    if len(content) > MAX_PACKED:
+        raise DataError(f"{path}: unpacks to more than {MAX_PACKED >> 20} MB; unpack it first")
+    return pa.BufferReader(content)
+
+
+def _parquet(source: Any) -> Sheet:
+    with pq.ParquetFile(source) as file:
         names = file.schema_arrow.names
+        written = (file.metadata.metadata or {}).get(WRITTEN_DECIMALS.encode(), b"")
 
     def batches() -> Iterator[Any]:
-        with pq.ParquetFile(path) as file:
+        with pq.ParquetFile(source) as file:
             # One row group at a time: over several, pyarrow keeps what it has read.
             for group in range(file.num_row_groups):
                 yield from file.iter_batches(batch_size=BATCH_ROWS, row_groups=[group])
 
-    return Sheet([plain_name(name) for name in names], names, "Parquet", batches)
+    decimals = int(written) if written.isdigit() else None
+    return Sheet([plain_name(name) for name in names], names, "Parquet", batches, written=decimals)
 
 
-def _feather(path: Path) -> Sheet:
-    table = pf.read_table(path)
+def _feather(source: Any) -> Sheet:
+    table = pf.read_table(source)
     names = table.column_names
     return Sheet([plain_name(name) for name in names], names, "Feather", lambda: iter(table.to_batches(BATCH_ROWS)))
 

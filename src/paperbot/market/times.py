@@ -98,7 +98,16 @@ def times_of_text(column: Any, formats: Sequence[str], zone: str | None, *, forc
     if forced:
         raise BadTimeError(0, f"does not fit --time-format {formats[0]}")
     hint = next((f"; give --time-format '{shape}'" for pattern, shape in _SHAPES if re.match(pattern, first)), "")
-    raise BadTimeError(0, f"is not {EXPECTED}{hint}")
+    raise BadTimeError(0, f"is not {EXPECTED}{hint or '; another form can be told with --time-format'}")
+
+
+def times_of_stamps(stamps: Any, zone: str | None) -> NDArray[np.int64]:
+    """A column of timestamps as ns UTC; `zone`: of those without one. Raises BadTimeError."""
+
+    def convert(part: Any) -> NDArray[np.int64]:
+        return _as_ns(_placed(part, zone))
+
+    return _converted(stamps, convert, f"is not {EXPECTED}")
 
 
 def _compact(form: str) -> bool:
@@ -153,7 +162,16 @@ def _formatted(text: Any, form: str, zone: str | None) -> NDArray[np.int64]:
         whole = _formatted(pc.replace_substring_regex(text, r"\.\d{1,9}([^.]*)$", r"\1"), form.replace(".%f", ""), zone)
         parts = pc.utf8_rpad(fraction, 9, "0").cast(pa.int64()).to_numpy(zero_copy_only=False)
         return np.asarray(whole + parts, dtype=np.int64)
-    return _as_ns(_placed(pc.strptime(text, format=form, unit="s").cast(pa.timestamp("ns")), zone))
+    stamps = pc.strptime(text, format=form, unit="s")
+    _refuse_moved(text, stamps, form)
+    return _as_ns(_placed(stamps.cast(pa.timestamp("ns")), zone))
+
+
+def _refuse_moved(text: Any, stamps: Any, form: str) -> None:
+    """Arrow takes 30 February for 1 March. Raises ValueError for such a date."""
+    doubtful = pc.and_(pc.less_equal(pc.day(stamps), 3), pc.match_substring_regex(text, "29|30|31"))
+    for one in text.filter(pc.fill_null(doubtful, fill_value=False)).to_pylist():
+        datetime.strptime(one, form).replace(tzinfo=UTC)
 
 
 def _placed(naive: Any, zone: str | None) -> Any:
@@ -216,6 +234,8 @@ def _why_not(text: Any, at: int, convert: Callable[[Any], NDArray[np.int64]]) ->
         words = str(error)
         if "ambiguous" in words:
             return "is there twice in this zone, as the clock was set back; give the times with their offset, or in UTC"
+        if words.startswith("a time"):
+            return f"is {words}"
         if "doesn't exist" in words:
             return "is not there in this zone, as the clock was set forward; is --timezone right?"
         return ""

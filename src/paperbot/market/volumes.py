@@ -64,7 +64,8 @@ class Volumes:
             if self._usual is not None and (count[unclear] > 1).all():
                 result[unclear] = raw[self._usual][unclear]
             else:
-                self._refuse(raw, int(np.argmax(unclear & (count != 1))), row)
+                at = int(np.argmax(unclear & (count != 1)))
+                self._refuse(raw, at, row, none_fits=not count[at])
         return result
 
     def _usually(self, fits: Sequence[NDArray[np.bool_]], decided: NDArray[np.bool_]) -> int | None:
@@ -86,9 +87,14 @@ class Volumes:
         found: NDArray[np.bool_] = np.any(matches, axis=0)
         return found
 
-    def _refuse(self, raw: Sequence[Floats], at: int, row: NDArray[np.int64]) -> None:
+    def _refuse(self, raw: Sequence[Floats], at: int, row: NDArray[np.int64], *, none_fits: bool) -> None:
         pairs = zip(self.places, raw, strict=True)
         shown = ", ".join(f"{self._shown(place)} = {values[at]:g}" for place, values in pairs)
+        if none_fits:
+            raise DataError(
+                f"{self._source}: row {row[at]}: price x volume fits no two of its columns ({shown[:120]});"
+                " if one counts coins, and not contracts, give it with --columns volume=NAME"
+            )
         raise DataError(
             f"{self._source}: row {row[at]}: which column is the volume is not clear ({shown[:120]});"
             f" give --columns volume={self._shown(self.places[0])}"

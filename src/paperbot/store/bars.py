@@ -11,6 +11,7 @@ import pyarrow.parquet as pq
 from numpy.typing import NDArray
 
 from paperbot.errors import DataError
+from paperbot.names import WRITTEN_DECIMALS
 from paperbot.store.durable import write_whole
 
 COLUMNS = ("open", "high", "low", "close", "volume")
@@ -60,15 +61,21 @@ def write_bars(
     open_ts: NDArray[np.int64],
     values: Mapping[str, NDArray[np.float64]],
     close_ts: NDArray[np.int64] | None = None,
+    price_decimals: int = 0,
 ) -> None:
     """Write bars as Paperbot's own Parquet: `ts` (ms UTC where that is exact, else ns), `values` by column, and the
-    closes of calendar units. Raises OutputError; then the old file is untouched.
+    closes of calendar units. `price_decimals`: those that prices were written with, if that is known. Raises
+    OutputError; then the old file is untouched.
     """
     columns = {"ts": _times(open_ts), **{name: pa.array(array) for name, array in values.items()}}
     if close_ts is not None:
         columns["close_time"] = _times(close_ts)
     sink = io.BytesIO()
-    pq.write_table(pa.table(columns), sink, compression="zstd", store_schema=False)
+    table = pa.table(columns)
+    with pq.ParquetWriter(sink, table.schema, compression="zstd", store_schema=False) as writer:
+        writer.write_table(table)
+        if price_decimals:
+            writer.add_key_value_metadata({WRITTEN_DECIMALS: str(price_decimals)})
     write_whole(path, sink.getvalue())
 
 
