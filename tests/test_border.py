@@ -300,6 +300,33 @@ def test_a_files_own_symbol_must_be_the_one_that_is_asked_for(tmp_path, told, as
         Case(tmp_path).run(asked, text)
 
 
+def test_columns_without_names_in_another_order_are_asked_for(tmp_path):
+    gate = "\n".join(f"{at},{v},{c},{h},{low},{o}" for at, (o, h, low, c, v) in zip(hours(), ROWS, strict=True))
+    told = refusal(tmp_path / "a.csv", gate + "\n")
+    assert "its columns are not time, open, high, low, close; tell their order, such as --columns open_ts=0" in told
+    order = parse_columns("open_ts=0,volume=1,close=2,high=3,low=4,open=5")
+    _, columns = read(tmp_path / "a.csv", gate + "\n", columns=order)
+    assert columns.high.tolist() == [row[1] for row in ROWS]
+    one_wrong = csv(hours(), rows=[(100, 99, 98, 100, 1), *ROWS[1:]]).partition("\n")[2]
+    assert len(read(tmp_path / "a.csv", one_wrong)[1]) == 6  # The row is refused later, by its number.
+
+
+def test_dear_prices_are_kept_with_fewer_decimals(tmp_path):
+    rows = [tuple(one * 4e8 if k < 4 else one for k, one in enumerate(row)) for row in ROWS]
+    money = ("account.balances.IRR=1000000000000", "account.decimals.IRR=2", "account.currency=IRR")
+    money += ("execution.min_notional=10000000", "risk.fixed_quote=100000000000")
+    summary = Case(tmp_path).run("BTC/IRR", csv(hours(), rows=rows), *money)
+    assert summary["fills"] > 0
+    assert int(summary["instruments"]["BTC/IRR"]["price_decimals"]["value"]) < 8
+
+
+def test_a_run_that_is_refused_midway_leaves_no_folder(tmp_path):
+    case = Case(tmp_path)
+    with pytest.raises(DataError, match="row 5"):
+        case.run("FOO/USDT", csv(hours(), rows=[*ROWS[:4], (100, 99, 98, 100, 1), ROWS[5]]))
+    assert not (tmp_path / "out").exists()
+
+
 # ---- import -------------------------------------------------------------------------------------------------------
 def imported(folder, *files, how=()):
     return shell.run(["data", "import", *files, "--symbol", "FOO/USDT", "--out", "out.parquet", *how], folder)

@@ -22,7 +22,7 @@ _COARSE = 1e-3
 """Shares of a price: what rounding to `price_decimals` may move it by, what counts as finer than they are where they
 were taken from the data, and the largest tick that is only typical of a venue.
 """
-_LARGEST_PRICE = float(1 << 60)
+LARGEST_PRICE = float(1 << 60)
 
 
 @dataclass(frozen=True)
@@ -146,7 +146,7 @@ class Checker:
         for name in ("open", "high", "low", "close"):
             values = getattr(columns, name)
             self._refuse(values <= 0, columns, name, "must be above 0")
-            self._refuse(values * unit >= _LARGEST_PRICE, columns, name, too_large)
+            self._refuse(values * unit >= LARGEST_PRICE, columns, name, too_large)
             moved = np.abs(np.rint(values * unit) / unit - values)
             finer = f"is finer than {decimals} decimals; give more with --set execution.price_decimals="
             self._refuse(moved > values * (_FINER if grid.is_observed else _LARGEST_MOVE), columns, name, finer)

@@ -239,6 +239,8 @@ class BarFile:
                 self.numbers.note_decimals(column.slice(0, DECIDED_ROWS - rows))
         self._check_symbol(batch, rows)
         prices = {role: self.numbers.read(one, role, everything) for role, one in zip(PRICES, priced, strict=True)}
+        if rows == 0 and not self._sheet.header and not self._reading.columns:
+            self._refuse_other_order(prices)
         if self.layout.scaled and all((values == np.rint(values)).all() for values in prices.values()):
             raise DataError(f"{self.path}: prices are whole numbers: Lean writes shares x 10000; divide them")
         priced_rows = ~np.all([np.isnan(values) for values in prices.values()], axis=0)
@@ -257,6 +259,14 @@ class BarFile:
         volume = self._volumes.base(raw, prices["low"], prices["high"], row)
         opening, high, low, close = prices.values()
         return Columns(open_ts, opening, high, low, close, volume, self._closes(batch, row), row)
+
+    def _refuse_other_order(self, prices: Mapping[str, NDArray[np.float64]]) -> None:
+        """Columns without names are taken for open, high, low and close; most rows must bear that out."""
+        opening, high, low, close = (prices[role] for role in PRICES)
+        wrong = (high < np.maximum(opening, close)) | (low > np.minimum(opening, close))
+        if 2 * int(wrong.sum()) > len(wrong):
+            order = "such as --columns open_ts=0,open=4,high=3,low=2,close=1,volume=5"
+            raise DataError(f"{self.path}: its columns are not time, open, high, low, close; tell their order, {order}")
 
     def _final(self, batch: Any, row: NDArray[np.int64]) -> NDArray[np.bool_]:
         """Which rows are of bars that have ended, as far as the file says it."""

@@ -14,7 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from paperbot.errors import ConfigError
-from paperbot.market.candles import Columns
+from paperbot.market.candles import LARGEST_PRICE, Columns
 
 Floats = NDArray[np.float64]
 
@@ -24,6 +24,9 @@ FOLDER = Path("data/instruments")
 OBSERVED_ROWS = 5_000
 MOST_DECIMALS = 18
 SURE_DIGITS = 4
+HEADROOM = 10
+"""Prices may grow to so many times the highest of the first rows before their decimals do not fit any more."""
+
 COARSE = 1e-3
 """So many different last digits show that prices step by their last decimal; a tick above that share is coarse."""
 _NOISE = 1e-14
@@ -91,7 +94,10 @@ def observed_rules(
     tick = Decimal(1).scaleb(-observed.price_decimals)
     if observed.is_sure or float(tick) <= COARSE * observed.lowest:
         rules["tick_size"] = tick
-    rules["price_decimals"] = max(observed.price_decimals, price_decimals)
+    decimals = max(observed.price_decimals, price_decimals)
+    while decimals > observed.price_decimals and observed.highest * HEADROOM * 10.0**decimals >= LARGEST_PRICE:
+        decimals -= 1
+    rules["price_decimals"] = decimals
     if observed.volume_decimals is not None:
         step = Decimal(1).scaleb(-min(observed.volume_decimals, base_decimals))
         if step * Decimal(repr(observed.highest)) <= min_notional:

@@ -113,6 +113,7 @@ class Artifacts:
         self._lock = contextlib.ExitStack()
         self._replaced = 0
         self._finished = False
+        self._is_new = not folder.exists()
         with self._guarded():
             folder.mkdir(parents=True, exist_ok=True)
             self._lock.enter_context(lock_folder(folder))
@@ -135,6 +136,9 @@ class Artifacts:
         for name in FILES:
             with contextlib.suppress(OSError):
                 unfinished(self.folder / name).unlink(missing_ok=True)
+        if self._is_new:
+            with contextlib.suppress(OSError):  # Somebody else may have written there.
+                self.folder.rmdir()
 
     @contextlib.contextmanager
     def _guarded(self) -> Any:
