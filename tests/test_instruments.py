@@ -250,11 +250,18 @@ def test_kept_rules_come_back_as_they_were(tmp_path):
 # ---- names -----------------------------------------------------------------------------------------------------------
 @pytest.mark.parametrize(
     ("text", "symbol"),
-    [("ETHBTC", "ETH/BTC"), ("sol-usd", "SOL/USD"), ("1000SATSUSDT", "1000SATS/USDT"), ("$WIF/usdt", "$WIF/USDT")],
+    [("ETHBTC", "ETH/BTC"), ("sol-usd", "SOL/USD"), ("1000SATSUSDT", "1000SATS/USDT"), ("$WIF/usdt", "$WIF/USDT")]
+    + [("XXBTZUSD", "BTC/USD"), ("XETHZEUR", "ETH/EUR"), ("XRPUSD", "XRP/USD")],
 )
 def test_names_without_doubt(text, symbol):
     assert understood(text) == (symbol, f"{text} is understood as {symbol}")
     assert understood(symbol) == (symbol, None)
+
+
+@pytest.mark.parametrize("text", ["BTC/USDT:USDT", "BTCUSDT.P", "BTC-PERP", "BTC_USDT-PERP", "BTC-USDT-SWAP"])
+def test_perpetuals_are_named_as_that(text):
+    with pytest.raises(ConfigError, match="is a perpetual or a future; a spot symbol is BASE/QUOTE"):
+        understood(text)
 
 
 def test_a_name_that_can_be_split_in_two_ways_is_decided_by_the_venue_or_asked_for():

@@ -15,6 +15,12 @@ QUOTES = (
 OTHER_NAMES = {"XBT": "BTC", "XDG": "DOGE"}
 """Kraken's names of two coins."""
 
+_KRAKEN = re.compile(r"^X([A-Z]{3})Z(USD|EUR|GBP|JPY|CAD|AUD|CHF)$")
+"""Kraken's old names: X before a coin, Z before a currency. Source: Kraken API, "Asset Pairs"."""
+
+_DERIVATIVE = re.compile(r"(/\w+:\w+|\.P|[-_](PERP|SWAP))$")
+"""Perpetuals: ccxt's `BTC/USDT:USDT`, TradingView's `BTCUSDT.P`, `BTC-PERP`, OKX's `BTC-USDT-SWAP`."""
+
 _ASSET = re.compile(r"[\w$][\w.$-]{0,31}")
 
 
@@ -35,7 +41,10 @@ def understood(text: str, known: Iterable[str] = ()) -> tuple[str, str | None]:
     Lower case, `BTC-USD`, `BTC_USD`, `BTCUSDT` and Kraken's `XBT` are understood. `known`: symbols of the venue, which
     decide where several splits are possible. Raises ConfigError when the name has no clear meaning.
     """
-    symbol = _with_slash(text.strip().upper(), tuple(known))
+    name = _KRAKEN.sub(r"\1/\2", text.strip().upper())
+    if _DERIVATIVE.search(name):
+        raise ConfigError(f"{text[:80]!r} is a perpetual or a future; a spot symbol is BASE/QUOTE, such as BTC/USDT")
+    symbol = _with_slash(name, tuple(known))
     base, _, quote = symbol.partition("/")
     symbol = f"{OTHER_NAMES.get(base, base)}/{OTHER_NAMES.get(quote, quote)}"
     split_symbol(symbol)
