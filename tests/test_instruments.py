@@ -250,8 +250,10 @@ def test_kept_rules_come_back_as_they_were(tmp_path):
 # ---- names -----------------------------------------------------------------------------------------------------------
 @pytest.mark.parametrize(
     ("text", "symbol"),
-    [("ETHBTC", "ETH/BTC"), ("sol-usd", "SOL/USD"), ("1000SATSUSDT", "1000SATS/USDT"), ("$WIF/usdt", "$WIF/USDT")]
-    + [("XXBTZUSD", "BTC/USD"), ("XETHZEUR", "ETH/EUR"), ("XRPUSD", "XRP/USD")],
+    [
+        *[("ETHBTC", "ETH/BTC"), ("sol-usd", "SOL/USD"), ("1000SATSUSDT", "1000SATS/USDT"), ("$WIF/usdt", "$WIF/USDT")],
+        *[("XXBTZUSD", "BTC/USD"), ("XETHZEUR", "ETH/EUR"), ("XRPUSD", "XRP/USD")],
+    ],
 )
 def test_names_without_doubt(text, symbol):
     assert understood(text) == (symbol, f"{text} is understood as {symbol}")
