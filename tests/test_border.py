@@ -10,6 +10,7 @@ import pytest
 
 import shell
 from cases import Case
+from paperbot.app.replay import check_file
 from paperbot.errors import CommandError, DataError
 from paperbot.market.candles import Columns
 from paperbot.market.files import BarFile, Reading, parse_columns
@@ -325,6 +326,25 @@ def test_a_run_that_is_refused_midway_leaves_no_folder(tmp_path):
     with pytest.raises(DataError, match="row 5"):
         case.run("FOO/USDT", csv(hours(), rows=[*ROWS[:4], (100, 99, 98, 100, 1), ROWS[5]]))
     assert not (tmp_path / "out").exists()
+
+
+@pytest.mark.parametrize(
+    ("text", "timeframe", "kind"),
+    [
+        (
+            csv(hours(), "open_time,open,high,low,close,volume,close_time", more=[[*hours()[1:], START + 20_000]]),
+            "1h",
+            "closes at another time than its length says",
+        ),
+        (csv([f"2024-0{k}-02" for k in range(1, 7)]), "1M", "does not open on the first of a month"),
+    ],
+)
+def test_data_check_reports_what_replay_refuses(tmp_path, text, timeframe, kind):
+    (tmp_path / "a.csv").write_text(text)
+    report = check_file(tmp_path / "a.csv", timeframe, 8)
+    assert kind in [finding["kind"] for finding in report["findings"]]
+    with pytest.raises(DataError):
+        Case(tmp_path).run("FOO/USDT", text, timeframe=timeframe)
 
 
 # ---- import -------------------------------------------------------------------------------------------------------
