@@ -310,7 +310,7 @@ def test_sigterm_in_the_middle_leaves_nothing_half_written(tmp_path):
     process.send_signal(signal.SIGTERM)
     code, _, _ = finish(process)
     assert code == 143
-    assert not list((tmp_path / "data").iterdir())
+    assert not (tmp_path / "data").exists()
 
 
 # ---- the environment ----------------------------------------------------------------------------------------------

@@ -22,7 +22,6 @@ from paperbot.store.chart import Chart
 from paperbot.store.days import DayArtifacts
 from paperbot.store.durable import write_whole
 from paperbot.store.journal import Journal
-from paperbot.store.outputs import read_outputs
 from paperbot.store.parquet import Artifacts
 from paperbot.store.report import Statistics
 from paperbot.timeframe import fixed
@@ -43,7 +42,7 @@ def write_artifacts(out: Path, session: Session) -> Statistics:
 
     copy, closing = _closed(session)
     with Artifacts(out, names, source_of) as artifacts:
-        for records in chain(read_outputs(session.outputs.path), closing):
+        for records in chain(session.outputs.read(), closing):
             statistics.add(records)
             artifacts.add(records)
         outcome = Outcome(session.name, session.runner.plan, copy.account, session.digest())
@@ -107,7 +106,7 @@ class LiveArtifacts:
         """Write everything as it stands now. Raises OutputError."""
         session = self._session
         self._sources = _caught_up(session.journal)
-        for records in read_outputs(session.outputs.path, self._days.count):
+        for records in session.outputs.read(self._days.count):
             self._days.add(records)
             self._statistics.add(records)
         for events in session.journal.events(self._seq):

@@ -42,7 +42,7 @@ def the_run(out: Path, session: str | None) -> Run:
 
 def names_in(folder: Path) -> Names:
     """The names of a session, from its journal. Raises StateError."""
-    with Journal(folder) as journal:
+    with Journal(folder, read_only=True) as journal:
         params = journal.params_at(journal.seq)
         if params is None:
             raise StateError(f"{journal.path}: begins with no parameters")

@@ -31,7 +31,6 @@ from paperbot.market.ccxt_source import BinanceSource
 from paperbot.market.feed import Arrival, Feed
 from paperbot.market.source import MS, SourceError
 from paperbot.ports import Records
-from paperbot.store.outputs import read_outputs
 from paperbot.telemetry.notify import Notifier
 
 Tree = dict[str, Any]
@@ -89,7 +88,7 @@ class Live:
         telemetry = self.observers.telemetry(self._notes)
         telemetry.catch_up(machine.account, machine.state.symbols, machine.state.positions, machine.state.orders)
         news = [News(self.notifier, names)] if self.notifier.is_on else []
-        for records in read_outputs(self.session.outputs.path):
+        for records in self.session.outputs.read():
             telemetry.catch_up_realized(records)
             for one in news:
                 one.catch_up(records)

@@ -13,8 +13,10 @@ import numpy as np
 from paperbot.app import control
 from paperbot.app.artifacts import Outcome, finish, write_artifacts, write_session_bars
 from paperbot.app.earnings import with_history
+from paperbot.app.inspect import Keeper, inspect_session, refuse_damaged
 from paperbot.app.recorder import names_of
 from paperbot.app.session import (
+    OUTPUTS,
     control_event,
     current_session,
     open_session,
@@ -47,7 +49,7 @@ def list_sessions(out: Path) -> list[dict[str, Any]]:
     root = sessions_root(out)
     rows = []
     for folder in (root / name for name in session_names(root)):
-        with Journal(folder) as journal:
+        with Journal(folder, read_only=True) as journal:
             first = next(iter(journal.rows()), None)
             rows.append(
                 {
@@ -68,7 +70,7 @@ def session_status(out: Path, name: str | None) -> dict[str, Any]:
     if is_locked(root / chosen):
         answer = control.ask(root / chosen, "status")
     else:
-        session = open_session(root, chosen, None, SystemClock())
+        session = inspect_session(root, chosen)
         try:
             answer = {**status_of(session), "running": False}
         finally:
@@ -82,6 +84,8 @@ def command_session(out: Path, name: str | None, command: str) -> dict[str, Any]
     if is_locked(root / chosen):
         answer = control.ask(root / chosen, command)
     else:
+        with Journal(root / chosen, read_only=True) as journal:
+            refuse_damaged(journal, chosen)
         session = open_session(root, chosen, None, SystemClock())
         try:
             kind = t.EventKind.HALT if command == "halt" else t.EventKind.RESUME
@@ -104,31 +108,15 @@ class Rerun:
     digest: str
 
 
-class _Keeper:
-    """Keeps all output records."""
-
-    def __init__(self) -> None:
-        self.kept: list[Records] = []
-
-    def events(self, events: Records) -> None:
-        """Inputs are in the journal."""
-
-    def records(self, records: Records) -> None:
-        """What came out."""
-        self.kept.append(records)
-
-
 def rerun(root: Path, name: str) -> Rerun:
     """Run a session again from its journal alone: no network, no strategy code but what the journal holds.
 
     Raises StateError at the first input whose link does not fit.
     """
-    with Journal(root / name) as journal:
-        broken = journal.first_break()
-        if broken is not None:
-            raise StateError(f"{journal.path}: input {broken} was changed, or one before it is gone")
+    with Journal(root / name, read_only=True) as journal:
+        refuse_damaged(journal, name)
         where = str(journal.path)
-        keeper = _Keeper()
+        keeper = Keeper()
         runner: Runner | None = None
         waiting: list[bytes] = []
 
@@ -160,7 +148,7 @@ def replay_session(out: Path, name: str | None, to: Path) -> dict[str, Any]:
     plan = again.runner.plan
     names = names_of(plan)
     statistics = Statistics(names)
-    with Artifacts(to, names) as artifacts, Journal(root / chosen) as journal:
+    with Artifacts(to, names) as artifacts, Journal(root / chosen, read_only=True) as journal:
         artifacts.add(again.records)
         statistics.add(again.records)
         finish(artifacts, Outcome(chosen, plan, again.runner.machine.account, again.digest), statistics, journal)
@@ -195,18 +183,40 @@ def verify(out: Path, name: str | None) -> dict[str, Any]:
     if is_locked(root / chosen):
         raise StateError(f"{root / chosen}: is running; verify it when it is stopped")
     again = rerun(root, chosen)
-    session = open_session(root, chosen, None, SystemClock())
+    given = again.records.tobytes()
+    path = root / chosen / OUTPUTS
+    known = b"".join(one.tobytes() for one in read_outputs(path))
+    if known != given[: len(known)]:  # It may be shorter: what was written last is lost when the power fails.
+        raise StateError(f"session {chosen}: {path} is not what the journal gives")
+    session = inspect_session(root, chosen)
     try:
         digest = session.digest()
         if digest != again.digest:
             raise StateError(f"session {chosen}: recovers to the digest {digest}, but its journal gives {again.digest}")
-        known = list(read_outputs(session.outputs.path))
-        if b"".join(one.tobytes() for one in known) != again.records.tobytes():
-            raise StateError(f"session {chosen}: {session.outputs.path} is not what the journal gives")
         wrong = unbalanced(session.runner.plan, session.runner.machine.state)
         if wrong:
             raise StateError(f"session {chosen}: the books of {', '.join(wrong)} do not add up")
         return {"session": chosen, "inputs": again.inputs, "outputs": len(again.records), "digest": digest}
+    finally:
+        session.close()
+
+
+def repair(out: Path, name: str | None) -> dict[str, Any]:
+    """Mend a session whose journal does not fit its chain: what does not is taken out of the way, and the session
+    halts (`journal`). Derived files are written anew. Raises PaperbotError.
+    """
+    root, chosen = chosen_session(out, name)
+    session = open_session(root, chosen, None, SystemClock())
+    try:
+        session.save()
+        found = session.recovered
+        return {
+            "session": chosen,
+            "inputs": session.journal.seq,
+            "taken_out": found.quarantined or 0,
+            "halted": status_of(session)["halted"],
+            "digest": session.digest(),
+        }
     finally:
         session.close()
 
@@ -216,7 +226,7 @@ def export(out: Path, name: str | None, to: Path) -> dict[str, Any]:
     root, chosen = chosen_session(out, name)
     if is_locked(root / chosen):
         raise CommandError(f"session {chosen} is running; it writes its artifacts itself, to {out}")
-    session = open_session(root, chosen, None, SystemClock())
+    session = inspect_session(root, chosen)
     try:
         statistics = write_artifacts(to, session)
         bars = write_session_bars(to / "bars", session)
@@ -293,7 +303,7 @@ def _journal(out: Path) -> str:
     name = current_session(root)
     if name is None:
         return "no session yet"
-    with Journal(root / name) as journal:
+    with Journal(root / name, read_only=True) as journal:
         broken = journal.first_break()
         if broken is not None:
             raise StateError(f"session {name}: input {broken} does not fit")

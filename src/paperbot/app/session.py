@@ -28,7 +28,7 @@ from paperbot.failpoint import fail_point
 from paperbot.ports import Clock, Records, Watcher
 from paperbot.store.durable import write_whole
 from paperbot.store.journal import FILE, PARAMS, Input, Journal, Lock, Row
-from paperbot.store.outputs import OutputLog
+from paperbot.store.outputs import OutputLog, OutputView
 
 KEPT_SNAPSHOTS = 3
 OPENING = "opening.state"
@@ -79,9 +79,9 @@ class Session:
 
     name: str
     folder: Path
-    lock: Lock
+    lock: Lock | None
     journal: Journal
-    outputs: OutputLog
+    outputs: OutputLog | OutputView
     runner: Runner
     clock: Clock
     python: PythonDesk | None = None
@@ -113,10 +113,12 @@ class Session:
     # ---- out
     def writers(self) -> list[Watcher]:
         """The watchers that a session always has."""
+        assert isinstance(self.outputs, OutputLog)
         return [_Writer(self.outputs)]
 
     def save(self) -> Path:
         """Write a snapshot; older ones but the last few go."""
+        assert isinstance(self.outputs, OutputLog)
         self.outputs.sync()
         extra = {"seq": self.journal.seq, "h": self.journal.h.hex(), "outputs": self.outputs.count}
         path = self.folder / f"{self.journal.seq}.state"
@@ -134,7 +136,8 @@ class Session:
         """Give everything back; nothing is written."""
         self.outputs.close()
         self.journal.close()
-        self.lock.free()
+        if self.lock is not None:
+            self.lock.free()
 
 
 def _inputs(events: Records, source: str, now_ns: int) -> list[Input]:
@@ -241,7 +244,7 @@ def open_session(root: Path, name: str, plan: Plan | None, clock: Clock) -> Sess
 def _recover(name: str, folder: Path, lock: Lock, journal: Journal, plan: Plan | None, clock: Clock) -> Session:
     where = str(journal.path)
     found = Recovered(inputs=journal.seq)
-    snapshot, seq = _last_good(folder, journal)
+    snapshot, seq = last_good(folder, journal)
     outputs = OutputLog(folder / OUTPUTS)
     # A Python strategy's memory is its own: it sees every slice again.
     needs_all = plan is not None and bool(plan.python_strategies)
@@ -252,8 +255,8 @@ def _recover(name: str, folder: Path, lock: Lock, journal: Journal, plan: Plan |
     if broken is not None:
         _quarantine(folder, journal, broken, clock)
     found.quarantined = int(journal.meta(QUARANTINED) or 0) or None
-    first = _plan_at(journal, 1, where)
-    in_force = _plan_at(journal, seq, where) if snapshot else first
+    first = plan_at(journal, 1, where)
+    in_force = plan_at(journal, seq, where) if snapshot else first
     if plan is not None:
         check_fixed_part(first, plan, name)
     runner = opening_runner(folder, in_force, [_Writer(outputs)])
@@ -263,7 +266,7 @@ def _recover(name: str, folder: Path, lock: Lock, journal: Journal, plan: Plan |
     if plan is not None and plan.python_strategies:
         session.python = PythonDesk(plan.python_strategies, plan, runner.machine)
     found.snapshot = seq if snapshot is not None else 0
-    unanswered = _feed_tail(session, journal.rows(found.snapshot), where)
+    unanswered = feed_tail(session, journal.rows(found.snapshot), where)
     if plan is not None:
         journal.append([params_input(plan, clock.now_ns())])
         runner.go_on_with(plan)
@@ -289,7 +292,7 @@ def _quarantine(folder: Path, journal: Journal, first: int, clock: Clock) -> Non
             snapshot.replace(where / snapshot.name)
 
 
-def _feed_tail(session: Session, rows: Iterable[Row], where: str) -> Records | None:
+def feed_tail(session: Session, rows: Iterable[Row], where: str) -> Records | None:
     """Feed the rest of the journal. Returns what Python strategies say to a last slice that nobody has answered."""
     waiting: list[bytes] = []
     answers: Records | None = None
@@ -315,7 +318,7 @@ def _feed_tail(session: Session, rows: Iterable[Row], where: str) -> Records | N
     return answers
 
 
-def _last_good(folder: Path, journal: Journal) -> tuple[Snapshot | None, int]:
+def last_good(folder: Path, journal: Journal) -> tuple[Snapshot | None, int]:
     """The newest snapshot that is whole and belongs to this journal, and its row; (None, 0) without one."""
     for path in reversed(_snapshots(folder)):
         try:
@@ -329,7 +332,7 @@ def _last_good(folder: Path, journal: Journal) -> tuple[Snapshot | None, int]:
     return None, 0
 
 
-def _plan_at(journal: Journal, seq: int, where: str) -> Plan:
+def plan_at(journal: Journal, seq: int, where: str) -> Plan:
     """The parameters in force after row `seq`."""
     params = journal.params_at(seq)
     if params is None:
@@ -339,7 +342,7 @@ def _plan_at(journal: Journal, seq: int, where: str) -> Plan:
 
 def core_of(root: Path, name: str) -> str:
     """The fingerprint of the core that a session was made with. Raises StateError."""
-    with Journal(root / name) as journal:
+    with Journal(root / name, read_only=True) as journal:
         return journal.meta("core") or ""
 
 
@@ -350,8 +353,8 @@ def carry_session(root: Path, old: str, name: str, plan: Plan, clock: Clock) -> 
     lock = Lock(root / old)
     try:
         with Journal(root / old) as journal:
-            snapshot, seq = _last_good(root / old, journal)
-            first = _plan_at(journal, 1, str(journal.path))
+            snapshot, seq = last_good(root / old, journal)
+            first = plan_at(journal, 1, str(journal.path))
             check_fixed_part(first, plan, old, carried=True)
             if snapshot is None:  # What it began with: never the balances of a configuration.
                 began = opening_runner(root / old, first, [])

@@ -12,7 +12,6 @@ from paperbot.engine.machine import Machine
 from paperbot.engine.params import Plan
 from paperbot.engine.preview import view_of
 from paperbot.names import Names
-from paperbot.store.outputs import read_backwards
 from paperbot.telemetry import lines
 
 LAST_BLOCKED = 10
@@ -25,7 +24,7 @@ def status_of(session: Session) -> dict[str, Any]:
     view = view_of(plan, names, machine)
     orders = [one for one in machine.state.orders if one["id"] > 0]
     blocked = []
-    for records in read_backwards(session.outputs.path):
+    for records in session.outputs.backwards():
         for record in reversed(records[records["kind"] == t.OutputKind.BLOCKED]):
             fields = lines.order(record.reshape(1).view(t.OUT_ORDER)[0], names)
             blocked.append({"reason": t.Code(int(record["code"])).name.lower(), **fields})

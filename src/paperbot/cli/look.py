@@ -9,7 +9,17 @@ import typer
 from rich.console import Console
 from rich.table import Table
 
-from paperbot.cli.options import DATA, JsonOption, OutOption, SessionOption, app, say_if_compiling, tell, working
+from paperbot.cli.options import (
+    DATA,
+    JsonOption,
+    OutOption,
+    SessionOption,
+    app,
+    say_if_compiling,
+    session_app,
+    tell,
+    working,
+)
 from paperbot.cli.words import cell, lasting, money, number, percent
 from paperbot.errors import CommandError
 
@@ -178,6 +188,18 @@ def verify(
     with working("running the session again"):
         answer = check(out, session)
     tell(answer, as_json=as_json)
+
+
+@session_app.command("repair")
+def session_repair(
+    session: Annotated[str | None, typer.Argument(help="which session; the current one by default")] = None,
+    out: OutOption = DATA,
+    as_json: JsonOption = False,
+) -> None:
+    """Take what does not fit out of a damaged journal (a copy of it is kept) and halt; `run` does the same."""
+    from paperbot.app.ops import repair  # noqa: PLC0415
+
+    tell(repair(out, session), as_json=as_json)
 
 
 @app.command()

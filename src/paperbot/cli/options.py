@@ -55,6 +55,9 @@ app.add_typer(drill_app, name="drill")
 venue_app = typer.Typer(help="A venue to test against, fed from recorded data.", no_args_is_help=True)
 app.add_typer(venue_app, name="venue")
 
+session_app = typer.Typer(help="Mend a session.", no_args_is_help=True)
+app.add_typer(session_app, name="session")
+
 err = Console(stderr=True, highlight=False)
 
 ConfigOption = Annotated[

@@ -14,6 +14,7 @@ import json
 import os
 import shutil
 import sqlite3
+import tempfile
 import time
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
@@ -34,6 +35,8 @@ PARAMS = b"PARAMS"
 EVENT_BYTES = 64
 BLOCK = 1 << 16
 BUSY_MS = 5_000
+WAL_HEAD_BYTES = 32
+COPY_TRIES = 20
 LOCK_TRIES, LOCK_PAUSE_S = 10, 0.05
 
 _TABLES = """
@@ -75,6 +78,15 @@ class Row:
 def link(before: bytes, seq: int, content: bytes) -> bytes:
     """The next link of the chain."""
     return hashlib.sha256(before + seq.to_bytes(8, "little") + content).digest()
+
+
+def _head(wal: Path) -> bytes:
+    """What says which log it is; empty without one."""
+    try:
+        with wal.open("rb") as file:
+            return file.read(WAL_HEAD_BYTES)
+    except FileNotFoundError:
+        return b""
 
 
 class Lock:
@@ -123,18 +135,24 @@ def is_locked(folder: Path) -> bool:
 
 
 class Journal:
-    """An open journal. A context manager. Raises StateError for a file that is none, is damaged, or is newer."""
+    """An open journal. A context manager. Raises StateError for a file that is none, is damaged, or is newer.
 
-    def __init__(self, folder: Path, *, create: bool = False) -> None:
+    `read_only`: nothing in the folder changes, also beside a process that writes, or where one was killed.
+    """
+
+    def __init__(self, folder: Path, *, create: bool = False, read_only: bool = False) -> None:
         self.path = folder / FILE
+        self._is_read_only = read_only
+        self._copy: tempfile.TemporaryDirectory[str] | None = None
         if not create and not self.path.is_file():
             raise StateError(f"{self.path}: there is no journal")
         if create and self.path.exists():
             raise StateError(f"{self.path}: there is a journal already")
         try:
-            self._db = sqlite3.connect(self.path, isolation_level=None, timeout=BUSY_MS / 1000)
-            self._db.execute("PRAGMA journal_mode=WAL")
-            self._db.execute("PRAGMA synchronous=FULL")
+            self._db = self._to_read() if read_only else self._connect(str(self.path))
+            if not read_only:
+                self._db.execute("PRAGMA journal_mode=WAL")
+                self._db.execute("PRAGMA synchronous=FULL")
             if create:
                 self._db.executescript(_TABLES)
                 self.set_meta("schema", str(SCHEMA))
@@ -143,6 +161,29 @@ class Journal:
         except sqlite3.DatabaseError as error:
             raise StateError(f"{self.path}: cannot be read as a journal: {error}; it is left as it is") from None
         self.seq, self.h = (int(last[0]), bytes(last[1])) if last else (0, GENESIS)
+
+    @staticmethod
+    def _connect(address: str) -> sqlite3.Connection:
+        is_uri = address.startswith("file:")
+        return sqlite3.connect(address, isolation_level=None, timeout=BUSY_MS / 1000, uri=is_uri)
+
+    def _to_read(self) -> sqlite3.Connection:
+        """The file as it is where SQLite can read it without writing beside it; else a copy."""
+        wal = self.path.with_name(f"{FILE}-wal")
+        address = self.path.resolve().as_uri()
+        if not is_locked(self.path.parent) and not (wal.exists() and wal.stat().st_size):
+            return self._connect(f"{address}?immutable=1")
+        self._copy = tempfile.TemporaryDirectory(prefix="paperbot-")
+        copy = Path(self._copy.name) / FILE
+        for _ in range(COPY_TRIES):
+            before = _head(wal)
+            for source in (self.path, wal):
+                if source.exists():
+                    shutil.copyfile(source, copy.with_name(source.name))
+            # As long as the log was not begun anew, it has every page that was moved to the file meanwhile.
+            if _head(wal) == before:
+                return self._connect(str(copy))
+        raise StateError(f"{self.path}: is written too fast to be read; try again")
 
     def _check_schema(self) -> None:
         schema = int(self.meta("schema") or 0)
@@ -162,6 +203,8 @@ class Journal:
     def close(self) -> None:
         """Close the file."""
         self._db.close()
+        if self._copy is not None:
+            self._copy.cleanup()
 
     # ---- writing
     def append(
@@ -174,6 +217,8 @@ class Journal:
 
         Raises StateError when the disk refuses; then nothing was written.
         """
+        if self._is_read_only:
+            raise StateError(f"{self.path}: is only read")
         seq, h = self.seq, self.h
         rows = []
         for one in inputs:

@@ -6,6 +6,7 @@ Nothing in it needs to be durable before that.
 
 import os
 from collections.abc import Iterator
+from itertools import chain
 from pathlib import Path
 
 import numpy as np
@@ -44,6 +45,14 @@ class OutputLog:
         self.count = count
         return True
 
+    def read(self, after: int = 0) -> Iterator[Records]:
+        """All records after the first `after`, in batches."""
+        return read_outputs(self.path, after)
+
+    def backwards(self) -> Iterator[Records]:
+        """All records in batches, the last batch first."""
+        return read_backwards(self.path)
+
     def sync(self) -> None:
         """Make all of it durable. Raises OutputError."""
         try:
@@ -54,6 +63,45 @@ class OutputLog:
     def close(self) -> None:
         """Close the file."""
         self._file.close()
+
+
+class OutputView:
+    """The same for reading only: the first `kept` records of the file, then `tail`, what the journal's last inputs
+    give.
+    """
+
+    def __init__(self, path: Path, kept: int, tail: list[Records]) -> None:
+        self.path = path
+        self._kept, self._tail = kept, tail
+
+    @property
+    def count(self) -> int:
+        """How many records there are."""
+        return self._kept + sum(map(len, self._tail))
+
+    def read(self, after: int = 0) -> Iterator[Records]:
+        """All records after the first `after`, in batches."""
+        passed = 0
+        for records in chain(_first(read_outputs(self.path), self._kept), self._tail):
+            if passed + len(records) > after:
+                yield records[max(after - passed, 0) :]
+            passed += len(records)
+
+    def backwards(self) -> Iterator[Records]:
+        """All records in batches, the last batch first."""
+        yield from reversed(self._tail)
+        yield from read_backwards(self.path, self._kept)
+
+    def close(self) -> None:
+        """Nothing is open."""
+
+
+def _first(batches: Iterator[Records], count: int) -> Iterator[Records]:
+    for records in batches:
+        if count <= 0:
+            return
+        yield records[:count]
+        count -= len(records)
 
 
 def read_outputs(path: Path, after: int = 0) -> Iterator[Records]:
@@ -67,9 +115,12 @@ def read_outputs(path: Path, after: int = 0) -> Iterator[Records]:
             yield np.frombuffer(content[:whole], dtype=t.OUT_HEAD)
 
 
-def read_backwards(path: Path) -> Iterator[Records]:
-    """All whole records of the file in batches, the last batch first."""
+def read_backwards(path: Path, most: int | None = None) -> Iterator[Records]:
+    """All whole records of the file, or its first `most`, in batches, the last batch first."""
     size = path.stat().st_size // _BYTES if path.exists() else 0
+    size = size if most is None else min(size, most)
+    if size == 0:
+        return
     with path.open("rb") as file:
         while size > 0:
             start = max(size - BATCH, 0)
