@@ -6,8 +6,11 @@ import numpy as np
 import pytest
 import talib
 
+from paperbot.app.ops import session_status, verify
 from paperbot.app.replay import replay
+from paperbot.app.session import create_session, open_session
 from paperbot.app.sources import ReplayRequest
+from paperbot.clock import SystemClock
 from paperbot.config import parse_assignment
 from paperbot.core import types as t
 from paperbot.errors import StrategyError
@@ -208,3 +211,41 @@ def test_mean_reversion_enters_and_leaves_at_its_scores():
         assert z <= -1.6 if signal["target"] == t.Target.LONG else z >= -0.3
         if signal["target"] == t.Target.LONG:
             assert signal["strength_ppb"] == pytest.approx(min(abs(z) / 3.2, 1.0) * 1e9, abs=1)
+
+
+# ---- objects of the user's ------------------------------------------------------------------------------------------
+COUNTED = """
+from pathlib import Path
+MADE = Path({made!r})
+
+class Strategy:
+    def __init__(self, params):
+        with MADE.open("a") as file:
+            file.write("made\\n")
+
+    def on_bar(self, bar):
+        return 0.0
+"""
+
+
+def test_a_users_object_is_made_once_for_each_symbol(tmp_path):
+    """In a replay, in a session that begins, and in one that is opened again; and not at all by who only looks."""
+    made = tmp_path / "made.txt"
+    path = written(tmp_path, COUNTED.format(made=str(made)))
+    run(tmp_path, f"{{name: mine, path: {path}}}")
+    assert made.read_text().split() == ["made"] * 2
+    plan, events = read(MARKETS, (f"strategies=[{{name: mine, path: {path}}}]",))
+    for begin in (
+        lambda: create_session(tmp_path / "data/sessions", "s", plan, SystemClock()),
+        lambda: open_session(tmp_path / "data/sessions", "s", plan, SystemClock()),
+    ):
+        made.write_text("")
+        session = begin()
+        session.commit_slice(events[:2], ["stream"] * 2)
+        events = events[2:]
+        session.close()
+        assert made.read_text().split() == ["made"] * 2
+    made.write_text("")
+    verify(tmp_path / "data", "s")
+    session_status(tmp_path / "data", "s")
+    assert made.read_text() == ""

@@ -34,8 +34,9 @@ class Runner:
         self._collectors = tuple(collectors)
         self._gathered = Gather(self._collect)
         self._chunk = chunk
+        self._askers: tuple[Asker, ...] = ()
         self._interleaver: Interleaver | None = None
-        self.ask(())
+        self._is_begun = False
 
     def watch(self, watchers: Sequence[Watcher]) -> None:
         """Who watches from the next call on."""
@@ -48,12 +49,20 @@ class Runner:
 
     def ask(self, askers: Sequence[Asker]) -> None:
         """Who answers finished slices, after the plan's own Python strategies. Before the first event."""
+        assert not self._is_begun
+        self._askers = tuple(askers)
+
+    def _begin(self) -> None:
+        """Make the user's strategy objects, once, and only for a run that asks them itself."""
+        self._is_begun = True
         own = [PythonDesk(self.plan.python_strategies, self.plan, self.machine)] if self.plan.python_strategies else []
-        everyone = [*own, *askers]
+        everyone = [*own, *self._askers]
         self._interleaver = Interleaver(everyone) if everyone else None
 
     def run(self, events: Records) -> None:
         """Feed bars, and between slices what is answered to them. Raises StrategyError or DataError."""
+        if not self._is_begun:
+            self._begin()
         for collector in self._collectors:
             collector.events(events)
         if self._interleaver is None:
