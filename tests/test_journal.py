@@ -132,6 +132,19 @@ def test_a_folder_that_cannot_be_written_is_one_sentence(tmp_path):
         Lock(tmp_path / "file" / "session")
 
 
+def test_a_journal_goes_on_after_a_commit_that_failed(tmp_path):
+    """What was refused is not there, and does not count."""
+    with Journal(tmp_path, create=True) as journal:
+        journal.append(inputs(3))
+        before = journal.seq, journal.h
+        with pytest.raises(StateError, match="nothing of it acts"):
+            journal.append([*inputs(2), Input(bytes(64), 1, None)])
+        assert (journal.seq, journal.h) == before
+        journal.append(inputs(2))
+        assert journal.seq == 5
+        assert journal.first_break() is None
+
+
 def test_one_writer_at_a_time_and_the_lock_dies_with_it(tmp_path):
     code = f"from pathlib import Path; from paperbot.store.journal import Lock; Lock(Path({str(tmp_path)!r}));"
     code += "print('locked', flush=True); import time; time.sleep(60)"

@@ -1,5 +1,6 @@
 """The one product of money, and the noise, against plain integers."""
 
+import random
 import shutil
 import subprocess
 import sys
@@ -40,6 +41,24 @@ def test_mul_div_is_exact_and_rounds_once(a, b, c, rounding):
 @given(st.integers(0, 2**31), st.integers(0, 2**31), st.integers(1, 2**31), st.sampled_from([0, 1, 2]))
 def test_mul_div_on_its_fast_path(a, b, c, rounding):
     assert numeric.mul_div(a, b, c, rounding) == exactly(a, b, c, rounding)
+
+
+@pytest.mark.parametrize("bits", [*range(48, 55), *range(60, 64)])
+@pytest.mark.parametrize("rounding", [numeric.DOWN, numeric.UP, numeric.EVEN])
+def test_mul_div_around_the_bounds_of_its_ways(bits, rounding):
+    """Quotients where an estimate in float64 stops being off by one at most, and where they leave the range; the
+    remainders are the ends of theirs.
+    """
+    draw = random.Random(bits)  # noqa: S311
+    wrong = []
+    for _ in range(1500):
+        c = draw.getrandbits(draw.randrange(2, 62)) + 1
+        quotient, rest = draw.getrandbits(bits) | 1 << bits - 1, draw.choice([0, 1, c // 2, c - 1, draw.randrange(c)])
+        x = min(draw.getrandbits(draw.randrange(2, 62)) + 1, LIMIT - 1)
+        y = min((quotient * c + rest) // x, LIMIT - 1)
+        if numeric.mul_div(x, y, c, rounding) != exactly(x, y, c, rounding):
+            wrong.append((x, y, c))
+    assert wrong == []
 
 
 @pytest.mark.parametrize(

@@ -348,6 +348,16 @@ def test_killswitch_day_that_ends_with_its_only_slice():
     assert not desk.halted  # 9,475 against 9,750 at midnight, not against the 10,000 of two days before.
 
 
+@pytest.mark.parametrize(("price", "halted"), [(90, False), (89.9999999, True)])
+def test_the_loss_that_trips_is_rounded_up(price, halted):
+    """5 % of 10,000.00000001 are 500.0000000005, which a loss of 500 is not yet."""
+    account = {"balances": {"USD": "10000.00000001"}}
+    desk = Desk({"risk": {"daily_loss_cap": "0.05"}, "account": account}).bar(100).buy(50).bar(100).bar(price)
+    assert desk.halted is halted
+    if not halted:
+        assert desk.equity == Decimal("9500.00000001")
+
+
 def test_killswitch_has_nothing_to_guard_in_an_empty_account():
     desk = Desk({"risk": {"daily_loss_cap": "0.05"}, "account": {"balances": {"USD": 0}}}).bar(100).bar(100)
     assert not desk.halted
