@@ -499,3 +499,14 @@ def test_ledger_rows_at_start_fill_hour_and_day_end():
     rows = desk.of(t.OutputKind.LEDGER, t.OUT_LEDGER)
     minutes = [(int(row["ts"]) - START_NS) // MINUTE_NS for row in rows]
     assert minutes == [0, 2, *range(60, 24 * 60 + 1, 60)]
+
+
+def test_a_fill_whose_gain_leaves_the_range_in_the_accounts_currency_is_not_made():
+    """A price of one bar that would make 1,000,000 BTC of 1,000: nothing of the sale is booked, and the run goes on."""
+    settings = {"account": {"balances": {"BTC": 2000, "USD": 1}}, "oracle": {"overrides": {"BTC": 100_000}}}
+    desk = Desk(settings, symbols=("ETH/BTC",)).bar(1).buy(1000).bar(1, volume=10_000)
+    before = desk.balance("BTC"), desk.balance("ETH"), desk.equity
+    desk.sell(1000, limit=1000, reduce_only=True).bar(1, 1500, 1, 1, volume=100_000)
+    assert desk.ends() == [(1, "filled"), (2, "overflow")]
+    assert (desk.balance("BTC"), desk.balance("ETH"), desk.equity) == before
+    assert int(desk.machine.account["realized"]) == 0

@@ -217,3 +217,17 @@ def test_help_is_quick_because_it_imports_no_engine():
     code = "import sys; from paperbot import cli; print([m for m in ('numba','ccxt','pyarrow') if m in sys.modules])"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert done.stdout.strip() == "[]"
+
+
+def test_one_module_reads_the_clocks(trees):
+    """Another may wait (`time.sleep`), but asks `clock.py` what time it is."""
+    readings = {"time", "time_ns", "monotonic", "monotonic_ns", "perf_counter", "perf_counter_ns", "now", "utcnow"}
+    for name, tree in trees.items():
+        if name == "clock.py":
+            continue
+        for node in ast.walk(tree):
+            if isinstance(node, ast.ImportFrom) and node.module in {"time", "datetime"}:
+                assert not readings & {alias.name for alias in node.names}, name
+            if isinstance(node, ast.Attribute) and isinstance(node.value, ast.Name):
+                reads = node.attr in readings and node.value.id in {"time", "datetime", "date"}
+                assert not reads, f"{name}: line {node.lineno} reads a clock"

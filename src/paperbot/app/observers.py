@@ -167,8 +167,8 @@ def holding(seconds: float) -> Iterator[None]:
     before = {number: signal.signal(number, lambda *_: told.set()) for number in (signal.SIGINT, signal.SIGTERM)}
     try:
         yield
-        end_s = time.monotonic() + seconds
-        while not told.is_set() and (left_s := end_s - time.monotonic()) > 0:
+        end_s = SystemClock.monotonic_s() + seconds
+        while not told.is_set() and (left_s := end_s - SystemClock.monotonic_s()) > 0:
             time.sleep(min(left_s, LOOKED_EVERY_S))
     finally:
         for number, handler in before.items():

@@ -143,6 +143,12 @@ def _book_sell(w: World, order: Record, position: Record, quantity: int, proceed
 
 
 @kernel
+def _share_of_cost(cost: int, quantity: int, held: int) -> int:
+    """What leaves a position's cost with a part of what it holds."""
+    return mul_div(cost, quantity, held, EVEN) if quantity < held else cost
+
+
+@kernel
 def _book_fee(
     w: World,
     order: Record,
@@ -151,20 +157,17 @@ def _book_fee(
     amount: int,
     from_position: bool,  # noqa: FBT001
     proceeds: int,
-) -> int:
-    """Charge the fee; returns the cost that left the position with it."""
+    cost: int,
+) -> None:
+    """Charge the fee; `cost`: what leaves the position's cost with a fee that the position pays."""
     taken = w.assets[asset]
     taken["fees"] += amount
     if from_position:
-        cost = position["cost"]
-        if amount < position["quantity"]:
-            cost = mul_div(position["cost"], amount, position["quantity"], EVEN)
         position["quantity"] -= amount
         position["cost"] -= cost
         taken["locked"] -= amount
         taken["held"] -= amount
-        return cost
-    if asset != w.symbol_params[order["symbol"]]["quote"]:
+    elif asset != w.symbol_params[order["symbol"]]["quote"]:
         taken["free"] -= amount
     elif order["side"] == Side.BUY:
         _take_quote(order, taken, amount)
@@ -173,7 +176,6 @@ def _book_fee(
         taken["arriving"] -= from_proceeds
         taken["locked"] -= from_proceeds
         taken["free"] -= amount - from_proceeds
-    return 0
 
 
 @kernel
@@ -217,25 +219,27 @@ def post_fill(  # noqa: PLR0915
     incoming = base["free"] + base["locked"] + quantity if buy else quote["free"] + quote["locked"] + money
     if asset == NOBODY or incoming >= LIMIT or position["cost"] + money >= LIMIT:
         return False
+    fee_cost, cost_taken, realized = 0, 0, 0
+    if not buy:
+        cost_taken = _share_of_cost(position["cost"], quantity, position["quantity"])
+        realized = money - cost_taken
+    if from_position:
+        fee_cost = _share_of_cost(position["cost"] + money, fee, position["quantity"] + quantity)
+        realized += fee_quote - fee_cost
+    realized_account = to_account(w, params["quote"], realized, EVEN)
+    if realized_account == OVERFLOW:
+        return False
     had_any = position["quantity"] > 0
-    cost_taken = 0
     if buy:
         _book_buy(w, order, position, quantity, money)
     else:
-        cost_taken = position["cost"]
-        if quantity < position["quantity"]:
-            cost_taken = mul_div(position["cost"], quantity, position["quantity"], EVEN)
         _book_sell(w, order, position, quantity, money, cost_taken)
-    realized = 0 if buy else money - cost_taken
-    fee_cost = _book_fee(w, order, position, asset, fee, from_position, money)
-    if from_position:
-        realized += fee_quote - fee_cost
+    _book_fee(w, order, position, asset, fee, from_position, money, fee_cost)
     if from_position or asset == params["quote"]:
         position["fees"] += fee_quote
     position["realized"] += realized
     order["filled"] += quantity
     account = w.account
-    realized_account = to_account(w, params["quote"], realized, EVEN)
     account["realized"] += realized_account
     account["fees"] += fee_account
     account["row_due"] = 1

@@ -9,7 +9,6 @@ will be handlers beside these.
 import asyncio
 import contextlib
 import json
-import time
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any
@@ -17,6 +16,7 @@ from typing import Any
 import numpy as np
 from aiohttp import WSCloseCode, WSMsgType, web
 
+from paperbot.clock import SystemClock
 from paperbot.market.faults import DELAY_MESSAGES, SILENCE_MESSAGES, Faults
 from paperbot.market.tape import INTERVALS_MS, Market, Message, messages
 
@@ -38,14 +38,14 @@ class VenueClock:
     def __init__(self, start_ms: int, speed: float) -> None:
         self.speed = speed
         self._at_ms = float(start_ms)
-        self._since_s = time.monotonic()
+        self._since_s = SystemClock.monotonic_s()
         self.runs = speed > 0
 
     def now_ms(self) -> int:
         """Venue time in ms UTC."""
         if not self.runs:
             return int(self._at_ms)
-        return int(self._at_ms + (time.monotonic() - self._since_s) * 1000.0 * (self.speed or 1.0))
+        return int(self._at_ms + (SystemClock.monotonic_s() - self._since_s) * 1000.0 * (self.speed or 1.0))
 
     def reach(self, at_ms: int) -> None:
         """The tape has come to this time."""
@@ -54,7 +54,7 @@ class VenueClock:
 
     def let_run(self) -> None:
         """From now on time goes on by itself."""
-        self._at_ms, self._since_s, self.runs = float(self.now_ms()), time.monotonic(), True
+        self._at_ms, self._since_s, self.runs = float(self.now_ms()), SystemClock.monotonic_s(), True
 
 
 @dataclass(eq=False)

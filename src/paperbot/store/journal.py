@@ -24,7 +24,7 @@ from typing import Any, Self
 import numpy as np
 from numpy.typing import NDArray
 
-from paperbot.core.types import BAR_EVENT
+from paperbot.core.types import BAR_EVENT, EVENT_BYTES
 from paperbot.errors import StateError
 from paperbot.failpoint import fail_point
 
@@ -32,19 +32,18 @@ SCHEMA = 1
 FILE = "journal.sqlite"
 GENESIS = hashlib.sha256(b"paperbot journal").digest()
 PARAMS = b"PARAMS"
-EVENT_BYTES = 64
 BLOCK = 1 << 16
 BUSY_MS = 5_000
 WAL_HEAD_BYTES = 32
 COPY_TRIES = 20
 LOCK_TRIES, LOCK_PAUSE_S = 10, 0.05
 
-_TABLES = """
+_TABLES = f"""
 CREATE TABLE IF NOT EXISTS meta (key TEXT PRIMARY KEY, value TEXT NOT NULL) STRICT;
 CREATE TABLE IF NOT EXISTS inputs (
     seq INTEGER PRIMARY KEY, bytes BLOB NOT NULL, received_ts INTEGER NOT NULL, source TEXT NOT NULL, h BLOB NOT NULL
 ) STRICT;
-CREATE INDEX IF NOT EXISTS params ON inputs (seq) WHERE length(bytes) != 64;
+CREATE INDEX IF NOT EXISTS params ON inputs (seq) WHERE length(bytes) != {EVENT_BYTES};
 CREATE INDEX IF NOT EXISTS odd ON inputs (source) WHERE source != 'stream';
 CREATE TABLE IF NOT EXISTS advice (id INTEGER PRIMARY KEY, ts INTEGER NOT NULL, row TEXT NOT NULL) STRICT;
 """
@@ -99,15 +98,15 @@ class Lock:
         except OSError as error:
             raise StateError(f"{folder}: cannot be written: {error.strerror}") from None
         tries = 1
-        while not self._is_taken():
+        while not self._take():
             if tries == LOCK_TRIES:
                 os.close(self._file)
                 raise StateError(f"{folder}: another process runs this session")
             tries += 1
             time.sleep(LOCK_PAUSE_S)
 
-    def _is_taken(self) -> bool:
-        """Whether the lock is ours now. Somebody may just be looking (`is_locked`): that takes a moment."""
+    def _take(self) -> bool:
+        """Try to take the lock; whether it is ours now. Somebody may just be looking (`is_locked`), for a moment."""
         try:
             fcntl.flock(self._file, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except OSError:
@@ -261,7 +260,7 @@ class Journal:
 
     def events(self, after: int = 0) -> Iterator[NDArray[np.void]]:
         """The events with a higher number as BAR_EVENT, in order and in blocks."""
-        query = "SELECT bytes FROM inputs WHERE seq > ? AND length(bytes) = 64 ORDER BY seq"
+        query = f"SELECT bytes FROM inputs WHERE seq > ? AND length(bytes) = {EVENT_BYTES} ORDER BY seq"  # noqa: S608
         try:
             found = self._db.execute(query, (after,))
             while rows := found.fetchmany(BLOCK):
@@ -272,15 +271,16 @@ class Journal:
     def rows_from(self, sources: tuple[str, ...]) -> Iterator[Row]:
         """The events that came from one of these sources, in order."""
         marks = ", ".join("?" for _ in sources)
-        query = f"SELECT * FROM inputs WHERE source IN ({marks}) AND length(bytes) = 64 ORDER BY seq"  # noqa: S608
+        is_event = f"length(bytes) = {EVENT_BYTES}"
+        query = f"SELECT * FROM inputs WHERE source IN ({marks}) AND {is_event} ORDER BY seq"  # noqa: S608
         for row in self._db.execute(query, sources):
             yield Row(*row)
 
     def params_at(self, seq: int) -> dict[str, Any] | None:
         """The parameters in force after row `seq`, None when there are none."""
-        found = self._db.execute(
-            "SELECT * FROM inputs WHERE length(bytes) != 64 AND seq <= ? ORDER BY seq DESC LIMIT 1", (seq,)
-        ).fetchone()
+        is_other = f"length(bytes) != {EVENT_BYTES}"
+        query = f"SELECT * FROM inputs WHERE {is_other} AND seq <= ? ORDER BY seq DESC LIMIT 1"  # noqa: S608
+        found = self._db.execute(query, (seq,)).fetchone()
         return Row(*found).params if found else None
 
     def link_at(self, seq: int) -> bytes | None:

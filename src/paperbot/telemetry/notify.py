@@ -4,9 +4,9 @@ import contextlib
 import queue
 import threading
 from collections import deque
-from time import monotonic
 from typing import Any
 
+from paperbot.clock import SystemClock
 from paperbot.environment import secret
 from paperbot.settings import NotifySettings
 from paperbot.telemetry.logs import Log
@@ -50,7 +50,7 @@ class Notifier:
         """Send a message, if its kind is wanted. Never waits."""
         if self._thread is None or kind not in self._on:
             return
-        now_s = monotonic()
+        now_s = SystemClock.monotonic_s()
         while self._sent_s and self._sent_s[0] < now_s - 60.0:
             self._sent_s.popleft()
         if len(self._sent_s) >= self._limit or self._queue.full():
