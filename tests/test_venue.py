@@ -16,11 +16,11 @@ import pytest
 
 from paperbot.app.venue import market_of
 from paperbot.errors import CommandError
+from paperbot.exchange.faults import Faults, parse_faults
+from paperbot.exchange.tape import Market, number
+from paperbot.exchange.venue import Venue
 from paperbot.market.ccxt_source import BinanceSource, Endpoint
-from paperbot.market.faults import Faults, parse_faults
 from paperbot.market.source import SourceError
-from paperbot.market.tape import Market, number
-from paperbot.market.venue import Venue
 
 T0 = 1_700_006_400_000
 STEP = 60_000

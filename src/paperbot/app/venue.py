@@ -8,14 +8,14 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from paperbot.errors import CommandError, DataError
+from paperbot.exchange.faults import parse_faults
+from paperbot.exchange.tape import INTERVALS_MS, Market, Trades, from_trades
+from paperbot.exchange.venue import Venue
 from paperbot.knobs import duration_s
 from paperbot.market.candles import Columns
-from paperbot.market.faults import parse_faults
 from paperbot.market.files import BarFile
 from paperbot.market.source import MS
-from paperbot.market.tape import INTERVALS_MS, Market, Trades, from_trades
 from paperbot.market.trades import read_trades
-from paperbot.market.venue import Venue
 from paperbot.symbols import split_symbol
 from paperbot.timeframe import told_by
 

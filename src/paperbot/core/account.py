@@ -4,9 +4,9 @@
 nothing pass but reduce-only orders, and only RESUME lifts it.
 """
 
-from paperbot.core.book import end, is_flat
 from paperbot.core.ledger import drawdown_ppb, revalue, write_row
 from paperbot.core.numeric import UP, kernel, ppb
+from paperbot.core.orders import end, is_flat
 from paperbot.core.outputs import emit_halt
 from paperbot.core.sizing import leave
 from paperbot.core.types import DAY_NS, NOBODY, Code, HaltReason, OutputKind, Record, Role, World

@@ -2,9 +2,9 @@
 (`docs/fills.md` §4 and §5). Takers pay slippage and the taker fee; a maker gets exactly its limit.
 """
 
-from paperbot.core.book import after, end, is_leg, legs, position_index
 from paperbot.core.ledger import largest_payable, post_fill
 from paperbot.core.numeric import DOWN, OVERFLOW, UP, kernel, mul_div, ppb, round_down, round_up, saturated, to_integer
+from paperbot.core.orders import after, end, is_leg, legs, position_index
 from paperbot.core.outputs import emit_end
 from paperbot.core.risk import place_leg
 from paperbot.core.types import (

@@ -5,9 +5,9 @@
 - `docs/fills.md` §6 states the rules; the identities there hold after every event.
 """
 
-from paperbot.core.book import is_flat, position_index
 from paperbot.core.numeric import DOWN, EVEN, LIMIT, OVERFLOW, UP, kernel, mul_div, ppb
 from paperbot.core.oracle import convert, floats, notional, position_value, priced, to_account
+from paperbot.core.orders import is_flat, position_index
 from paperbot.core.outputs import emit
 from paperbot.core.types import (
     NOBODY,

@@ -8,9 +8,9 @@ Assumptions, each a line there:
 Matching on trades and the order book will be other phases of the same step.
 """
 
-from paperbot.core.book import after, end, is_leg
 from paperbot.core.execution import bar_capacity, end_if_immediate, execute
 from paperbot.core.numeric import kernel
+from paperbot.core.orders import after, end, is_leg
 from paperbot.core.types import NOBODY, Code, Liquidity, OrderFlag, OrderType, Record, Role, Side, TimeInForce, World
 
 

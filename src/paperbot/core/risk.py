@@ -6,9 +6,9 @@
 
 from typing import Any
 
-from paperbot.core.book import has_own_slot, insert, is_flat, largest_quantity, legs, new_draft, position_index
 from paperbot.core.numeric import DOWN, EVEN, LIMIT, OVERFLOW, UP, kernel, mul_div, ppb, round_down, round_up, saturated
 from paperbot.core.oracle import from_account, notional, position_value, priced, to_account
+from paperbot.core.orders import has_own_slot, insert, is_flat, largest_quantity, legs, new_draft, position_index
 from paperbot.core.outputs import emit_order
 from paperbot.core.types import (
     NOBODY,

@@ -1,8 +1,8 @@
 """From a signal to an order: how much an entry buys, what an exit sells. Both go through the gate like any order."""
 
-from paperbot.core.book import largest_quantity, new_draft
 from paperbot.core.numeric import DOWN, EVEN, OVERFLOW, UP, kernel, mul_div, ppb, round_down, saturated
 from paperbot.core.oracle import from_account, notional, priced
+from paperbot.core.orders import largest_quantity, new_draft
 from paperbot.core.outputs import emit_order
 from paperbot.core.risk import LARGEST, held_in_symbol, submit
 from paperbot.core.types import Code, OrderFlag, OutputKind, Role, Side, Sizing, Target, World

@@ -4,12 +4,12 @@ import numpy as np
 
 from paperbot.core import types as t
 from paperbot.core.account import check_losses, close_day, open_books, resume, row_if_due, trip, update_equity
-from paperbot.core.book import end, end_role, is_flat, is_leg, new_draft
 from paperbot.core.features import update_features
 from paperbot.core.ledger import settle, stop_run
 from paperbot.core.matching import match_bar
 from paperbot.core.numeric import EVEN, JIT, bridge, kernel, to_integer
 from paperbot.core.oracle import priced, to_account
+from paperbot.core.orders import end, end_role, is_flat, is_leg, new_draft
 from paperbot.core.outputs import emit, emit_order
 from paperbot.core.patterns import find_patterns
 from paperbot.core.risk import submit

@@ -17,8 +17,8 @@ import numpy as np
 from aiohttp import WSCloseCode, WSMsgType, web
 
 from paperbot.clock import SystemClock
-from paperbot.market.faults import DELAY_MESSAGES, SILENCE_MESSAGES, Faults
-from paperbot.market.tape import INTERVALS_MS, Market, Message, messages
+from paperbot.exchange.faults import DELAY_MESSAGES, SILENCE_MESSAGES, Faults
+from paperbot.exchange.tape import INTERVALS_MS, Market, Message, messages
 
 MAX_KLINES = 1000
 
