@@ -11,6 +11,7 @@ import pytest
 
 import test_patterns
 from conftest import real_data_folder
+from paperbot.core.version import RULES
 from recorded import FIVE_BITTREX, run_files, run_synthetic
 
 GOLDEN = Path(__file__).parent / "golden" / "digests.json"
@@ -42,6 +43,11 @@ def recorded_digest(name, folder):
     return run_files(folder, RECORDED[name]).digest
 
 
+def test_the_digests_are_those_of_these_rules():
+    """Whoever changes a digest raises the version, so that no session goes on under other rules."""
+    assert json.loads(GOLDEN.read_text())["rules"] == RULES
+
+
 @pytest.mark.parametrize("name", SYNTHETIC)
 def test_synthetic_digests(name):
     assert synthetic_digest(name) == json.loads(GOLDEN.read_text())[name]
@@ -55,8 +61,10 @@ def test_recorded_digests(name, real_data):
 if __name__ == "__main__":
     digests = {name: synthetic_digest(name) for name in SYNTHETIC}
     digests |= {name: recorded_digest(name, real_data_folder()) for name in RECORDED}
-    GOLDEN.parent.mkdir(exist_ok=True)
-    GOLDEN.write_text(json.dumps(digests, indent=1) + "\n")
+    before = json.loads(GOLDEN.read_text())
+    if before["rules"] == RULES and any(before.get(name, digest) != digest for name, digest in digests.items()):
+        sys.exit("a digest has changed: raise RULES in src/paperbot/core/version.py first")
+    GOLDEN.write_text(json.dumps({"rules": RULES, **digests}, indent=1) + "\n")
     listed, bars = test_patterns.all_differences(real_data_folder())
     lines = ",\n".join(json.dumps(one) for one in listed)
     test_patterns.LISTED.write_text(f"[\n{lines}\n]\n")

@@ -11,6 +11,7 @@ import subprocess
 import sys
 import threading
 from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import pyarrow.parquet as pq
@@ -18,11 +19,11 @@ import pytest
 
 from paperbot.app.artifacts import LiveArtifacts, write_artifacts
 from paperbot.app.ops import rerun, unbalanced
-from paperbot.app.session import carry_session, control_event, create_session, open_session
+from paperbot.app.session import carry_session, control_event, core_of, create_session, open_session
 from paperbot.clock import SystemClock
 from paperbot.core import types as t
 from paperbot.engine.runner import Runner
-from paperbot.engine.snapshot import carry_over, decode, encode
+from paperbot.engine.snapshot import LAYOUTS, carry_over, decode, encode, identity, layouts_of
 from paperbot.errors import CommandError, StateError
 from paperbot.store.journal import FILE, GENESIS, Input, Journal, Lock, is_locked, link
 from paperbot.store.outputs import read_outputs
@@ -300,6 +301,35 @@ def test_what_arrives_in_a_slice_is_free_after_it_when_another_core_goes_on(mark
     assert int(later.machine.state.assets["free"][quote]) == free
     later.feed(events[20:22])
     assert int(later.machine.state.assets["arriving"][quote]) == 0
+
+
+def test_a_session_goes_on_however_the_core_was_compiled(tmp_path, market):
+    """Begun in plain Python on another processor, as in a container: the same rules, so the same session."""
+    plan, events, _ = market
+    code = f"""
+import sys
+sys.path.insert(0, {str(Path(__file__).parent)!r})
+from pathlib import Path
+from test_journal import MARKETS, read, session_of
+plan, events = read({MARKETS!r})
+session_of(Path({str(tmp_path)!r}), plan, events[:120], save_at=(30,))
+"""
+    env = environment(NUMBA_DISABLE_JIT="1", NUMBA_CPU_NAME="generic")
+    assert subprocess.run([sys.executable, "-c", code], env=env, check=False).returncode == 0
+    assert core_of(tmp_path, "s") == identity(plan)["core"]
+    session = open_session(tmp_path, "s", None, CLOCK)
+    assert session.recovered.snapshot > 0
+    assert session.digest() == run_events(plan, events[:120]).digest
+    session.close()
+
+
+def test_another_layout_of_a_record_is_another_core():
+    changed = SimpleNamespace(**{name: value for name, value in vars(t).items() if name != "POSITION"})
+    assert layouts_of(changed) != layouts_of(t)
+    changed.POSITION = np.dtype([*t.POSITION.descr, ("more", "<i8")])
+    assert layouts_of(changed) != layouts_of(t)
+    changed.POSITION = t.POSITION
+    assert layouts_of(changed) == layouts_of(t) == LAYOUTS
 
 
 @pytest.mark.parametrize("save_at", [(), (100,)])

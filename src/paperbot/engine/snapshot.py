@@ -1,7 +1,8 @@
 """The whole state as bytes, and back: positions, orders, halts, features, day figures, and the digest so far.
 
 Layout: magic, schema number and header length (little-endian uint32 each), the header as JSON, the state's memory, and
-the SHA-256 of everything before it. A snapshot fits only a run of the same names, sizes and core.
+the SHA-256 of everything before it. A snapshot fits only a run of the same names, sizes, layouts and rules, however the
+core was compiled.
 """
 
 import hashlib
@@ -13,8 +14,8 @@ from typing import Any
 import numpy as np
 
 from paperbot.core import types as t
-from paperbot.core.numeric import CACHE_FOLDER
 from paperbot.core.types import OUTPUT_BYTES
+from paperbot.core.version import RULES
 from paperbot.engine.layout import as_dtype, described, fill
 from paperbot.engine.machine import State
 from paperbot.engine.outputs import BLOCK_RECORDS
@@ -39,11 +40,21 @@ class Snapshot:
     memory: bytes
 
 
+def layouts_of(module: Any) -> str:
+    """A fingerprint of all record types of a module: their fields, types and places."""
+    types = {name: value for name, value in vars(module).items() if isinstance(value, np.dtype)}
+    text = json.dumps({name: described(value) for name, value in sorted(types.items())})
+    return hashlib.sha256(text.encode()).hexdigest()[:12]
+
+
+LAYOUTS = layouts_of(t)
+
+
 def identity(plan: Plan) -> dict[str, Any]:
     """What a snapshot and the run that loads it must have in common."""
     risk = plan.params.risk[0]
     return {
-        "core": f"{CACHE_FOLDER.name}-{BLOCK_RECORDS}",
+        "core": f"rules {RULES}, records {LAYOUTS}, links of {BLOCK_RECORDS}",
         "symbols": list(plan.symbols),
         "timeframes_ns": list(plan.timeframes_ns),
         "assets": list(plan.assets),
