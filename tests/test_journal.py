@@ -18,12 +18,13 @@ import pyarrow.parquet as pq
 import pytest
 
 from paperbot.app.artifacts import LiveArtifacts, write_artifacts
-from paperbot.app.ops import rerun, unbalanced
+from paperbot.app.ops import rerun
 from paperbot.app.session import carry_session, control_event, core_of, create_session, open_session
 from paperbot.clock import SystemClock
 from paperbot.core import types as t
+from paperbot.engine.books import unbalanced
 from paperbot.engine.runner import Runner
-from paperbot.engine.snapshot import LAYOUTS, carry_over, decode, encode, identity, layouts_of
+from paperbot.engine.snapshot import LAYOUTS, Snapshot, carry_over, decode, encode, identity, layouts_of
 from paperbot.errors import CommandError, StateError
 from paperbot.store.journal import FILE, GENESIS, Input, Journal, Lock, is_locked, link
 from paperbot.store.outputs import read_outputs
@@ -257,6 +258,45 @@ def test_a_full_replay_checks_what_it_replays(tmp_path, market):
     assert session.recovered.quarantined == 801 - 200
     assert session.runner.machine.account["halted"] == t.HaltReason.JOURNAL
     session.close()
+
+
+def renamed(snapshot, array, field, to=None, kind=None):
+    """The snapshot, with a field under another name or of another type of the same size."""
+    layout = [
+        (name, [[to or f[0], kind or f[1]] if (name, f[0]) == (array, field) else f for f in one], count)
+        if isinstance(one, list)
+        else (name, one, count)
+        for name, one, count in snapshot.header["layout"]
+    ]
+    return Snapshot({**snapshot.header, "layout": layout}, snapshot.memory)
+
+
+@pytest.mark.parametrize(
+    ("array", "field", "to", "kind"),
+    [("account", "equity", "worth", None), ("assets", "free", "spare", None), ("positions", "cost", None, "<f8")],
+)
+def test_what_would_be_lost_in_carrying_on_is_an_error(tmp_path, market, array, field, to, kind):
+    plan, events, _ = market
+    folder = session_of(tmp_path, plan, events, save_at=(399,))
+    (path,) = folder.glob("*.state")
+    changed = renamed(decode(path.read_bytes(), "saved"), array, field, to, kind)
+    with pytest.raises(StateError, match=f"has a field {array}.{to or field} that this version cannot carry on"):
+        create_session(tmp_path, "after", plan, CLOCK, changed)
+    assert not (tmp_path / "after").exists()
+
+
+def test_books_that_do_not_add_up_are_not_carried_on(tmp_path, market):
+    plan, events, _ = market
+    folder = session_of(tmp_path, plan, events, save_at=(399,))
+    (path,) = folder.glob("*.state")
+    snapshot = decode(path.read_bytes(), "saved")
+    runner = Runner(plan, [])
+    runner.machine.state.memory[:] = np.frombuffer(snapshot.memory, dtype=np.uint8)
+    runner.machine.state.assets["free"][plan.assets.index("USDT")] += 1
+    broken = Snapshot(snapshot.header, runner.machine.state.memory.tobytes())
+    with pytest.raises(StateError, match="the books of USDT do not add up in what would be carried on"):
+        create_session(tmp_path, "after", plan, CLOCK, broken)
+    assert not (tmp_path / "after").exists()
 
 
 @pytest.mark.parametrize("has_snapshot", [True, False])

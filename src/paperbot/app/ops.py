@@ -29,8 +29,7 @@ from paperbot.app.venuelink import live_configuration, live_plan
 from paperbot.clock import SystemClock, format_ts
 from paperbot.config import ConfigFiles
 from paperbot.core import types as t
-from paperbot.engine.machine import State
-from paperbot.engine.params import Plan
+from paperbot.engine.books import unbalanced
 from paperbot.engine.planrecord import decode_plan
 from paperbot.engine.runner import Runner
 from paperbot.environment import Environment, credential_names, secret
@@ -153,25 +152,6 @@ def replay_session(out: Path, name: str | None, to: Path) -> dict[str, Any]:
         statistics.add(again.records)
         finish(artifacts, Outcome(chosen, plan, again.runner.machine.account, again.digest), statistics, journal)
     return {"session": chosen, "inputs": again.inputs, "digest": again.digest, "out": str(to)}
-
-
-def unbalanced(plan: Plan, state: State) -> list[str]:
-    """Assets whose double entry does not add up, and positions that more is held of than there is."""
-    found = []
-    for name, row in zip(plan.assets, state.assets, strict=True):
-        balance = int(row["opening"]) + int(row["venue"]) - int(row["fees"])
-        if balance != int(row["free"]) + int(row["locked"]) or min(int(row["free"]), int(row["locked"])) < 0:
-            found.append(name)
-    bases = plan.params.symbols["base"]
-    for asset, name in enumerate(plan.assets):
-        held = sum(
-            int(position["quantity"])
-            for index, position in enumerate(state.positions)
-            if bases[index % len(plan.symbols)] == asset
-        )
-        if held != int(state.assets[asset]["held"]):
-            found.append(f"{name} (positions)")
-    return found
 
 
 def verify(out: Path, name: str | None) -> dict[str, Any]:

@@ -18,6 +18,7 @@ import numpy as np
 
 from paperbot.app.fixed import CURRENT, check_fixed_part, check_name
 from paperbot.core import types as t
+from paperbot.engine.books import unbalanced
 from paperbot.engine.params import Plan
 from paperbot.engine.planrecord import decode_plan, encode_plan
 from paperbot.engine.runner import Runner
@@ -194,14 +195,13 @@ def create_session(
     folder = root / name
     if _is_begun(folder):
         raise StateError(f"{folder}: there is such a session already; choose another --session")
+    opening = None if carried is None else _carried(carried, plan)
     lock = Lock(folder)
     for left in folder.glob("*"):
         if left.is_file() and left.name != "lock":
             left.unlink()  # Of a beginning that was never durable.
-    if carried is not None:
-        first = Runner(plan, [], chunk=1)
-        carry_over(carried, first)
-        write_whole(folder / OPENING, encode(first, {"seq": 0, "h": "", "outputs": 0}))
+    if opening is not None:
+        write_whole(folder / OPENING, opening)
     journal = Journal(folder, create=True)
     journal.append([params_input(plan, clock.now_ns()), *inputs], meta={"core": identity(plan)["core"]})
     fail_point("session.before_current")
@@ -214,6 +214,16 @@ def create_session(
     if inputs:
         runner.feed(np.frombuffer(b"".join(one.content for one in inputs), dtype=t.BAR_EVENT))
     return session
+
+
+def _carried(snapshot: Snapshot, plan: Plan) -> bytes:
+    """The state as a new session begins with it. Raises StateError where something would be lost or not add up."""
+    first = Runner(plan, [], chunk=1)
+    carry_over(snapshot, first)
+    wrong = unbalanced(plan, first.machine.state)
+    if wrong:
+        raise StateError(f"the books of {', '.join(wrong)} do not add up in what would be carried on")
+    return encode(first, {"seq": 0, "h": "", "outputs": 0})
 
 
 def open_session(root: Path, name: str, plan: Plan | None, clock: Clock) -> Session:

@@ -127,7 +127,7 @@ def carry_over(snapshot: Snapshot, runner: Runner) -> None:
     """Put a state that another core has saved into a fresh run of the same names: by the names of fields, where both
     have them, and features by kind and window, in whatever order each core keeps them.
 
-    The digest begins anew: it is another session.
+    The digest begins anew: it is another session. Raises StateError for a field or an array that would be lost.
     """
     state, saved, at = runner.machine.state, {}, 0
     for name, layout, count in snapshot.header["layout"]:
@@ -136,12 +136,34 @@ def carry_over(snapshot: Snapshot, runner: Runner) -> None:
         at += old.itemsize * count
     for name in saved.keys() - {"memory", "features", "rings"}:
         array = getattr(state, name, None)
+        if name in _CARRIED:
+            _refuse_lost(name, array, saved[name])
         if array is not None and len(array) == len(saved[name]):
             fill(array, saved[name])
     _carry_features(snapshot.header, saved["features"], saved["rings"], runner)
     state.account["arrivals"] = int(state.assets["arriving"].any())
     if "risk_peak" not in (saved["account"].dtype.names or ()):  # A core that had one peak for the rule and for people.
         state.account["risk_peak"] = state.account["peak"]
+
+
+_CARRIED = {"account", "assets", "symbols", "positions", "orders", "candles"}
+"""What no version can do without; the other arrays are scratch of one call, or made anew."""
+
+GONE: dict[str, set[str]] = {}
+"""Fields of earlier versions that nothing needs any more, by array."""
+
+
+def _refuse_lost(name: str, ours: Any, saved: Any) -> None:
+    """Whoever takes a field away, or gives it another name or type, says here what becomes of it."""
+    if ours is None or len(ours) != len(saved):
+        there = 0 if ours is None else len(ours)
+        raise StateError(f"the saved state has {len(saved)} {name}, and this version {there}")
+    known = ours.dtype
+    for field in saved.dtype.names or ():
+        if field in GONE.get(name, ()):
+            continue
+        if field not in (known.names or ()) or known[field] != saved.dtype[field]:
+            raise StateError(f"the saved state has a field {name}.{field} that this version cannot carry on")
 
 
 def _carry_features(header: dict[str, Any], features: Any, rings: Any, runner: Runner) -> None:
