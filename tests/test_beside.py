@@ -11,6 +11,8 @@ from desk import Desk
 from paperbot.app.beside import in_thread
 from paperbot.app.live import Live
 from paperbot.app.recorder import names_of
+from paperbot.app.session import control_event
+from paperbot.core import types as t
 from paperbot.llm.advisor import OUTCOMES
 from paperbot.llm.guards import CODES
 from paperbot.market.feed import REFUSALS
@@ -96,3 +98,22 @@ def test_a_message_that_cannot_be_sent_does_not_end_the_notifier(capsys, monkeyp
     assert faults == {"advisor": 0, "notifier": 1}
     assert "ValueError: boom" in logged
     assert seen.metrics.value("paperbot_notifications_total", "sent") == 1.0
+
+
+# ---- the time of an input that is no bar ----------------------------------------------------------------------------
+@pytest.mark.parametrize(("clock", "venue_ms"), [("local", 0), ("venue", 999)])
+@pytest.mark.parametrize(("ours", "expected"), [(999, 1000), (1000, 1000), (1001, 1001)])
+def test_an_input_is_never_older_than_the_market(clock, venue_ms, ours, expected):
+    """A clock behind the market, ours or the venue's, must not put a command before the last slice."""
+    market_ts = 1000 * 10**6
+    machine = SimpleNamespace(account={"clock_ts": market_ts})
+    settings = SimpleNamespace(feed=SimpleNamespace(clock=clock))
+    live = SimpleNamespace(
+        configuration=SimpleNamespace(settings=settings),
+        feed=SimpleNamespace(server=SimpleNamespace(now_ms=lambda: ours if clock == "venue" else venue_ms)),
+        clock=SimpleNamespace(now_ns=lambda: ours * 10**6),
+        session=SimpleNamespace(runner=SimpleNamespace(machine=machine)),
+    )
+    assert Live._now_ts(live) == expected * 10**6
+    runner = SimpleNamespace(machine=machine)
+    assert control_event(t.EventKind.HALT, runner, 0, ours * 10**6).view(t.CONTROL_EVENT)["ts"][0] == expected * 10**6

@@ -252,6 +252,37 @@ def test_accepted_advice_buys_at_most_what_was_advised():
     assert 380 < int(orders[0]["quantity"]) / 1e8 * price < 420
 
 
+@pytest.fixture(scope="module")
+def desk_at_the_end():
+    return run_with(Says('{"advice": null}'))[3]
+
+
+@given(st.floats(1e-6, 1e9))
+def test_advised_money_is_never_exceeded_nor_missed_by_more_than_a_millionth(desk_at_the_end, wanted):
+    """Worth as the gate values it; what is less than a minor unit stays one."""
+    desk = desk_at_the_end
+    quantity = desk._quantity(parse(text(notional_usd=wanted), 4000))
+    worth = desk._worth_usd("BTC/USDT", quantity)
+    assert worth <= wanted or quantity == 1
+    assert desk._worth_usd("BTC/USDT", quantity + quantity // 500_000 + 2) > wanted
+
+
+@given(st.floats(1e-12, 1e6))
+def test_an_advised_size_is_rounded_down(desk_at_the_end, size):
+    quantity = desk_at_the_end._quantity(parse(text(notional_usd=None, size=size), 4000))
+    exactly = size * 1e8
+    assert quantity <= exactly * (1 + 1e-12) or quantity == 1
+    assert quantity > exactly * (1 - 1e-12) - 1
+
+
+def test_the_order_of_an_advised_size_is_that_size():
+    """The rules would let more than twice as much through."""
+    plan, _, seen, _ = run_with(Says(text(notional_usd=None, size=0.3941)))
+    (order,) = [one for one in seen.of(t.OutputKind.ORDER, t.OUT_ORDER) if one["role"] == t.Role.ENTRY]
+    step = int(plan.params.symbols[0]["step"])
+    assert int(order["quantity"]) == 39_410_000 // step * step
+
+
 def test_notional_cap_denies_and_nothing_is_ordered():
     _, _, seen, desk = run_with(Says(text(notional_usd=1000.01)))
     assert {one.code for one in desk.exchanges} == {"notional_cap"}
