@@ -637,7 +637,7 @@ class Rude(socketserver.StreamRequestHandler):
 
     def _slowly(self, first, part, last=b""):
         self.wfile.write(first)
-        for _ in range(30):
+        for _ in range(600):  # A minute, unless the other side has gone.
             self.wfile.write(part)
             self.wfile.flush()
             time.sleep(0.1)
@@ -676,7 +676,7 @@ def rude_endpoint():
     server.server_close()
 
 
-def asks(endpoint, model, timeout_s=5.0):
+def asks(endpoint, model, timeout_s=60.0):
     return OpenAiProvider(endpoint, model, SecretStr("sk-canary-123"), timeout_s).ask(QUESTION)
 
 
@@ -708,7 +708,7 @@ def test_an_endpoint_is_asked_once_with_key_prompt_and_model(endpoint):
 def test_whatever_an_endpoint_does_wrong_is_an_outcome(endpoint, model, outcome):
     Endpoint.seen.clear()
     with pytest.raises(ProviderError) as failed:
-        asks(endpoint, model, timeout_s=0.5)
+        asks(endpoint, model, timeout_s=0.5 if outcome == "timeout" else 60.0)
     assert failed.value.outcome == outcome
     assert "sk-canary-123" not in str(failed.value)
     assert len(Endpoint.seen) == 1  # Nothing is retried behind the budget's back.
@@ -732,7 +732,7 @@ def test_the_time_out_holds_whatever_the_endpoint_does(rude_endpoint, model):
     with pytest.raises(ProviderError) as failed:
         asks(rude_endpoint, model, timeout_s=0.4)
     assert failed.value.outcome == "timeout"
-    assert time.monotonic() - began < 2.5
+    assert time.monotonic() - began < 30  # Long before the endpoint would have come to an end.
 
 
 def test_compressed_answers_are_not_unpacked(rude_endpoint):
@@ -794,7 +794,7 @@ def test_blanks_around_a_key_are_no_part_of_it(monkeypatch):
 
 def test_nobody_there_is_an_outcome():
     with pytest.raises(ProviderError) as failed:
-        asks("http://127.0.0.1:9/v1", "good", timeout_s=1.0)
+        asks("http://127.0.0.1:9/v1", "good")
     assert failed.value.outcome == "unreachable"
 
 
