@@ -57,7 +57,7 @@ GOOD = "BTC/USDT=synthetic:1:200"
         ([GOOD, "--timeframe", "99999999999w"], "longer than a year"),
         ([GOOD, "--set", "a=["], "the value is not YAML"),
         ([GOOD, "--set", "execution.symbols=5"], "symbols must hold patterns"),
-        ([GOOD, "--set", "execution.symbols={1: {tick_size: 1}}"], "1 is no pattern"),
+        ([GOOD, "--set", "execution.symbols={1: {tick_size: 1}}"], "1 is not a pattern; use one such as */USDT"),
         ([GOOD, "--set", "execution=7"], "execution"),
         (["BTC/USDT=nowhere.parquet"], "nowhere.parquet: there is no such file"),
     ],

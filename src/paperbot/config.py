@@ -171,7 +171,7 @@ def _check_patterns(patterns: Any, origin: str) -> None:
     for pattern, tree in patterns.items():
         with mistakes.gathered():
             if not isinstance(pattern, str):
-                raise ConfigError(f"{origin}: symbols: {pattern!r} is no pattern such as */USDT")
+                raise ConfigError(f"{origin}: symbols: {pattern!r} is not a pattern; use one such as */USDT")
             if not isinstance(tree, Mapping):
                 raise ConfigError(f"{origin}: symbols.{pattern} must hold keys and values")
             validate(MarketKnobs, dict(tree), origin, f"symbols.{pattern}: ")

@@ -1,4 +1,4 @@
-"""A tree of values held against a model; every mistake in it is told at once."""
+"""Validates configuration values against a model, and reports every mistake at once."""
 
 import types
 import typing

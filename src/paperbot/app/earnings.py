@@ -1,6 +1,5 @@
 """Profit and trades of a session or of the run in a folder, read from its files without disturbing a running one."""
 
-from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -14,9 +13,8 @@ from paperbot.clock import format_ts
 from paperbot.engine.planrecord import decode_plan
 from paperbot.errors import StateError
 from paperbot.names import Names
-from paperbot.ports import Records
 from paperbot.store.journal import Journal
-from paperbot.store.outputs import read_outputs
+from paperbot.store.outputs import first_records, read_outputs
 from paperbot.store.report import Statistics
 from paperbot.store.results import Results, by_period, read_results, results_of, start_equity
 
@@ -108,7 +106,7 @@ def with_history(status: dict[str, Any], folder: Path) -> dict[str, Any]:
     """
     names = names_in(folder)
     statistics = Statistics(names)
-    for records in _first(read_outputs(folder / OUTPUTS), status["journal"]["outputs"]):
+    for records in first_records(read_outputs(folder / OUTPUTS), status["journal"]["outputs"]):
         statistics.add(records)
     clock_ns = int(status.pop("clock_ns"))
     status["positions"] = [{**one, "opened": None, "age_s": None} for one in status["positions"]]
@@ -131,11 +129,3 @@ def with_history(status: dict[str, Any], folder: Path) -> dict[str, Any]:
         "win_rate_pct": 100.0 * statistics.wins / trips if trips else None,
     }
     return status
-
-
-def _first(batches: Iterator[Records], count: int) -> Iterator[Records]:
-    for records in batches:
-        if count <= 0:
-            return
-        yield records[:count]
-        count -= len(records)

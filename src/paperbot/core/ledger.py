@@ -150,14 +150,8 @@ def _share_of_cost(cost: int, quantity: int, held: int) -> int:
 
 @kernel
 def _book_fee(
-    w: World,
-    order: Record,
-    position: Record,
-    asset: int,
-    amount: int,
-    from_position: bool,  # noqa: FBT001
-    proceeds: int,
-    cost: int,
+    w: World, order: Record, position: Record, asset: int, amount: int, from_position: bool,  # noqa: FBT001
+    proceeds: int, cost: int,
 ) -> None:
     """Charge the fee; `cost`: what leaves the position's cost with a fee that the position pays."""
     taken = w.assets[asset]

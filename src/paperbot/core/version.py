@@ -1,6 +1,6 @@
 """The version of the rules: what the same inputs come to."""
 
 RULES = 1
-"""Goes up whenever a golden digest changes (`tests/test_golden.py` proves it), or a rule that no golden run reaches. A
-session of other rules is not gone on with: it is closed, and a new one goes on with what it holds.
+"""Raise it whenever a golden digest changes (`tests/test_golden.py` checks that), or when a rule changes that no golden
+run covers. A session recorded under another version is closed, and its holdings move to a new session.
 """

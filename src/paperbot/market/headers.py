@@ -15,7 +15,7 @@ _INDICATORS = (
     *("ma", "sma", "ema", "wma", "avg", "mean", "std", "delta", "ratio", "osc", "profile", "change", "weighted", "24h"),
     *("atility", "pct", "spike", "up", "down", "buy", "sell", "score", "zscore", "trend", "signal", "index"),
 )
-"""What stands behind `volume_` or `vol_` in the name of an indicator, and is no asset."""
+"""Suffixes after `volume_` or `vol_` that mark an indicator rather than an asset."""
 
 
 def volume_columns(names: Sequence[str]) -> list[str]:

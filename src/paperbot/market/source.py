@@ -13,7 +13,7 @@ PAGE = 1000
 
 @dataclass(frozen=True)
 class Candle:
-    """One bar as somebody said it: its open in ms UTC, prices in the quote."""
+    """One bar as the exchange reported it: its open in ms UTC, prices in the quote."""
 
     open_ms: int
     open: float
@@ -24,7 +24,7 @@ class Candle:
 
 
 class SourceError(Exception):
-    """The source could not answer. `wait_s`: for how long nothing may be asked (429, 418), 0 for as one likes."""
+    """The source could not answer. `wait_s`: how long to wait before the next request (429, 418); 0 for no limit."""
 
     def __init__(self, reason: str, wait_s: float = 0.0) -> None:
         super().__init__(reason)
@@ -32,10 +32,10 @@ class SourceError(Exception):
 
 
 class OnState(Protocol):
-    """Is told when a stream is listened to, or lost."""
+    """Called when the stream connects or drops."""
 
     def __call__(self, *, listening: bool) -> None:
-        """It is, or it is not."""
+        """`listening`: whether the stream is connected now."""
 
 
 class Source(Protocol):
@@ -48,8 +48,8 @@ class Source(Protocol):
         """Up to a page of rows (open in ms, open, high, low, close, volume) from `since_ms` on. Raises SourceError."""
 
     async def listen(self, on_kline: Callable[[dict[str, Any]], None], on_state: OnState) -> None:
-        """Hand over each kline event as the exchange sent it, for ever; `on_state` is told when it listens or lost
-        it.
+        """Pass each kline event to `on_kline` as the exchange sent it, until cancelled, and report every connect and
+        disconnect to `on_state`.
         """
 
 

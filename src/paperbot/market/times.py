@@ -227,7 +227,7 @@ def _converted(text: Any, convert: Callable[[Any], NDArray[np.int64]], why: str)
 
 
 def _why_not(text: Any, at: int, convert: Callable[[Any], NDArray[np.int64]]) -> str:
-    """What is the matter with a time that cannot be converted, where it is no matter of its form."""
+    """Why a well-formed time cannot be converted; empty if its format is the problem."""
     try:
         convert(text.slice(at, 1))
     except (pa.ArrowException, ValueError) as error:

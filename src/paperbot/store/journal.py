@@ -134,9 +134,10 @@ def is_locked(folder: Path) -> bool:
 
 
 class Journal:
-    """An open journal. A context manager. Raises StateError for a file that is none, is damaged, or is newer.
+    """An open journal; a context manager. Raises StateError if the file is not a journal, is damaged, or has a newer
+    schema.
 
-    `read_only`: nothing in the folder changes, also beside a process that writes, or where one was killed.
+    `read_only`: never writes to the folder, even while another process is writing or after one was killed.
     """
 
     def __init__(self, folder: Path, *, create: bool = False, read_only: bool = False) -> None:

@@ -82,7 +82,7 @@ class OutputView:
     def read(self, after: int = 0) -> Iterator[Records]:
         """All records after the first `after`, in batches."""
         passed = 0
-        for records in chain(_first(read_outputs(self.path), self._kept), self._tail):
+        for records in chain(first_records(read_outputs(self.path), self._kept), self._tail):
             if passed + len(records) > after:
                 yield records[max(after - passed, 0) :]
             passed += len(records)
@@ -96,7 +96,8 @@ class OutputView:
         """Nothing is open."""
 
 
-def _first(batches: Iterator[Records], count: int) -> Iterator[Records]:
+def first_records(batches: Iterator[Records], count: int) -> Iterator[Records]:
+    """The first `count` records of these batches."""
     for records in batches:
         if count <= 0:
             return

@@ -43,7 +43,7 @@ class Notifier:
 
     @property
     def is_on(self) -> bool:
-        """Whether anybody is told."""
+        """Whether messages are sent at all."""
         return self._thread is not None
 
     def tell(self, kind: str, text: str) -> None:
