@@ -232,6 +232,7 @@ ROWS: tuple[tuple[str, tuple[Panel, ...]], ...] = (
             ),
             Panel("Clock skew", (("paperbot_feed_clock_skew_seconds", "venue less ours"),)),
             Panel("Journal lag P50/P95 (1h)", _quantiles("paperbot_journal_lag_seconds", "", "1h", 0.5, 0.95)),
+            Panel("Longest stall of the loop", (("paperbot_loop_stall_seconds", "stall"),)),
             Panel("Inputs in the journal", (("paperbot_journal_inputs", "inputs"),)),
             Panel("Messages to people", (("sum by (outcome) (paperbot_notifications_total)", "{{outcome}}"),)),
             Panel("Background faults", (("sum by (task) (paperbot_background_faults_total)", "{{task}}"),)),

@@ -2,6 +2,7 @@
 
 import asyncio
 import queue
+import threading
 from types import SimpleNamespace
 
 import numpy as np
@@ -12,6 +13,7 @@ from paperbot.app.beside import in_thread
 from paperbot.app.live import Live
 from paperbot.app.recorder import names_of
 from paperbot.app.session import control_event
+from paperbot.app.stalls import WINDOW_S, StallWatch
 from paperbot.core import types as t
 from paperbot.llm.advisor import OUTCOMES
 from paperbot.llm.guards import CODES
@@ -37,7 +39,10 @@ def observers(capsys):
         log=log,
         metrics=metrics,
         background_fault=lambda task, error: report_fault(log, metrics, task, error),
-        shown=lambda: ({task: metrics.value(names, task) for task in BACKGROUND}, "".join(capsys.readouterr())),
+        shown=lambda: (
+            {task: count for task in BACKGROUND if (count := metrics.value(names, task))},
+            "".join(capsys.readouterr()),
+        ),
     )
 
 
@@ -68,7 +73,7 @@ def test_an_advisor_that_fails_is_asked_again(capsys, where):
     faults, logged = seen.shown()
     assert live.consulting is None
     assert committed == []
-    assert faults == {"advisor": 1, "notifier": 0}
+    assert faults == {"advisor": 1}
     assert "background_fault" in logged
     assert "ValueError: boom" in logged
 
@@ -95,9 +100,81 @@ def test_a_message_that_cannot_be_sent_does_not_end_the_notifier(capsys, monkeyp
     assert [done.get(timeout=10), done.get(timeout=10)] == ["first", "second"]
     notifier.close()
     faults, logged = seen.shown()
-    assert faults == {"advisor": 0, "notifier": 1}
+    assert faults == {"notifier": 1}
     assert "ValueError: boom" in logged
     assert seen.metrics.value("paperbot_notifications_total", "sent") == 1.0
+
+
+# ---- files that are written while the session goes on --------------------------------------------------------------
+WRITERS = {
+    "artifacts": Live._refresh,
+    "snapshot": lambda live: Live._save(live, 9, b"state"),
+}
+
+
+def writing_live(monkeypatch, seen, write):
+    monkeypatch.setattr("paperbot.app.live.moment_of", lambda _: "moment")
+    return SimpleNamespace(
+        session=SimpleNamespace(write_snapshot=lambda *_: write()),
+        artifacts=SimpleNamespace(write=lambda _: write()),
+        clock=SimpleNamespace(monotonic_s=lambda: 5.0),
+        observers=seen,
+        writing="busy",
+        saving="busy",
+        written_at_s=0.0,
+    )
+
+
+@pytest.mark.parametrize("task", WRITERS)
+def test_files_are_written_beside_the_loop(capsys, monkeypatch, task):
+    """While they are being written, the loop goes on: here it is what lets the writing end."""
+    seen, loop_goes_on = observers(capsys), threading.Event()
+
+    def write():
+        assert loop_goes_on.wait(60)
+
+    async def story():
+        work = asyncio.create_task(WRITERS[task](writing_live(monkeypatch, seen, write)))
+        await asyncio.sleep(0)
+        loop_goes_on.set()
+        await work
+
+    asyncio.run(asyncio.wait_for(story(), 120))
+    assert seen.shown()[0] == {}
+
+
+@pytest.mark.parametrize("task", WRITERS)
+def test_files_that_cannot_be_written_end_no_session(capsys, monkeypatch, task):
+    seen = observers(capsys)
+    live = writing_live(monkeypatch, seen, fail)
+    asyncio.run(asyncio.wait_for(WRITERS[task](live), 60))
+    faults, logged = seen.shown()
+    assert faults == {task: 1}
+    assert "ValueError: boom" in logged
+    assert (live.writing if task == "artifacts" else live.saving) is None  # The next one is tried.
+
+
+# ---- how long the loop was held up ----------------------------------------------------------------------------------
+def test_the_longest_stall_is_that_of_the_loop_without_its_commits(monkeypatch):
+    now, committing = [0.0], [0.0]
+    watch = StallWatch(SimpleNamespace(monotonic_s=lambda: now[0]), lambda: committing[0])
+    beats = iter([(0.0, 0.0), (0.5, 0.4), (0.03, 0.0)])  # How late each beat comes, and how much of it is a commit.
+
+    async def sleep(seconds):
+        late, commit = next(beats, (None, None))
+        if late is None:
+            raise asyncio.CancelledError
+        now[0] += seconds + late
+        committing[0] += commit
+
+    monkeypatch.setattr("paperbot.app.stalls.asyncio.sleep", sleep)
+    with pytest.raises(asyncio.CancelledError):
+        asyncio.run(watch.run())
+    assert watch.longest_s == pytest.approx(0.1)
+    now[0] += WINDOW_S
+    assert watch.longest_s == pytest.approx(0.1)  # It was in the minute before.
+    now[0] += WINDOW_S
+    assert watch.longest_s == 0.0
 
 
 # ---- the time of an input that is no bar ----------------------------------------------------------------------------

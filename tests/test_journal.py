@@ -17,7 +17,7 @@ import numpy as np
 import pyarrow.parquet as pq
 import pytest
 
-from paperbot.app.artifacts import LiveArtifacts, write_artifacts
+from paperbot.app.artifacts import LiveArtifacts, moment_of, write_artifacts
 from paperbot.app.ops import rerun
 from paperbot.app.session import carry_session, control_event, core_of, create_session, open_session
 from paperbot.clock import SystemClock
@@ -438,7 +438,7 @@ def test_a_command_before_the_midnight_slice_does_not_undo_a_day(tmp_path, marke
                 control_event(t.EventKind.HALT, session.runner, 3, int(part["close_ts"][-1]) + 10**9 // 2), "x"
             )
         session.commit_slice(part, ["stream"] * len(part))
-    LiveArtifacts(tmp_path / "live", session, {}).write()
+    LiveArtifacts(tmp_path / "live", session, {}).write(moment_of(session))
     write_artifacts(tmp_path / "whole", session)
     session.close()
     assert (tmp_path / "live/run.json").read_text() == (tmp_path / "whole/run.json").read_text()
@@ -447,6 +447,30 @@ def test_a_command_before_the_midnight_slice_does_not_undo_a_day(tmp_path, marke
         assert live.equals(pq.read_table(tmp_path / f"whole/{name}.parquet")), name
     assert live.num_rows > 0
     assert market
+
+
+def test_files_are_of_the_moment_however_far_the_session_is_meanwhile(tmp_path):
+    """They are written on a thread of their own: what comes meanwhile is for the next time."""
+    plan, events = read(["BTC/USDT=synthetic:7:3000"])
+    session = create_session(tmp_path / "sessions", "s", plan, CLOCK)
+    live = LiveArtifacts(tmp_path / "live", session, {})
+    moment = None
+    for count, part in enumerate(slices(events)):
+        session.commit_slice(part, ["catch_up" if count % 7 == 0 else "stream"] * len(part))
+        if count % 1000 == 700:
+            moment = moment_of(session)
+            write_artifacts(tmp_path / f"whole{count}", session)
+        elif count % 1000 == 900:
+            thread = threading.Thread(target=live.write, args=(moment,))
+            thread.start()
+            thread.join()
+            whole = tmp_path / f"whole{count - 200}"
+            assert (tmp_path / "live/run.json").read_text() == (whole / "run.json").read_text()
+            for name in ("candles", "trades", "ledger", "orders", "round_trips", "blocked"):
+                assert pq.read_table(tmp_path / f"live/{name}.parquet").equals(pq.read_table(whole / f"{name}.parquet"))
+    live.close()
+    session.close()
+    assert set(pq.read_table(tmp_path / "live/trades.parquet")["source"].to_pylist()) == {"stream", "catch_up"}
 
 
 def test_a_tripped_kill_switch_is_still_tripped(tmp_path, market):

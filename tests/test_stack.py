@@ -86,6 +86,7 @@ SHOWN = {
     "Reconnects and failed requests": "paperbot_feed_reconnects_total short",
     "Clock skew": "paperbot_feed_clock_skew_seconds s",
     "Journal lag P50/P95 (1h)": "paperbot_journal_lag_seconds_bucket s",
+    "Longest stall of the loop": "paperbot_loop_stall_seconds s",
     "Inputs in the journal": "paperbot_journal_inputs short",
     "Messages to people": "paperbot_notifications_total short",
     "Background faults": "paperbot_background_faults_total short",

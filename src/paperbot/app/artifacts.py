@@ -1,4 +1,4 @@
-"""A session's Parquet files, made from its output records: written whole, as often as one likes."""
+"""A session's Parquet files, made from its output records: each write replaces them whole."""
 
 import json
 from collections.abc import Mapping
@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from paperbot.app.recorder import names_of, summary_of
 from paperbot.app.session import Session
@@ -22,6 +23,7 @@ from paperbot.store.chart import Chart
 from paperbot.store.days import DayArtifacts
 from paperbot.store.durable import write_whole
 from paperbot.store.journal import Journal
+from paperbot.store.outputs import first_records, read_outputs
 from paperbot.store.parquet import Artifacts
 from paperbot.store.report import Statistics
 from paperbot.timeframe import fixed
@@ -40,7 +42,7 @@ def write_artifacts(out: Path, session: Session) -> Statistics:
     def source_of(close_ts: int, symbol: int) -> str:
         return caught_up.get((close_ts, symbol), "stream")
 
-    copy, closing = _closed(session)
+    copy, closing = _closed(session.runner.plan, session.runner.machine.state.memory)
     with Artifacts(out, names, source_of) as artifacts:
         for records in chain(session.outputs.read(), closing):
             statistics.add(records)
@@ -85,47 +87,73 @@ def write_session_bars(folder: Path, session: Session) -> int:
     return len(bars)
 
 
+@dataclass(frozen=True)
+class Moment:
+    """A running session at one moment. Taking one is cheap; `LiveArtifacts.write` can then work on another thread.
+
+    `memory`: a copy of the core's state; `seq`, `outputs`: how many inputs and output records belong to it.
+    """
+
+    plan: Plan
+    memory: NDArray[np.uint8]
+    digest: str
+    seq: int
+    outputs: int
+
+
+def moment_of(session: Session) -> Moment:
+    """The session as it stands now. Call it on the thread that feeds the session."""
+    runner = session.runner
+    memory = runner.machine.state.memory.copy()
+    return Moment(runner.plan, memory, session.digest(), session.journal.seq, session.outputs.count)
+
+
 class LiveArtifacts:
-    """The same for a session that goes on: each writing takes in what is new (see `store/days.py`). `facts`: what
-    `run.json` says beside the figures.
+    """The artifacts of a running session: each `write` converts only the records that are new (see `store/days.py`).
+
+    `facts`: what `run.json` says beside the figures. `write` may run on any thread, by one caller at a time.
     """
 
     def __init__(self, out: Path, session: Session, facts: Mapping[str, Any]) -> None:
-        self._session = session
+        self._out = out
         self._facts = {**facts, "session": session.name}
         self._sources: dict[tuple[int, int], str] = {}
+        self._journal = session.journal.reader()
+        self._records = session.outputs.path
         names = names_of(session.runner.plan)
         self._days = DayArtifacts(out, session.folder / "days", names, self._source_of)
         self._statistics, self._chart, self._seq = Statistics(names), Chart(names), 0
-        self._out = out
 
     def _source_of(self, close_ts: int, symbol: int) -> str:
         return self._sources.get((close_ts, symbol), "stream")
 
-    def write(self) -> None:
-        """Write everything as it stands now. Raises OutputError."""
-        session = self._session
-        self._sources = _caught_up(session.journal)
-        for records in session.outputs.read(self._days.count):
+    def write(self, moment: Moment) -> None:
+        """Write everything as it stood at that moment. Raises OutputError."""
+        self._sources |= _caught_up(self._journal, self._seq)
+        new = moment.outputs - self._days.count
+        for records in first_records(read_outputs(self._records, self._days.count), new):
             self._days.add(records)
             self._statistics.add(records)
-        for events in session.journal.events(self._seq):
+        for events in self._journal.events(self._seq, moment.seq):
             self._chart.events(events)
-        self._seq = session.journal.seq
-        copy, closing = _closed(session)
+        self._seq = moment.seq
+        copy, closing = _closed(moment.plan, moment.memory)
         last = np.concatenate(closing) if closing else np.zeros(0, dtype=t.OUT_HEAD)
         statistics = deepcopy(self._statistics)
         statistics.add(last)
-        summary = summary_of(session.runner.plan, statistics, self._chart, session.digest(), copy.account)
+        summary = summary_of(moment.plan, statistics, self._chart, moment.digest, copy.account)
         self._days.write(last, self._chart.table(), {**summary, **self._facts})
-        _write_advice(self._out, session.journal)
+        _write_advice(self._out, self._journal)
+
+    def close(self) -> None:
+        """Close the connection to the journal."""
+        self._journal.close()
 
 
-def _closed(session: Session) -> tuple[Machine, list[Records]]:
-    """A copy of the session's machine, closed, and the closing ledger row."""
-    machine = session.runner.machine
-    copy = Machine(session.runner.plan.params)
-    copy.state.memory[:] = machine.state.memory
+def _closed(plan: Plan, memory: NDArray[np.uint8]) -> tuple[Machine, list[Records]]:
+    """A machine with a copy of that state, closed, and the closing ledger row."""
+    copy = Machine(plan.params)
+    copy.state.memory[:] = memory
     return copy, list(closing_records(copy))
 
 
@@ -135,10 +163,10 @@ def _write_advice(out: Path, journal: Journal) -> None:
         write_whole(out / "advice.jsonl", "".join(json.dumps(one) + "\n" for one in exchanges).encode())
 
 
-def _caught_up(journal: Journal) -> dict[tuple[int, int], str]:
-    """(close, symbol) of bars that did not come by the stream."""
+def _caught_up(journal: Journal, after: int = 0) -> dict[tuple[int, int], str]:
+    """(close, symbol) of bars above row `after` that did not come by the stream."""
     found = {}
-    for row in journal.rows_from(("backfill", "catch_up")):
+    for row in journal.rows_from(("backfill", "catch_up"), after):
         bar = np.frombuffer(row.content, dtype=t.BAR_EVENT)[0]
         found[int(bar["close_ts"]), int(bar["symbol"])] = row.source
     return found

@@ -8,14 +8,15 @@ from typing import Any
 import numpy as np
 
 from paperbot.app.advice import AdviceDesk
-from paperbot.app.artifacts import LiveArtifacts
+from paperbot.app.artifacts import LiveArtifacts, moment_of
 from paperbot.app.beside import cancel_all, in_thread
 from paperbot.app.news import News
 from paperbot.app.observers import Observers
 from paperbot.app.recorder import settings_of
 from paperbot.app.session import Session, control_event
+from paperbot.app.stalls import StallWatch
 from paperbot.app.start import LiveRequest
-from paperbot.app.status import status_of
+from paperbot.app.status import LastBlocked, status_of
 from paperbot.app.venuelink import (
     FIRST_PAUSE_S,
     START_TRIES,
@@ -57,6 +58,10 @@ class Live:
     artifacts: LiveArtifacts = field(init=False)
     desk: AdviceDesk | None = field(init=False, default=None)
     consulting: "asyncio.Task[None] | None" = None
+    writing: "asyncio.Task[None] | None" = None
+    saving: "asyncio.Task[None] | None" = None
+    blocked: LastBlocked = field(default_factory=LastBlocked)
+    stalls: StallWatch = field(init=False)
     sources: dict[tuple[int, int], tuple[str, float]] = field(default_factory=dict)
     failure: PaperbotError | None = None
     written_at_s: float = 0.0
@@ -67,6 +72,7 @@ class Live:
         """Wire merger, feed, advisor and watchers to the session."""
         plan, settings = self.session.runner.plan, self.configuration.settings
         self.merger = Merger(plan.timeframes_ns)
+        self.stalls = StallWatch(self.clock, lambda: self.session.committing_s)
         self.artifacts = LiveArtifacts(self.request.out, self.session, settings_of(self.configuration, plan))
         self.feed = Feed(
             self.source,
@@ -90,9 +96,10 @@ class Live:
         news = [News(self.notifier, names)] if self.notifier.is_on else []
         for records in self.session.outputs.read():
             telemetry.catch_up_realized(records)
+            self.blocked.records(records)
             for one in news:
                 one.catch_up(records)
-        self.session.runner.watch([*self.session.writers(), telemetry, *news])
+        self.session.runner.watch([*self.session.writers(), self.blocked, telemetry, *news])
 
     def _notes(self, ts: int, symbol: str) -> Any:
         return self.desk.notes(ts, symbol) if self.desk is not None else {}
@@ -163,6 +170,7 @@ class Live:
         """Run until told to stop, or until the end that was asked for."""
         feeding = asyncio.create_task(self.feed.run())
         ticking = asyncio.create_task(self._tick())
+        watching = asyncio.create_task(self.stalls.run())
         stopping: asyncio.Task[Any] = asyncio.create_task(self.stop.wait())
         try:
             while not self.stop.is_set():
@@ -182,8 +190,11 @@ class Live:
                 self._stop_if_over(self.merger.watermark)
                 await asyncio.sleep(0)
         finally:
-            left: list[asyncio.Task[Any]] = [feeding, ticking, stopping]
+            left: list[asyncio.Task[Any]] = [feeding, ticking, stopping, watching]
             await cancel_all([*left, *([self.consulting] if self.consulting else [])])
+            for work in (self.writing, self.saving):  # A thread cannot be cancelled; its files are to be whole.
+                if work is not None:
+                    await work
             self._hide_feed()
 
     def _stop_if_over(self, ts: int) -> None:
@@ -223,8 +234,8 @@ class Live:
             lag_s = self.clock.monotonic_s() - max(at_s for _, at_s in known)
             self.observers.metrics.observe("paperbot_journal_lag_seconds", value=lag_s)
         self.observers.metrics.set("paperbot_journal_inputs", to=self.session.journal.seq)
-        if self.slices % self.configuration.settings.run.snapshot_every == 0:
-            self.session.save()
+        if self.slices % self.configuration.settings.run.snapshot_every == 0 and self.saving is None:
+            self.saving = asyncio.create_task(self._save(self.session.journal.seq, self.session.snapshot()))
         day = (ts - 1) // int(t.DAY_NS)
         if day != self.day:  # A day is over: its rows are written at the next tick, whatever the interval.
             self.day, self.written_at_s = day, float("-inf")
@@ -248,6 +259,15 @@ class Live:
             self.observers.background_fault("advisor", error)
         finally:
             self.consulting = None
+
+    async def _save(self, seq: int, content: bytes) -> None:
+        """Write a snapshot beside the loop. Without it recovery takes longer; the journal has everything."""
+        try:
+            await in_thread(lambda: self.session.write_snapshot(seq, content))
+        except Exception as error:  # noqa: BLE001  (the next snapshot is tried all the same)
+            self.observers.background_fault("snapshot", error)
+        finally:
+            self.saving = None
 
     def _give_up(self, error: PaperbotError) -> None:
         """What could not be made durable ends the session, in order, and says why."""
@@ -274,8 +294,9 @@ class Live:
             now_s = self.clock.monotonic_s()
             self._show_feed()
             self._watch_age(settings.feed.max_wait_s)
-            if now_s - self.written_at_s >= settings.run.artifacts_every_s:
-                self.write()
+            self.observers.metrics.set("paperbot_loop_stall_seconds", to=self.stalls.longest_s)
+            if now_s - self.written_at_s >= settings.run.artifacts_every_s and self.writing is None:
+                self.writing = asyncio.create_task(self._refresh())
             if duration_s and now_s - began_s >= duration_s:
                 self.stop.set()
 
@@ -302,10 +323,21 @@ class Live:
                 self.session.commit(self._control(t.EventKind.HALT, t.HaltReason.FEED), "feed")
         self.stale_told = is_stale
 
-    def write(self) -> None:
-        """The Parquet files as they stand."""
-        self.artifacts.write()
+    async def _refresh(self) -> None:
+        """Write the Parquet files beside the loop."""
         self.written_at_s = self.clock.monotonic_s()
+        moment = moment_of(self.session)
+        try:
+            await in_thread(lambda: self.artifacts.write(moment))
+        except Exception as error:  # noqa: BLE001  (they are derived, and tried again)
+            self.observers.background_fault("artifacts", error)
+        finally:
+            self.writing = None
+
+    def write(self) -> None:
+        """Write the Parquet files as they stand, for the last time. Raises OutputError."""
+        self.artifacts.write(moment_of(self.session))
+        self.artifacts.close()
 
     async def handle(self, command: str) -> dict[str, Any]:
         """A command from outside; the answer comes when it is durable."""
@@ -327,4 +359,4 @@ class Live:
             "reconnects": max(self.feed.reconnects, 0),
             "skew_ms": self.feed.server.skew_ms,
         }
-        return {**status_of(self.session), "running": True, "feed": feed}
+        return {**status_of(self.session, self.blocked.kept), "running": True, "feed": feed}

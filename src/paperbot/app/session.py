@@ -87,11 +87,12 @@ class Session:
     clock: Clock
     python: PythonDesk | None = None
     recovered: Recovered = field(default_factory=Recovered)
+    committing_s: float = 0.0
 
     # ---- in
     def commit(self, events: Records, source: str, advice: Sequence[Mapping[str, Any]] = ()) -> None:
         """Make events, and the exchanges with the advisor behind them, durable; then feed them."""
-        self.journal.append(_inputs(events, source, self.clock.now_ns()), advice)
+        self._append(_inputs(events, source, self.clock.now_ns()), advice)
         self.runner.feed(events)
 
     def commit_slice(self, events: Records, sources: Sequence[str]) -> None:
@@ -100,7 +101,7 @@ class Session:
         """
         now = self.clock.now_ns()
         rows = [Input(events[k : k + 1].tobytes(), now, sources[k]) for k in range(len(events))]
-        self.journal.append(rows)
+        self._append(rows)
         self.runner.feed(events)
         if self.python is not None and not events["flags"][-1] & t.BarFlag.WARMUP:
             self.answer(self.python.ask(events.tolist()))
@@ -108,8 +109,18 @@ class Session:
     def answer(self, answers: Records) -> None:
         """The Python strategies' answers to the last slice, and that they have been given."""
         about = self.journal.seq
-        self.journal.append(_inputs(answers, "python", self.clock.now_ns()), meta={ANSWERED: str(about)})
+        self._append(_inputs(answers, "python", self.clock.now_ns()), meta={ANSWERED: str(about)})
         self.runner.feed(answers)
+
+    def _append(
+        self,
+        inputs: Sequence[Input],
+        advice: Sequence[Mapping[str, Any]] = (),
+        meta: Mapping[str, str] | None = None,
+    ) -> None:
+        began_s = self.clock.monotonic_s()
+        self.journal.append(inputs, advice, meta)
+        self.committing_s += self.clock.monotonic_s() - began_s
 
     # ---- out
     def writers(self) -> list[Watcher]:
@@ -118,12 +129,20 @@ class Session:
         return [_Writer(self.outputs)]
 
     def save(self) -> Path:
-        """Write a snapshot; older ones but the last few go."""
+        """Write a snapshot; only the last few are kept."""
+        return self.write_snapshot(self.journal.seq, self.snapshot())
+
+    def snapshot(self) -> bytes:
+        """The session as it stands, for `write_snapshot`. Call it on the thread that feeds the session."""
+        extra = {"seq": self.journal.seq, "h": self.journal.h.hex(), "outputs": self.outputs.count}
+        return encode(self.runner, extra)
+
+    def write_snapshot(self, seq: int, content: bytes) -> Path:
+        """Make a snapshot durable, and the output records that it counts; on any thread. Raises OutputError."""
         assert isinstance(self.outputs, OutputLog)
         self.outputs.sync()
-        extra = {"seq": self.journal.seq, "h": self.journal.h.hex(), "outputs": self.outputs.count}
-        path = self.folder / f"{self.journal.seq}.state"
-        write_whole(path, encode(self.runner, extra))
+        path = self.folder / f"{seq}.state"
+        write_whole(path, content)
         others = [one for one in _snapshots(self.folder) if one != path]
         for old in others[: 1 - KEPT_SNAPSHOTS]:
             old.unlink()

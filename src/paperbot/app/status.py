@@ -1,5 +1,7 @@
 """What a session holds and does, for `paperbot status`: from its state and its last output records."""
 
+from collections import deque
+from collections.abc import Iterable
 from typing import Any
 
 import numpy as np
@@ -8,28 +10,54 @@ from paperbot.app.recorder import names_of
 from paperbot.app.session import Session
 from paperbot.clock import format_ts
 from paperbot.core import types as t
+from paperbot.core.records import of_kind
 from paperbot.engine.machine import Machine
 from paperbot.engine.params import Plan
 from paperbot.engine.preview import view_of
 from paperbot.names import Names
+from paperbot.ports import Records
 from paperbot.telemetry import lines
 
 LAST_BLOCKED = 10
 
 
-def status_of(session: Session) -> dict[str, Any]:
-    """Positions, open orders, halts, why the last ten orders were blocked, and how the journal is doing."""
+class LastBlocked:
+    """A watcher that keeps the output records of the last blocked orders, oldest first."""
+
+    def __init__(self) -> None:
+        self.kept: deque[np.void] = deque(maxlen=LAST_BLOCKED)
+
+    def events(self, events: Records) -> None:
+        """Ignored."""
+
+    def records(self, records: Records) -> None:
+        """Keep the blocked orders among these output records."""
+        self.kept.extend(of_kind(records, t.OutputKind.BLOCKED, t.OUT_ORDER))
+
+
+def last_blocked(session: Session) -> list[np.void]:
+    """The same from a session's files, which are read backwards until there are enough."""
+    found: list[np.void] = []
+    for records in session.outputs.backwards():
+        found[:0] = of_kind(records, t.OutputKind.BLOCKED, t.OUT_ORDER)
+        if len(found) >= LAST_BLOCKED:
+            break
+    return found[-LAST_BLOCKED:]
+
+
+def status_of(session: Session, blocked: Iterable[np.void] | None = None) -> dict[str, Any]:
+    """Positions, open orders, halts, why the last ten orders were blocked, and the journal's counts.
+
+    `blocked`: their records, oldest first; read from the session's files when not given.
+    """
     plan, machine = session.runner.plan, session.runner.machine
     names = names_of(plan)
     view = view_of(plan, names, machine)
     orders = [one for one in machine.state.orders if one["id"] > 0]
-    blocked = []
-    for records in session.outputs.backwards():
-        for record in reversed(records[records["kind"] == t.OutputKind.BLOCKED]):
-            fields = lines.order(record.reshape(1).view(t.OUT_ORDER)[0], names)
-            blocked.append({"reason": t.Code(int(record["code"])).name.lower(), **fields})
-        if len(blocked) >= LAST_BLOCKED:
-            break
+    refused = [
+        {"reason": t.Code(int(record["code"])).name.lower(), **lines.order(record, names)}
+        for record in reversed(list(last_blocked(session) if blocked is None else blocked))
+    ]
     held = np.flatnonzero(machine.state.positions["quantity"])
     start = int(machine.account["start_equity"])
     return {
@@ -44,7 +72,7 @@ def status_of(session: Session) -> dict[str, Any]:
         "trips": int(machine.account["trips"]),
         "positions": [_position(index, plan, names, machine) for index in held.tolist()],
         "open_orders": [lines.open_order(one, names) for one in sorted(orders, key=lambda one: int(one["id"]))],
-        "last_blocked": blocked[:LAST_BLOCKED],
+        "last_blocked": refused,
         "journal": {"inputs": session.journal.seq, "outputs": session.outputs.count, "folder": str(session.folder)},
         "digest": session.digest(),
     }

@@ -39,6 +39,7 @@ class DayArtifacts:
         self._today: dict[str, list[Any]] = {name: [] for name in tables.SCHEMAS}
         self._day = -1
         self._parts: list[str] = []
+        self._changed = set(tables.SCHEMAS)
         self.count = 0
 
     def add(self, records: Records) -> None:
@@ -57,6 +58,8 @@ class DayArtifacts:
             self._day = day
             for name, table in tables.tables_of(part, self._names, self._orders, self._round_trips, self._source_of):
                 self._today[name].append(table)
+                if table.num_rows:
+                    self._changed.add(name)
 
     def _close_day(self) -> None:
         """The day is over: its rows become part files."""
@@ -70,14 +73,21 @@ class DayArtifacts:
         self._parts.append(label)
 
     def write(self, closing: Records, candles: Any, summary: Mapping[str, Any]) -> None:
-        """Put the whole files in place; `closing`: records of this moment (the closing ledger row) that do not stay."""
+        """Put the whole files in place; `closing`: records of this moment (the closing ledger row) that do not stay.
+
+        A table without a new row since the last call is left as it is.
+        """
+        changed = {*self._changed, "ledger", "orders"}  # Their last rows are of this moment.
         with self._guarded(self.out), contextlib.ExitStack() as stack:
             self.out.mkdir(parents=True, exist_ok=True)
             stack.enter_context(lock_folder(self.out))
-            paths = [self.out / name for name in FILES]
+            unchanged = {f"{name}.parquet" for name in tables.SCHEMAS.keys() - changed}
+            paths = [self.out / name for name in FILES if name not in unchanged or not (self.out / name).is_file()]
             for path in paths:
                 stack.callback(unfinished(path).unlink, missing_ok=True)
             for name, schema in tables.SCHEMAS.items():
+                if self.out / f"{name}.parquet" not in paths:
+                    continue
                 new = unfinished(self.out / f"{name}.parquet")
                 with pq.ParquetWriter(new, schema, compression="zstd", store_schema=False) as writer:
                     for group in self._groups(name, closing):
@@ -90,6 +100,7 @@ class DayArtifacts:
                 fail_point("parquet.before_rename")
                 unfinished(path).replace(path)
             sync_folder(self.out)
+        self._changed.clear()
 
     def _groups(self, name: str, closing: Records) -> Iterator[Any]:
         """The parts' row groups, then today's rows and those of this moment."""

@@ -8,6 +8,7 @@ commits. Events are 64 bytes; a PARAMS row is the word PARAMS and a JSON object.
 One process writes: it holds a lock on `lock`, which the system frees when the process dies.
 """
 
+import copy
 import fcntl
 import hashlib
 import json
@@ -34,6 +35,7 @@ GENESIS = hashlib.sha256(b"paperbot journal").digest()
 PARAMS = b"PARAMS"
 BLOCK = 1 << 16
 BUSY_MS = 5_000
+LAST_SEQ = 2**63 - 1
 WAL_HEAD_BYTES = 32
 COPY_TRIES = 20
 LOCK_TRIES, LOCK_PAUSE_S = 10, 0.05
@@ -206,6 +208,16 @@ class Journal:
         if self._copy is not None:
             self._copy.cleanup()
 
+    def reader(self) -> Self:
+        """A second connection to the same file, for another thread of this process: it reads what is committed."""
+        other = copy.copy(self)
+        address = f"{self.path.resolve().as_uri()}?mode=ro"
+        other._is_read_only = True  # noqa: SLF001  (another instance of this class)
+        other._db = sqlite3.connect(  # noqa: SLF001
+            address, isolation_level=None, timeout=BUSY_MS / 1000, uri=True, check_same_thread=False
+        )
+        return other
+
     # ---- writing
     def append(
         self,
@@ -259,22 +271,23 @@ class Journal:
         except sqlite3.DatabaseError as error:
             raise StateError(f"{self.path}: cannot be read: {error}; it is left as it is") from None
 
-    def events(self, after: int = 0) -> Iterator[NDArray[np.void]]:
-        """The events with a higher number as BAR_EVENT, in order and in blocks."""
-        query = f"SELECT bytes FROM inputs WHERE seq > ? AND length(bytes) = {EVENT_BYTES} ORDER BY seq"  # noqa: S608
+    def events(self, after: int = 0, up_to: int | None = None) -> Iterator[NDArray[np.void]]:
+        """The events with numbers above `after`, up to and including `up_to`, as BAR_EVENT, in order and in blocks."""
+        between = f"seq > ? AND seq <= ? AND length(bytes) = {EVENT_BYTES}"
+        query = f"SELECT bytes FROM inputs WHERE {between} ORDER BY seq"  # noqa: S608
         try:
-            found = self._db.execute(query, (after,))
+            found = self._db.execute(query, (after, LAST_SEQ if up_to is None else up_to))
             while rows := found.fetchmany(BLOCK):
                 yield np.frombuffer(b"".join(row[0] for row in rows), dtype=BAR_EVENT)
         except sqlite3.DatabaseError as error:
             raise StateError(f"{self.path}: cannot be read: {error}; it is left as it is") from None
 
-    def rows_from(self, sources: tuple[str, ...]) -> Iterator[Row]:
-        """The events that came from one of these sources, in order."""
+    def rows_from(self, sources: tuple[str, ...], after: int = 0) -> Iterator[Row]:
+        """The events above row `after` that came from one of these sources, in order."""
         marks = ", ".join("?" for _ in sources)
         is_event = f"length(bytes) = {EVENT_BYTES}"
-        query = f"SELECT * FROM inputs WHERE source IN ({marks}) AND {is_event} ORDER BY seq"  # noqa: S608
-        for row in self._db.execute(query, sources):
+        query = f"SELECT * FROM inputs WHERE source IN ({marks}) AND {is_event} AND seq > ? ORDER BY seq"  # noqa: S608
+        for row in self._db.execute(query, (*sources, after)):
             yield Row(*row)
 
     def params_at(self, seq: int) -> dict[str, Any] | None:

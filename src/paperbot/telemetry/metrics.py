@@ -143,6 +143,12 @@ TABLE: tuple[Spec, ...] = (
         says="Time from a slice being complete to its inputs being durable and acted on; not of slices caught up on.",
         buckets=(0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 1.0),
     ),
+    _gauge(
+        "paperbot_loop_stall_seconds",
+        unit="seconds",
+        says="The event loop's longest stall of the last minute or two; waits for commits do not count.",
+        zeros=False,
+    ),
     _gauge("paperbot_journal_inputs", unit="inputs", says="Inputs in the session's journal.", zeros=False),
     _counter(
         "paperbot_background_faults_total", "task", unit="faults", says="What tasks beside the main line raised."
@@ -165,7 +171,7 @@ SPECS = {spec.name: spec for spec in TABLE}
 
 PATTERNS = tuple(pattern.name.lower() for pattern in t.Pattern)
 SIDES = tuple(target.name.lower() for target in t.Target)
-BACKGROUND = ("advisor", "notifier")
+BACKGROUND = ("advisor", "artifacts", "notifier", "snapshot")
 """Tasks beside the main line."""
 
 BLOCK_REASONS = tuple(code.name.lower() for code in t.Code if t.Code.NONE < code < t.Code.FILLED)
