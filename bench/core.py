@@ -208,7 +208,7 @@ def python_replay() -> dict[str, float]:
 
 WHOLE = """
 from pathlib import Path
-from paperbot.app.sources import ReplayRequest
+from paperbot.research.job import ReplayRequest
 from paperbot.config import parse_assignment
 replay(ReplayRequest([f"BTC/USDT=synthetic:7:{sys.argv[3]}"], Path(sys.argv[2]), out=Path(sys.argv[1]),
     overrides=[parse_assignment(text) for text in sys.argv[4:]]), lambda _: None)
@@ -221,7 +221,7 @@ import json, sys, time
 sys.path.insert(0, sys.argv.pop())
 from pathlib import Path
 from paperbot.app.replay import replay
-from paperbot.app.sources import ReplayRequest
+from paperbot.research.job import ReplayRequest
 from paperbot.config import parse_assignment
 start = time.perf_counter()
 request = ReplayRequest([f"BTC/USDT={sys.argv[1]}"], Path(sys.argv[3]), out=Path(sys.argv[2]), overrides=[

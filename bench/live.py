@@ -12,9 +12,9 @@ import numpy as np
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent / "tests"))
 
 from livelab import Bot, VenueProcess
-from paperbot.app.session import create_session
 from paperbot.clock import SystemClock
 from paperbot.core import types as t
+from paperbot.live.session import create_session
 from paperbot.market.candles import Checker, Grid
 from paperbot.market.feed import _columns
 from paperbot.market.source import Candle

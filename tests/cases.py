@@ -5,8 +5,8 @@ from pathlib import Path
 import pyarrow.parquet as pq
 
 from paperbot.app.replay import replay
-from paperbot.app.sources import ReplayRequest
 from paperbot.config import parse_assignment
+from paperbot.research.job import ReplayRequest
 
 STRATEGY = '''
 from paperbot.strategy import FLAT, HOLD, LONG

@@ -7,13 +7,13 @@ from pathlib import Path
 
 import numpy as np
 
-from paperbot.app.sources import ReplayRequest, prepare
 from paperbot.config import parse_assignment
 from paperbot.core import types as t
 from paperbot.engine.machine import Machine
 from paperbot.engine.merge import merge
 from paperbot.engine.outputs import Digest
 from paperbot.engine.params import Plan
+from paperbot.research.job import ReplayRequest, prepare
 
 CONFIG = Path(__file__).resolve().parent.parent / "config" / "config.yaml"
 

@@ -2,10 +2,10 @@
 
 from paperbot import cli
 from paperbot.app.replay import replay
-from paperbot.app.sources import ReplayRequest
-from paperbot.app.sweep import SweepRequest, sweep
-from paperbot.app.trials import FIGURES
 from paperbot.config import parse_assignment
+from paperbot.research.job import ReplayRequest
+from paperbot.research.sweep import SweepRequest, sweep
+from paperbot.research.trials import FIGURES
 from shell import ROOT
 
 CONFIG = ROOT / "config/config.yaml"

@@ -14,9 +14,9 @@ import pyarrow.parquet as pq
 import pytest
 
 from paperbot.app.replay import replay
-from paperbot.app.sources import ReplayRequest
 from paperbot.config import parse_assignment
 from paperbot.errors import OutputError
+from paperbot.research.job import ReplayRequest
 from paperbot.store.chart import Chart
 from paperbot.store.parquet import FILES, Artifacts
 from paperbot.store.tables import SCHEMAS

@@ -9,12 +9,12 @@ import numpy as np
 import pytest
 
 from desk import Desk
-from paperbot.app.beside import in_thread
-from paperbot.app.live import Live
-from paperbot.app.recorder import names_of
-from paperbot.app.session import control_event
-from paperbot.app.stalls import WINDOW_S, StallWatch
 from paperbot.core import types as t
+from paperbot.engine.names import names_of
+from paperbot.live.beside import in_thread
+from paperbot.live.loop import Live
+from paperbot.live.session import control_event
+from paperbot.live.stalls import WINDOW_S, StallWatch
 from paperbot.llm.advisor import OUTCOMES
 from paperbot.llm.guards import CODES
 from paperbot.market.feed import REFUSALS
@@ -113,7 +113,7 @@ WRITERS = {
 
 
 def writing_live(monkeypatch, seen, write):
-    monkeypatch.setattr("paperbot.app.live.moment_of", lambda _: "moment")
+    monkeypatch.setattr("paperbot.live.loop.moment_of", lambda _: "moment")
     return SimpleNamespace(
         session=SimpleNamespace(write_snapshot=lambda *_: write()),
         artifacts=SimpleNamespace(write=lambda _: write()),
@@ -167,7 +167,7 @@ def test_the_longest_stall_is_that_of_the_loop_without_its_commits(monkeypatch):
         now[0] += seconds + late
         committing[0] += commit
 
-    monkeypatch.setattr("paperbot.app.stalls.asyncio.sleep", sleep)
+    monkeypatch.setattr("paperbot.live.stalls.asyncio.sleep", sleep)
     with pytest.raises(asyncio.CancelledError):
         asyncio.run(watch.run())
     assert watch.longest_s == pytest.approx(0.1)

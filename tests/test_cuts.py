@@ -11,12 +11,12 @@ from hypothesis import strategies as st
 
 import streams
 from paperbot.app.replay import replay
-from paperbot.app.sources import ReplayRequest
 from paperbot.core import types as t
 from paperbot.engine.machine import Machine
 from paperbot.engine.outputs import Digest, money_of
 from paperbot.engine.runner import Runner
 from paperbot.engine.snapshot import decode, encode, restore
+from paperbot.research.job import ReplayRequest
 from recorded import FIVE_BITTREX, read, run_events
 
 CHUNKS = (1, 2, 7, 1000)

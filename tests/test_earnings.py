@@ -7,12 +7,12 @@ from pathlib import Path
 import pyarrow.parquet as pq
 import pytest
 
-from paperbot.app.artifacts import write_artifacts
-from paperbot.app.earnings import profit, trades
-from paperbot.app.ops import command_session, session_status
-from paperbot.app.session import CURRENT, create_session
+from paperbot.app.sessions import command_session, session_status
 from paperbot.clock import SystemClock
 from paperbot.errors import CommandError
+from paperbot.live.artifacts import write_artifacts
+from paperbot.live.earnings import profit, trades
+from paperbot.live.session import CURRENT, create_session
 from recorded import read
 from shell import run
 from test_journal import slices

@@ -7,10 +7,10 @@ import numpy as np
 import pytest
 
 from arrivals import GRACE_MS, STEP_MS, Hand, bars_of, failure, kline, opens, shuffled, slices_of
-from paperbot.app.beside import cancel_all
-from paperbot.app.ops import rerun
-from paperbot.app.session import create_session
 from paperbot.clock import SystemClock
+from paperbot.live.beside import cancel_all
+from paperbot.live.session import create_session
+from paperbot.live.verify import rerun
 from recorded import FIVE_BITTREX, read, run_events
 
 BTC, ETH = "BTC/USDT", "ETH/USDT"

@@ -12,11 +12,13 @@ from pathlib import Path
 import pytest
 
 import shell
-from paperbot.app.earnings import profit, trades
-from paperbot.app.ops import command_session, export, list_sessions, repair, replay_session, session_status, verify
-from paperbot.app.session import create_session, open_session
+from paperbot.app.sessions import command_session, export, list_sessions, repair, session_status
 from paperbot.clock import SystemClock
 from paperbot.errors import StateError
+from paperbot.live.earnings import profit, trades
+from paperbot.live.recovery import open_session
+from paperbot.live.session import create_session
+from paperbot.live.verify import replay_session, verify
 from paperbot.store.journal import FILE, Journal
 from recorded import read, run_events
 from test_journal import slices

@@ -9,13 +9,13 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from cases import Case, minutes
-from paperbot.app.rules import first_rows
 from paperbot.config import ConfigFiles, Layer, parse_assignment
 from paperbot.engine.params import NS, make_plan
 from paperbot.errors import ConfigError, DataError, PaperbotError
 from paperbot.market import instruments
 from paperbot.market.candles import Checker, Columns, Grid
 from paperbot.market.instruments import VenueRules, decimals_in, kept_content, observe, read_kept, rules_of
+from paperbot.market.rules import first_rows
 from paperbot.symbols import understood
 from paperbot.timeframe import fixed
 

@@ -17,15 +17,16 @@ import numpy as np
 import pyarrow.parquet as pq
 import pytest
 
-from paperbot.app.artifacts import LiveArtifacts, moment_of, write_artifacts
-from paperbot.app.ops import rerun
-from paperbot.app.session import carry_session, control_event, core_of, create_session, open_session
 from paperbot.clock import SystemClock
 from paperbot.core import types as t
 from paperbot.engine.books import unbalanced
 from paperbot.engine.runner import Runner
 from paperbot.engine.snapshot import LAYOUTS, Snapshot, carry_over, decode, encode, identity, layouts_of
 from paperbot.errors import CommandError, StateError
+from paperbot.live.artifacts import LiveArtifacts, moment_of, write_artifacts
+from paperbot.live.recovery import carry_session, core_of, open_session
+from paperbot.live.session import control_event, create_session
+from paperbot.live.verify import rerun
 from paperbot.store.journal import FILE, GENESIS, Input, Journal, Lock, is_locked, link
 from paperbot.store.outputs import read_outputs
 from recorded import read, run_events
@@ -230,7 +231,7 @@ def test_a_death_after_a_quarantine_still_halts(tmp_path, market):
         db.execute("UPDATE inputs SET bytes = zeroblob(64) WHERE seq = 795")
     code = f"""
 from pathlib import Path
-from paperbot.app.session import open_session
+from paperbot.live.recovery import open_session
 from paperbot.clock import SystemClock
 open_session(Path({str(tmp_path)!r}), "s", None, SystemClock())
 """
@@ -381,7 +382,7 @@ def test_carrying_on_loses_nothing_whenever_it_dies(tmp_path, market, save_at):
 import sys
 sys.path.insert(0, {str(Path(__file__).parent)!r})
 from pathlib import Path
-from paperbot.app.session import carry_session
+from paperbot.live.recovery import carry_session
 from paperbot.clock import SystemClock
 from recorded import read
 plan, _ = read({MARKETS!r})

@@ -15,14 +15,14 @@ from hypothesis import strategies as st
 from pydantic import SecretStr
 
 from desk import Desk
-from paperbot.app.advice import AdviceDesk, outside
-from paperbot.app.recorder import names_of
 from paperbot.config import load
 from paperbot.core import types as t
+from paperbot.engine.names import names_of
 from paperbot.engine.params import make_plan
 from paperbot.engine.replay import run_replay
 from paperbot.environment import known_secrets, secret
 from paperbot.errors import ConfigError
+from paperbot.live.advisor import AdviceDesk, outside
 from paperbot.llm.advisor import Advisor
 from paperbot.llm.client import MAX_RESPONSE_BYTES, OpenAiProvider, RecordedProvider
 from paperbot.llm.contract import MalformedError, ProviderError, Question, Reply, parse

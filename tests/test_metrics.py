@@ -7,10 +7,11 @@ import pytest
 from prometheus_client.parser import text_string_to_metric_families
 
 from desk import Desk
-from paperbot.app.observers import IN_USD, usd_rate_of
-from paperbot.app.recorder import names_of
 from paperbot.clock import SystemClock
 from paperbot.core import types as t
+from paperbot.engine.names import names_of
+from paperbot.engine.rates import usd_rate_of
+from paperbot.live.observers import IN_USD
 from paperbot.llm.advisor import OUTCOMES
 from paperbot.llm.guards import CODES
 from paperbot.market.feed import REFUSALS

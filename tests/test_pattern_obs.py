@@ -6,9 +6,9 @@ import time
 
 import pytest
 
-from paperbot.app.recorder import names_of
 from paperbot.clock import SystemClock
 from paperbot.core import types as t
+from paperbot.engine.names import names_of
 from paperbot.llm.advisor import OUTCOMES
 from paperbot.llm.guards import CODES
 from paperbot.market.feed import REFUSALS

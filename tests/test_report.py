@@ -14,10 +14,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from paperbot.app.replay import replay
-from paperbot.app.report import ReportRequest, compose, report
-from paperbot.app.sources import ReplayRequest
+from paperbot.app.report import ReportRequest, page_of, report
 from paperbot.config import parse_assignment
 from paperbot.errors import CommandError, DataError
+from paperbot.research.job import ReplayRequest
 from paperbot.store.parquet import FILES
 from paperbot.store.results import blocked_by_code, by_day, by_group, read_results, thinned
 from shell import ROOT, run
@@ -44,7 +44,7 @@ def ran(tmp_path_factory):
 def test_a_run_leaves_its_summary_and_the_page_shows_it(ran):
     folder, summary, _ = ran
     assert json.loads((folder / "run.json").read_text()) == summary
-    shown = compose(ReportRequest(folder, folder / "x", (), CONFIG), lambda _: None)
+    shown = page_of(ReportRequest(folder, folder / "x", (), CONFIG), lambda _: None)
     assert shown.title == "BTC/USDT, ETH/USDT: back, cross"
     assert shown.statistics["Sharpe"] == summary["sharpe"] is not None
     assert shown.statistics["buy and hold %"] == summary["buy_and_hold_pct"] is not None
@@ -138,7 +138,7 @@ def copied(ran, folder):
 def test_pictures_are_of_what_they_say(ran):
     """Each figure's numbers, against the Parquet rows."""
     folder, _, sources = ran
-    page = compose(ReportRequest(folder, folder / "x", sources, CONFIG), lambda _: None)
+    page = page_of(ReportRequest(folder, folder / "x", sources, CONFIG), lambda _: None)
     ledger = {row["ts"]: row for row in pq.read_table(folder / "ledger.parquet").to_pylist()}
     trades = pq.read_table(folder / "trades.parquet").to_pylist()
     trips = pq.read_table(folder / "round_trips.parquet").to_pylist()
@@ -193,7 +193,7 @@ def traces(text):
 
 def test_figures_are_drawn_from_the_pages_numbers(ran, tmp_path):
     path, text = page(ran, tmp_path)
-    shown = compose(ReportRequest(ran[0], path, (), CONFIG), lambda _: None)
+    shown = page_of(ReportRequest(ran[0], path, (), CONFIG), lambda _: None)
     equity, btc, _, days, fees, blocked = traces(text.partition("</head>")[2])
     assert numbers(equity["equity"]["y"]) == shown.equity.values.tolist()
     assert max(numbers(equity["drawdown, %"]["y"])) == 0
@@ -265,10 +265,10 @@ def test_a_browser_shows_it_without_a_network_and_without_a_complaint(ran, tmp_p
 def test_bars_that_are_given_take_the_place_of_the_runs_candles(ran, tmp_path):
     """Those of another file, within the run's time."""
     _, (btc, _) = two_markets(tmp_path, 31_000)
-    given = compose(ReportRequest(ran[0], tmp_path / "x", [btc], CONFIG), lambda _: None).markets[0]
-    own = compose(ReportRequest(ran[0], tmp_path / "x"), lambda _: None).markets[0]
+    given = page_of(ReportRequest(ran[0], tmp_path / "x", [btc], CONFIG), lambda _: None).markets[0]
+    own = page_of(ReportRequest(ran[0], tmp_path / "x"), lambda _: None).markets[0]
     assert given.candles["close"].tolist() == own.candles["close"].tolist()
-    other = compose(ReportRequest(ran[0], tmp_path / "x", ["BTC/USDT=synthetic:1:50"], CONFIG), lambda _: None)
+    other = page_of(ReportRequest(ran[0], tmp_path / "x", ["BTC/USDT=synthetic:1:50"], CONFIG), lambda _: None)
     assert len(other.markets[0].candles["close"]) == 0
 
 

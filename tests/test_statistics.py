@@ -8,13 +8,13 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from desk import Desk
-from paperbot.app.recorder import names_of
 from paperbot.app.replay import replay
-from paperbot.app.sources import ReplayRequest, prepare
 from paperbot.config import parse_assignment
 from paperbot.core import types as t
 from paperbot.core.records import of_kind
+from paperbot.engine.names import names_of
 from paperbot.engine.replay import run_replay
+from paperbot.research.job import ReplayRequest, prepare
 from paperbot.store import tables
 from paperbot.store.report import Statistics
 from paperbot.store.starved import Starved, starved_in_words

@@ -6,14 +6,16 @@ import numpy as np
 import pytest
 import talib
 
-from paperbot.app.ops import session_status, verify
 from paperbot.app.replay import replay
-from paperbot.app.session import create_session, open_session
-from paperbot.app.sources import ReplayRequest
+from paperbot.app.sessions import session_status
 from paperbot.clock import SystemClock
 from paperbot.config import parse_assignment
 from paperbot.core import types as t
 from paperbot.errors import StrategyError
+from paperbot.live.recovery import open_session
+from paperbot.live.session import create_session
+from paperbot.live.verify import verify
+from paperbot.research.job import ReplayRequest
 from recorded import CONFIG, read, run_events
 
 ROOT = Path(__file__).resolve().parent.parent

@@ -9,12 +9,13 @@ import pyarrow.parquet as pq
 import pytest
 
 from paperbot.app.replay import replay
-from paperbot.app.sources import ReplayRequest
-from paperbot.app.space import Axis
-from paperbot.app.sweep import picture, sweep
-from paperbot.app.trials import ERROR, FIGURES, without_effect
+from paperbot.app.sweep import picture
 from paperbot.config import parse_assignment
 from paperbot.errors import CommandError
+from paperbot.research.job import ReplayRequest
+from paperbot.research.space import Axis
+from paperbot.research.sweep import sweep
+from paperbot.research.trials import ERROR, FIGURES, without_effect
 from shell import run
 from sweeps import (
     CALM,
@@ -109,7 +110,7 @@ def test_ray_gives_the_same_bytes(tmp_path):
 
 def test_a_fault_of_ours_on_a_worker_keeps_what_was_done_before():
     """And of a cluster's own errors, which hold whole reports, people see one line."""
-    cluster = pytest.importorskip("paperbot.app.cluster")
+    cluster = pytest.importorskip("paperbot.research.schedule")
 
     class Faulty:
         def run(self, values, span, bars):
@@ -254,7 +255,7 @@ def test_the_command_line_hands_everything_on(tmp_path, monkeypatch):
         requests.append(request)
         raise CommandError("enough")
 
-    monkeypatch.setattr("paperbot.app.sweep.sweep", catch)
+    monkeypatch.setattr("paperbot.research.sweep.sweep", catch)
     more = "--random 7 --seed 8 --folds 9 --train 0.4 --objective sharpe --jobs 3 --ray local --strategy sma_cross"
     more += " --timeframe 5m --start 2024-01-01 --end 2024-02-01 --cash USDT=5 --realism optimistic"
     assert typed(small_command(tmp_path, "--anchored", "--digests", "--new", *more.split())) == 2

@@ -14,11 +14,12 @@ import pyarrow.parquet as pq
 import pytest
 
 from paperbot.app.replay import replay
-from paperbot.app.sources import ReplayRequest
-from paperbot.app.sweep import picture, sweep
-from paperbot.app.trials import FIGURES
+from paperbot.app.sweep import picture
 from paperbot.config import parse_assignment
 from paperbot.errors import CommandError, OutputError, PaperbotError, StateError, StrategyError
+from paperbot.research.job import ReplayRequest
+from paperbot.research.sweep import sweep
+from paperbot.research.trials import FIGURES
 from paperbot.store.parquet import lock_folder
 from paperbot.store.sweeps import TrialLog, write_results
 from shell import environment, run
@@ -134,7 +135,7 @@ def test_another_sweep_is_not_mixed_in(tmp_path, first, then):
 @pytest.mark.parametrize("part", ["__version__", "CACHE_FOLDER"])
 def test_trials_of_another_engine_are_not_taken_over(tmp_path, monkeypatch, part):
     tiny(tmp_path / "sweep")
-    monkeypatch.setattr(f"paperbot.app.sweep.{part}", Path("other") if part == "CACHE_FOLDER" else "other")
+    monkeypatch.setattr(f"paperbot.research.sweep.{part}", Path("other") if part == "CACHE_FOLDER" else "other")
     with pytest.raises(CommandError, match=ANOTHER):
         tiny(tmp_path / "sweep")
 
@@ -323,6 +324,6 @@ def test_failed_sets_are_said_in_one_line(tmp_path, capsys, edges, code):
 
 
 def test_a_fault_of_ours_is_no_row(tmp_path, monkeypatch):
-    monkeypatch.setattr("paperbot.app.trials.summarize", lambda *_: 1 / 0)
+    monkeypatch.setattr("paperbot.research.trials.summarize", lambda *_: 1 / 0)
     with pytest.raises(ZeroDivisionError):
         tiny(tmp_path / "sweep")

@@ -7,9 +7,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from paperbot.app.space import MOST_SETS, Axis, Space, as_tree, parse_axis
 from paperbot.config import load
 from paperbot.errors import CommandError
+from paperbot.research.space import MOST_SETS, Axis, Space, as_tree, parse_axis
 from sweeps import CONFIG, FAST, tiny
 
 

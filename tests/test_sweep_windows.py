@@ -8,14 +8,15 @@ import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from paperbot.app.folds import spans_of
-from paperbot.app.sources import ReplayRequest, prepare
-from paperbot.app.sweep import _read, picture, ranked
-from paperbot.app.trials import ERROR, Bars, Span
+from paperbot.app.sweep import picture
 from paperbot.core import types as t
 from paperbot.engine.merge import merge
 from paperbot.engine.replay import Window
 from paperbot.errors import CommandError, DataError
+from paperbot.research.job import ReplayRequest, prepare
+from paperbot.research.sweep import _read, ranked
+from paperbot.research.trials import ERROR, Bars, Span
+from paperbot.research.walkforward import spans_of
 from sweeps import CONFIG, FAST, FEW, MINUTE_NS, SMALL, VARY, asked, assert_same, replayed, swept, tiny
 
 BEGIN = np.datetime64("2024-01-01T00:00")
@@ -99,7 +100,7 @@ def test_windows_follow_each_other_and_nothing_is_trained_on_what_comes_later(
     everything = np.concatenate(by_symbol)
     try:
         spans = spans_of(
-            asked("out", folds=folds, train=share, anchored=anchored),
+            asked("out", folds=folds, train=share, anchored=anchored).walk,
             Bars(tuple(map(np.copy, by_symbol)), timeframes_ns),
         )
     except CommandError as error:
@@ -137,7 +138,7 @@ def test_windows_follow_each_other_and_nothing_is_trained_on_what_comes_later(
 )
 def test_what_is_left_over_belongs_to_the_first_training_window(minutes, folds, share, test, first_split):
     bars = Bars((bars_at(0, range(minutes), MINUTE_NS),), (MINUTE_NS,))
-    spans = spans_of(asked("out", folds=folds, train=share), bars)
+    spans = spans_of(asked("out", folds=folds, train=share).walk, bars)
     splits = [span.start_ns // MINUTE_NS for span in spans[1::2]]
     assert splits == [first_split + fold * test for fold in range(folds)]
     assert splits[-1] + test == minutes
@@ -153,7 +154,7 @@ def test_windows_begin_where_the_longest_bars_do(phase):
     bars = Bars(
         (bars_at(0, range(9), hour_ns, phase * MINUTE_NS), bars_at(1, range(595), MINUTE_NS)), (hour_ns, MINUTE_NS)
     )
-    spans = spans_of(asked("out", folds=2, train=0.5), bars)
+    spans = spans_of(asked("out", folds=2, train=0.5).walk, bars)
     for train, test in zip(spans[::2], spans[1::2], strict=True):
         assert test.start_ns % hour_ns == phase * MINUTE_NS
         assert train.end_ns == test.start_ns
@@ -279,7 +280,7 @@ def test_windows_of_two_timeframes_begin_where_both_do(tmp_path, real_data):
     sources = tuple(f"{symbol}={file}" for symbol, file in zip(("BTC/USDT", "ETH/USD"), files, strict=True))
     result, _ = swept(tmp_path / "sweep", vary=(f"{FAST}=5,10",), sources=sources, folds=2, settings=(), digests=True)
     (trained, tested), (_, last) = result.folds()
-    spans = spans_of(asked("out", folds=2), _read(prepare(ReplayRequest(sources, CONFIG), lambda _: None)))
+    spans = spans_of(asked("out", folds=2).walk, _read(prepare(ReplayRequest(sources, CONFIG), lambda _: None)))
     splits = [span.start_ns for span in spans[1::2]]
     assert all(split % (60 * MINUTE_NS) == 0 for split in splits)
     first, second = (str(np.datetime64(split, "ns")) for split in splits)

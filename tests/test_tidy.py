@@ -5,6 +5,7 @@ import ast
 import re
 import subprocess
 import sys
+from graphlib import TopologicalSorter
 from pathlib import Path
 
 import pytest
@@ -17,10 +18,10 @@ LAYERS = [
     {"main"},
     {"cli"},
     {"app"},
-    {"exchange", "web"},
+    {"live", "research", "exchange", "web"},
     {"engine", "market", "store", "llm", "telemetry"},
     {
-        *("ports", "strategy", "config", "settings", "knobs", "environment", "names"),
+        *("ports", "strategy", "config", "settings", "knobs", "environment", "names", "provenance", "cash"),
         *("redact", "failpoint", "errors", "clock", "symbols", "timeframe", "validation", "yaml12"),
     },
     {"core"},
@@ -29,7 +30,10 @@ LAYERS = [
 
 WITHIN_LAYER = {
     *(("config", other) for other in ("settings", "knobs", "errors", "redact", "validation", "yaml12")),
+    *(("provenance", other) for other in ("config", "knobs", "ports")),
+    *(("cash", other) for other in ("config", "errors")),
     ("validation", "errors"),
+    ("clock", "errors"),
     ("settings", "knobs"),
     ("environment", "errors"),
     ("symbols", "errors"),
@@ -68,7 +72,7 @@ VENDORS = {
         "store/sweeps.py",
     },
     "plotly": {"web/page.py"},
-    "ray": {"app/cluster.py"},
+    "ray": {"research/schedule.py"},
     "ccxt": {"market/ccxt_source.py"},
     "tenacity": {"market/ccxt_source.py"},
     "aiohttp": {"exchange/venue.py"},
@@ -119,6 +123,19 @@ def test_layers_only_look_down(trees):
             other = module.split(".")[1]
             if other != own:
                 assert layer_of(other) > rank or (own, other) in WITHIN_LAYER, f"{name} imports {module}"
+
+
+def test_no_import_leads_back_to_where_it_started(trees):
+    """Over all imports, those inside functions and those for types alone included."""
+    modules = {"paperbot." + name.removesuffix(".py").replace("/", "."): tree for name, tree in trees.items()}
+    graph = {}
+    for module, tree in modules.items():
+        found = {name for name in imports(tree) if name in modules}
+        for node in ast.walk(tree):  # `from paperbot.core import types` names a module, too.
+            if isinstance(node, ast.ImportFrom):
+                found |= {f"{node.module}.{alias.name}" for alias in node.names} & modules.keys()
+        graph[module] = found - {module}
+    TopologicalSorter(graph).prepare()  # Raises CycleError.
 
 
 def test_core_imports_next_to_nothing(trees):

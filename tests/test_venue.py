@@ -14,9 +14,9 @@ import numpy as np
 import pyarrow.parquet as pq
 import pytest
 
-from paperbot.app.venue import market_of
 from paperbot.errors import CommandError
 from paperbot.exchange.faults import Faults, parse_faults
+from paperbot.exchange.serve import market_of
 from paperbot.exchange.tape import Market, number
 from paperbot.exchange.venue import Venue
 from paperbot.market.ccxt_source import BinanceSource, Endpoint

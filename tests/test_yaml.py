@@ -2,9 +2,9 @@
 
 import pytest
 
-from paperbot.app.space import parse_axis
 from paperbot.config import load, parse_assignment, read_yaml
 from paperbot.errors import CommandError, ConfigError
+from paperbot.research.space import parse_axis
 from paperbot.yaml12 import YamlError, loads
 
 

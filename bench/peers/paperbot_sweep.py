@@ -17,9 +17,9 @@ import pyarrow.parquet as pq
 from paperbot_bars import COMMON, ROOT, SMA
 
 from paperbot import __version__
-from paperbot.app.sources import ReplayRequest
-from paperbot.app.sweep import SweepRequest, sweep
 from paperbot.config import parse_assignment
+from paperbot.research.job import ReplayRequest
+from paperbot.research.sweep import SweepRequest, sweep
 
 IMPORT_S = time.perf_counter() - _start
 VARY = ("strategies.sma_cross.fast=5:29:1", "strategies.sma_cross.slow=40:135:5")

@@ -19,6 +19,7 @@ NotNegative = Annotated[Decimal, Field(ge=0, le=10**12)]
 Largest = Annotated[Decimal, Field(ge=0, le=10**18)]
 Multiple = Annotated[Decimal, Field(ge=0, le=10**6)]
 Count = Annotated[int, Field(ge=0, le=10**6)]
+DEFAULT_DECIMALS = 8
 
 
 def duration_s(text: str) -> int:

@@ -1,5 +1,6 @@
 """What the core's numbers mean: names for ids, and decimals for amounts and prices."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 WRITTEN_DECIMALS = "paperbot.price_decimals"
@@ -47,3 +48,15 @@ class Names:
     def usd(self, account_minor: int) -> float | None:
         """Money of the account in USD, None where there is no fixed rate."""
         return None if self.usd_rate is None else account_minor / self.account_unit() * self.usd_rate
+
+
+@dataclass(frozen=True)
+class RunFacts:
+    """What a run is about. `timeframes`: by symbol; `rates`: by symbol id, what a minor unit of its quote is always
+    worth in the account's currency, None where that changes.
+    """
+
+    symbols: tuple[str, ...]
+    strategies: tuple[str, ...]
+    timeframes: Mapping[str, str]
+    rates: tuple[float | None, ...]

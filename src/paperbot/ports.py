@@ -33,3 +33,19 @@ class Clock(Protocol):
 
     def monotonic_s(self) -> float:
         """Seconds of a clock that only goes on."""
+
+
+class Planned(Protocol):
+    """What of a plan a run's record needs."""
+
+    @property
+    def symbols(self) -> tuple[str, ...]:
+        """Names by id."""
+
+    @property
+    def strategies(self) -> tuple[str, ...]:
+        """Names by id."""
+
+    @property
+    def timeframes_ns(self) -> tuple[int, ...]:
+        """By symbol id."""

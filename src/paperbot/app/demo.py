@@ -5,14 +5,17 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from paperbot.app.advice import AdviceDesk, make_provider
-from paperbot.app.observers import Observers, holding, terminable
-from paperbot.app.recorder import Recorder
 from paperbot.app.replay import ReplayResult
-from paperbot.app.sources import ReplayRequest, prepare
+from paperbot.app.signals import holding, terminable
 from paperbot.config import load, shipped
+from paperbot.engine.names import facts_of, names_of
 from paperbot.engine.replay import run_replay
 from paperbot.environment import Environment
+from paperbot.live.advisor import AdviceDesk, make_provider
+from paperbot.live.observers import Observers
+from paperbot.provenance import settings_of
+from paperbot.research.job import ReplayRequest, prepare
+from paperbot.store.recorder import Recorder
 from paperbot.telemetry.logs import PLAIN
 
 CANDLE_LINES = 10
@@ -35,16 +38,17 @@ def demo(request: DemoRequest, say: Callable[[str], None], present: Callable[[Re
 
     `say` takes notes, `present` shows the summary to people. Raises PaperbotError.
     """
-    settings = load(request.config, request.overrides).settings
-    sources = [f"{symbol}=synthetic:{settings.demo.seed}:{settings.demo.bars}" for symbol in settings.symbols]
-    recorded = shipped(settings.demo.answers)
+    configured = load(request.config, request.overrides).settings
+    sources = [f"{symbol}=synthetic:{configured.demo.seed}:{configured.demo.bars}" for symbol in configured.symbols]
+    recorded = shipped(configured.demo.answers)
     job = prepare(ReplayRequest(sources, request.config, overrides=request.overrides, advice=recorded), say)
     provider = make_provider(job.configuration, recorded)
     assert provider is not None
     environment = request.environment
+    settings = settings_of(job.configuration, job.plan)
     with (
         terminable() as stopper,
-        Recorder(request.out, job.configuration, job.plan) as recorder,
+        Recorder(request.out, names_of(job.plan), facts_of(job.plan), settings) as recorder,
         Observers(environment, job.configuration, job.plan) as observers,
     ):
         desks: list[AdviceDesk] = []

@@ -11,8 +11,7 @@ from typing import Any
 
 import numpy as np
 
-from paperbot.app.observers import Observers, holding, terminable
-from paperbot.app.sources import Job, ReplayRequest, prepare
+from paperbot.app.signals import holding, terminable
 from paperbot.config import load
 from paperbot.core import types as t
 from paperbot.engine.merge import merge
@@ -21,7 +20,9 @@ from paperbot.engine.runner import Runner
 from paperbot.engine.snapshot import decode, encode, restore
 from paperbot.environment import Environment
 from paperbot.errors import CommandError, StateError
+from paperbot.live.observers import Observers
 from paperbot.ports import Records
+from paperbot.research.job import Job, ReplayRequest, prepare
 from paperbot.store.durable import write_whole
 
 STRATEGY = "drill"

@@ -6,11 +6,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from paperbot.app.venuelink import learn_from, live_configuration, make_source
 from paperbot.clock import format_ts
 from paperbot.config import ConfigFiles
 from paperbot.errors import StateError
 from paperbot.knobs import duration_s
+from paperbot.live.link import learn_from, live_configuration, make_source
 from paperbot.market.source import MS, SourceError
 from paperbot.store.bars import BarStore
 

@@ -6,9 +6,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from paperbot.app.venuelink import learn_from, live_configuration, make_source, open_source
 from paperbot.config import ConfigFiles
 from paperbot.errors import CommandError
+from paperbot.live.link import learn_from, live_configuration, make_source, open_source
 from paperbot.market.instruments import kept_path, read_kept
 
 

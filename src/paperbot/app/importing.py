@@ -7,13 +7,13 @@ from typing import Any
 
 import numpy as np
 
-from paperbot.app.sources import NO_UNIT, ReplayRequest, Tree, declared_timeframe, prepare, timeframe_of
 from paperbot.clock import format_ts
 from paperbot.errors import CommandError, DataError
 from paperbot.market.candles import Checker, Columns, Grid
 from paperbot.market.check import FileCheck
 from paperbot.market.files import BarFile, Reading
 from paperbot.market.instruments import OBSERVED_ROWS, decimals_in
+from paperbot.research.job import NO_UNIT, ReplayRequest, Tree, declared_timeframe, prepare, timeframe_of
 from paperbot.store.bars import write_bar_events, write_bars
 from paperbot.symbols import understood
 

@@ -6,21 +6,24 @@ from itertools import chain
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from paperbot.app.recorder import Recorder
-from paperbot.app.sources import ADVICE_FILE, ReplayRequest, declared_timeframe, prepare, timeframe_of
 from paperbot.clock import format_ts
 from paperbot.engine.machine import Machine
+from paperbot.engine.names import facts_of, names_of
 from paperbot.engine.replay import run_replay
 from paperbot.errors import DataError
+from paperbot.llm.advisor import ADVICE_FILE
 from paperbot.market.check import FileCheck
 from paperbot.market.files import BarFile, Reading
 from paperbot.ports import Watcher
+from paperbot.provenance import settings_of
+from paperbot.research.job import ReplayRequest, declared_timeframe, prepare, timeframe_of
+from paperbot.store.recorder import Recorder
 from paperbot.store.report import Statistics
 
 if TYPE_CHECKING:
-    from paperbot.app.advice import AdviceDesk
-    from paperbot.app.sources import Job
+    from paperbot.live.advisor import AdviceDesk
     from paperbot.names import Names
+    from paperbot.research.job import Job
 
 
 @dataclass(frozen=True)
@@ -48,7 +51,8 @@ def replay(request: ReplayRequest, say: Callable[[str], None], collectors: Seque
         return desks
 
     timeframes = {source.symbol: source.traded.text for source in job.sources}
-    with Recorder(request.out, job.configuration, job.plan, timeframes) as recorder:
+    facts, settings = facts_of(job.plan, timeframes), settings_of(job.configuration, job.plan)
+    with Recorder(request.out, names_of(job.plan), facts, settings) as recorder:
         machine, digest = run_replay(job.plan, job.batches, (), request.chunk, askers, [recorder, *collectors])
         if recorder.bars == 0:
             raise DataError("no bar lies between --start and --end")
@@ -60,7 +64,7 @@ def replay(request: ReplayRequest, say: Callable[[str], None], collectors: Seque
 
 def _desk_maker(job: "Job", recorded: Path | None) -> "Callable[[Names, Machine], AdviceDesk]":
     """How to make the advisor's desk. Imported here: most replays ask nobody, and it takes as long as NumPy."""
-    from paperbot.app.advice import AdviceDesk, make_provider  # noqa: PLC0415
+    from paperbot.live.advisor import AdviceDesk, make_provider  # noqa: PLC0415
 
     provider = make_provider(job.configuration, recorded)
     assert provider is not None

@@ -7,32 +7,14 @@ from typing import Any
 
 import numpy as np
 
-from paperbot.app.recorder import names_of
-from paperbot.app.sources import ReplayRequest, prepare
+from paperbot.engine.names import names_of
 from paperbot.errors import CommandError
+from paperbot.research.job import ReplayRequest, prepare
 from paperbot.store.chart import Chart
 from paperbot.store.durable import write_whole
-from paperbot.store.report import LABELS, halts_in_words
-from paperbot.store.results import (
-    Columns,
-    Results,
-    blocked_by_code,
-    by_day,
-    by_group,
-    candles_of,
-    moment,
-    read_results,
-    thinned,
-)
-from paperbot.store.starved import starved_in_words
-from paperbot.timeframe import NS, fixed
-from paperbot.web.model import Line, Market, Marks, Page
-
-POINTS = 4_000
-"""Points of a line; more cannot be told apart on a screen."""
-
-MARKS = 2_000
-TRIPS = 500
+from paperbot.store.results import Columns, candles_of, read_results
+from paperbot.web.model import Page
+from paperbot.web.report import compose
 
 
 @dataclass(frozen=True)
@@ -47,64 +29,20 @@ class ReportRequest:
 
 
 def report(request: ReportRequest, say: Callable[[str], None]) -> Path:
-    """Write the page, whole or not at all. Raises DataError, CommandError, OutputError."""
+    """Write the page, whole or not at all. Raises DataError, CommandError, ConfigError, OutputError."""
     try:
         from paperbot.web.page import render  # noqa: PLC0415
     except ImportError:
         raise CommandError("paperbot report needs plotly: pip install 'paperbot[report]'") from None
-    write_whole(request.out, render(compose(request, say)).encode())
+    write_whole(request.out, render(page_of(request, say)).encode())
     return request.out
 
 
-def compose(request: ReportRequest, say: Callable[[str], None]) -> Page:
+def page_of(request: ReportRequest, say: Callable[[str], None]) -> Page:
     """What the page shows. Raises DataError, CommandError, ConfigError."""
     results = read_results(request.data)
-    ledger, summary = results.ledger, results.summary
-    candles = _given(request, ledger, say) if request.sources else results.candles
-    kept, deep = thinned(ledger["equity"], POINTS), thinned(ledger["drawdown"], POINTS)
-    notes = ["Money is in the account's currency unless a name stands beside it. Times are UTC."]
-    notes += starved_in_words(summary.get("starved", {}))
-    symbols = sorted({*results.trades["symbol"], *candles["symbol"]})
-    days = by_day(results)
-    return Page(
-        title=f"{', '.join(summary['symbols'])}: {', '.join(summary['strategies']) or 'no strategy'}",
-        facts=_facts(summary),
-        statistics={label: summary[key] for key, label in LABELS.items()},
-        equity=Line(ledger["ts"][kept], ledger["equity"][kept]),
-        drawdown=Line(ledger["ts"][deep], ledger["drawdown"][deep]),
-        markets=[_market(results, symbol, candles, notes) for symbol in symbols],
-        days=days,
-        fees=Line(ledger["ts"][kept], ledger["fees"][kept]),
-        blocked=blocked_by_code(results),
-        tables={
-            "By symbol": by_group(results, "symbol"),
-            "By strategy": by_group(results, "strategy"),
-            "By day": _day_rows(days),
-            "Round trips": _trip_rows(results.round_trips, notes),
-        },
-        notes=notes,
-    )
-
-
-def _facts(summary: dict[str, Any]) -> dict[str, str]:
-    """What the run was: in words, not in figures."""
-    settings = [f"{key}={value}" for key, value in summary.get("settings", {}).items()]
-    facts = {
-        "session": summary.get("session"),
-        "symbols": ", ".join(f"{symbol} ({each})" for symbol, each in summary["timeframes"].items()),
-        "strategies": ", ".join(summary["strategies"]) or "none",
-        "period": f"{_minute(summary['first'])} to {_minute(summary['last'])}, {summary['days']:,.1f} days",
-        "bars": f"{summary['bars']:,}",
-        "kill switch": halts_in_words(summary),
-        "currency": summary["currency"],
-        "settings that differ from the defaults": ", ".join(settings),
-        "digest": summary["digest"],
-    }
-    return {name: words for name, words in facts.items() if words}
-
-
-def _minute(time: str | None) -> str:
-    return "-" if time is None else time[:16].replace("T", " ")
+    bars = _given(request, results.ledger, say) if request.sources else None
+    return compose(results, bars)
 
 
 def _given(request: ReportRequest, ledger: Columns, say: Callable[[str], None]) -> Columns:
@@ -116,66 +54,3 @@ def _given(request: ReportRequest, ledger: Columns, say: Callable[[str], None]) 
         for events in batches:
             chart.events(events[(events["close_ts"] >= first) & (events["close_ts"] <= last)])
     return candles_of(chart.table())
-
-
-def _market(results: Results, symbol: str, candles: Columns, notes: list[str]) -> Market:
-    trades, trips = results.trades, results.round_trips
-    mine = np.flatnonzero(trades["symbol"] == symbol)
-    if len(mine) > MARKS:
-        notes.append(f"{symbol}: the last {MARKS:,} of {len(mine):,} fills are marked.")
-        mine = mine[-MARKS:]
-    bars = {name: column[candles["symbol"] == symbol] for name, column in candles.items()}
-    width_s = int(bars["width_s"].max(initial=0))
-    if width_s:
-        notes.append(f"{symbol}: a candle spans {fixed(width_s * NS).text}, so that the whole run can be drawn.")
-
-    def marks(side: str) -> Marks:
-        chosen = mine[trades["side"][mine] == side]
-        says = [
-            f"{side} {trades['qty'][i]:.8g} at {trades['price'][i]:.8g}, {trades['strategy'][i]}, order"
-            f" {trades['order_id'][i]} ({trades['role'][i]}, {trades['liquidity'][i]})"
-            for i in chosen
-        ]
-        return Marks(trades["ts"][chosen], trades["price"][chosen], says)
-
-    closed = np.flatnonzero(trips["symbol"] == symbol)[-TRIPS:]
-    lines = [
-        (
-            trips["entry_ts"][i],
-            trips["exit_ts"][i],
-            float(trips["entry_price"][i]),
-            float(trips["exit_price"][i]),
-            bool(trips["pnl_minor"][i] > 0),
-        )
-        for i in closed
-    ]
-    return Market(symbol, bars, marks("buy"), marks("sell"), lines)
-
-
-def _day_rows(days: Columns) -> list[dict[str, Any]]:
-    return [
-        {"day": str(day), "change of equity": float(equity), "fees": float(fees), "fills": int(fills)}
-        for day, equity, fees, fills in zip(*(days[name] for name in ("day", "equity", "fees", "fills")), strict=True)
-    ]
-
-
-def _trip_rows(trips: Columns, notes: list[str]) -> list[dict[str, Any]]:
-    """The last round trips, newest first."""
-    count = len(trips["symbol"])
-    if count > TRIPS:
-        notes.append(f"The table has the last {TRIPS} of {count:,} round trips.")
-    return [
-        {
-            "exit": moment(trips["exit_ts"][i]),
-            "symbol": trips["symbol"][i],
-            "strategy": trips["strategy"][i],
-            "minutes": float(trips["duration_s"][i]) / 60.0,
-            "entry price": float(trips["entry_price"][i]),
-            "exit price": float(trips["exit_price"][i]),
-            "qty": f"{trips['qty'][i]:.8g}",
-            "net PnL": {str(trips["quote"][i]): float(trips["pnl"][i])},
-            "return, %": float(trips["return_pct"][i]),
-            "why": trips["reason"][i],
-        }
-        for i in range(count - 1, max(count - TRIPS, 0) - 1, -1)
-    ]

@@ -50,9 +50,9 @@ def run(
     set_: SetOption = None,
 ) -> None:
     """Trade paper on live bars, from where the session durably was. Ctrl-C or SIGTERM ends it in order."""
-    from paperbot.app.process import run_live  # noqa: PLC0415
-    from paperbot.app.sources import parse_time  # noqa: PLC0415
-    from paperbot.app.start import LiveRequest  # noqa: PLC0415
+    from paperbot.app.run import run_live  # noqa: PLC0415
+    from paperbot.clock import parse_time  # noqa: PLC0415
+    from paperbot.live.start import LiveRequest  # noqa: PLC0415
 
     say_if_compiling()
     request = LiveRequest(
@@ -79,7 +79,7 @@ def _seconds(text: str | None, option: str) -> float | None:
 @app.command()
 def halt(out: OutOption = DATA, session: SessionOption = None, as_json: JsonOption = False) -> None:
     """Stop all trading but exits, at once and durably, whether the session runs or not."""
-    from paperbot.app.ops import command_session  # noqa: PLC0415
+    from paperbot.app.sessions import command_session  # noqa: PLC0415
 
     tell(command_session(out, session, "halt"), as_json=as_json)
 
@@ -87,7 +87,7 @@ def halt(out: OutOption = DATA, session: SessionOption = None, as_json: JsonOpti
 @app.command()
 def resume(out: OutOption = DATA, session: SessionOption = None, as_json: JsonOption = False) -> None:
     """Lift a halt; losses are measured from the present equity on."""
-    from paperbot.app.ops import command_session  # noqa: PLC0415
+    from paperbot.app.sessions import command_session  # noqa: PLC0415
 
     tell(command_session(out, session, "resume"), as_json=as_json)
 
@@ -97,8 +97,8 @@ def doctor(
     out: OutOption = DATA, config: ConfigOption = None, set_: SetOption = None, as_json: JsonOption = False
 ) -> None:
     """Check what a live session needs: clock, disk, port, configuration, credentials, venue, journal."""
-    from paperbot.app.ops import doctor as examine  # noqa: PLC0415
-    from paperbot.app.venuelink import check_venue  # noqa: PLC0415
+    from paperbot.app.doctor import check_venue  # noqa: PLC0415
+    from paperbot.app.doctor import doctor as examine  # noqa: PLC0415
 
     overrides = assignments(set_)
     found = examine(environment_with(None), config_path(config), out, overrides)
@@ -140,7 +140,7 @@ def data_fetch(
 ) -> None:
     """Fetch a venue's final bars into the Parquet that replay reads; a file that is there is gone on with."""
     from paperbot.app.fetch import FetchRequest, fetch  # noqa: PLC0415
-    from paperbot.app.sources import parse_time  # noqa: PLC0415
+    from paperbot.clock import parse_time  # noqa: PLC0415
 
     _seconds(timeframe, "--timeframe")
     file = out or DATA / "bars" / f"{symbol.replace('/', '')}_{timeframe}.parquet"
@@ -186,6 +186,6 @@ def venue_serve(
     seed: Annotated[int, typer.Option(help="of the faults")] = 0,
 ) -> None:
     """Serve recorded data in Binance Spot's dialect over HTTP and WebSocket, with a clock of its own."""
-    from paperbot.app.venue import VenueRequest, serve  # noqa: PLC0415
+    from paperbot.exchange.serve import VenueRequest, serve  # noqa: PLC0415
 
     serve(VenueRequest(sources, host, port, speed, updates, timeframe, fault or [], seed), typer.echo)

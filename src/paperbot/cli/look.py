@@ -30,7 +30,7 @@ LastOption = Annotated[int, typer.Option("--last", min=1, help="how many of them
 @app.command()
 def status(out: OutOption = DATA, session: SessionOption = None, as_json: JsonOption = False) -> None:
     """Positions, profit, open orders, why the last ten orders were blocked, and the health of feed and journal."""
-    from paperbot.app.ops import session_status  # noqa: PLC0415
+    from paperbot.app.sessions import session_status  # noqa: PLC0415
 
     answer = session_status(out, session)
     if as_json or "error" in answer:
@@ -79,7 +79,7 @@ def profit(
     as_json: JsonOption = False,
 ) -> None:
     """What a session has earned, in all and by day, week or month; where there is none, the run in the folder."""
-    from paperbot.app.earnings import profit as earned  # noqa: PLC0415
+    from paperbot.live.earnings import profit as earned  # noqa: PLC0415
 
     wanted = [name for name, is_wanted in (("day", daily), ("week", weekly), ("month", monthly)) if is_wanted]
     if len(wanted) > 1:
@@ -111,7 +111,7 @@ def trades(
     as_json: JsonOption = False,
 ) -> None:
     """The last completed trades of a session, flat to flat; where there is none, of the run in the folder."""
-    from paperbot.app.earnings import trades as made  # noqa: PLC0415
+    from paperbot.live.earnings import trades as made  # noqa: PLC0415
 
     answer = made(out, session, last)
     if as_json:
@@ -160,7 +160,7 @@ def _table(out: Console, title: str, rows: Sequence[Mapping[str, Any]]) -> None:
 @app.command()
 def sessions(out: OutOption = DATA, as_json: JsonOption = False) -> None:
     """List the sessions."""
-    from paperbot.app.ops import list_sessions  # noqa: PLC0415
+    from paperbot.app.sessions import list_sessions  # noqa: PLC0415
 
     rows = list_sessions(out)
     if as_json:
@@ -182,7 +182,7 @@ def verify(
     as_json: JsonOption = False,
 ) -> None:
     """Run a session again from its journal and compare: chain, outputs, digest, and that money adds up."""
-    from paperbot.app.ops import verify as check  # noqa: PLC0415
+    from paperbot.live.verify import verify as check  # noqa: PLC0415
 
     say_if_compiling()
     with working("running the session again"):
@@ -197,7 +197,7 @@ def session_repair(
     as_json: JsonOption = False,
 ) -> None:
     """Take what does not fit out of a damaged journal (a copy of it is kept) and halt; `run` does the same."""
-    from paperbot.app.ops import repair  # noqa: PLC0415
+    from paperbot.app.sessions import repair  # noqa: PLC0415
 
     tell(repair(out, session), as_json=as_json)
 
@@ -210,7 +210,7 @@ def export(
     as_json: JsonOption = False,
 ) -> None:
     """Write a stopped session's Parquet files to a folder, and under bars/ the bars it traded on, ready for replay."""
-    from paperbot.app.ops import export as write  # noqa: PLC0415
+    from paperbot.app.sessions import export as write  # noqa: PLC0415
 
     say_if_compiling()
     with working("running the session again"):

@@ -87,7 +87,7 @@ def replay(
     if not sources:
         raise CommandError("expected SYMBOL=FILE, or --session NAME")
     from paperbot.app.replay import replay as run  # noqa: PLC0415
-    from paperbot.app.sources import ReplayRequest  # noqa: PLC0415
+    from paperbot.research.job import ReplayRequest  # noqa: PLC0415
 
     request = ReplayRequest(
         sources=sources,
@@ -115,7 +115,7 @@ def replay(
 
 
 def _replay_session(sessions: Path, session: str, out: Path, *, has_sources: bool, as_json: bool) -> None:
-    from paperbot.app.ops import replay_session  # noqa: PLC0415
+    from paperbot.live.verify import replay_session  # noqa: PLC0415
 
     if has_sources:
         raise CommandError("--session and SYMBOL=FILE do not go together")
@@ -259,7 +259,7 @@ def config_init(
 @config_app.command("check")
 def config_check(config: ConfigOption = None, set_: SetOption = None) -> None:
     """Check the configuration and everything that a session makes of it, and say so in one line."""
-    from paperbot.app.venuelink import live_configuration, live_plan  # noqa: PLC0415
+    from paperbot.live.link import live_configuration, live_plan  # noqa: PLC0415
 
     plan = live_plan(live_configuration(ConfigFiles(config_path(config)), assignments(set_)))
     typer.echo(f"the configuration is in order: {len(plan.symbols)} symbols, {len(plan.strategies)} strategies")

@@ -27,7 +27,7 @@ from paperbot.cli.options import (
 from paperbot.errors import CommandError
 
 if TYPE_CHECKING:
-    from paperbot.app.sweep import SweepRequest, SweepResult
+    from paperbot.research.sweep import SweepRequest, SweepResult
 
 SHOWN = {
     "return_pct": "return %",
@@ -86,8 +86,8 @@ def sweep(
     as_json: Annotated[bool, typer.Option("--json", help="print the best rows as JSON, nothing else")] = False,
 ) -> None:
     """Run many parameter sets over the same bars; goes on where an interrupted sweep of the same kind stopped."""
-    from paperbot.app.sources import ReplayRequest  # noqa: PLC0415
-    from paperbot.app.sweep import SweepRequest  # noqa: PLC0415
+    from paperbot.research.job import ReplayRequest  # noqa: PLC0415
+    from paperbot.research.sweep import SweepRequest  # noqa: PLC0415
 
     overrides = [*assignments(set_), {"llm": {"provider": "off"}}]
     replay = ReplayRequest(
@@ -116,7 +116,7 @@ def sweep(
 def _watched(request: "SweepRequest") -> tuple["SweepResult", str]:
     """Run the sweep with a progress bar and draw its picture; why there is none, where it cannot be drawn."""
     from paperbot.app.sweep import picture  # noqa: PLC0415
-    from paperbot.app.sweep import sweep as run  # noqa: PLC0415
+    from paperbot.research.sweep import sweep as run  # noqa: PLC0415
 
     say_if_compiling()
     with progress_bar("trials") as progress:

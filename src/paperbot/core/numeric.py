@@ -1,8 +1,8 @@
-"""Exact integer arithmetic, the integer hash, and the one decorator that compiles the core.
+"""Exact integer arithmetic, the integer hash, and the decorators that compile the core.
 
-Everything that is compiled goes through `kernel` (core functions), `bridge` (what Python calls) or `strategy` (a user's
-compiled strategy), so that the flags stand in one place. The flags are part of the cache's folder name: Numba keys its
-cache on the decorated function's own file, and would otherwise keep running old machine code after an edit elsewhere.
+What is compiled goes through `kernel` (core functions), `bridge` (called from Python) or `compile_strategy` of
+`core/pointer.py` (a user's strategy). The flags are part of the cache's folder name: Numba keys its cache on the
+decorated function's own file, and would otherwise keep running old machine code after an edit elsewhere.
 """
 
 import hashlib
@@ -107,38 +107,6 @@ def kernel(function: F | None = None, *, inline: bool = False, python: bool = Fa
     if not python:
         flags.update(no_cpython_wrapper=True, no_cfunc_wrapper=True)
     return numba.njit(cache=python, **flags)(function)
-
-
-def compile_strategy(function: Callable[..., Any], shape: tuple[int, int, int, int, int]) -> Any:
-    """A user's strategy as a C function int32(ts, frame, values, memory) that answers into its frame; 1 if it raised.
-
-    `shape`: where its features start, how many features, params and words of memory it has, and where the answer goes.
-    A C callback that raises would print and return 0, so bounds are checked and errors become the return code.
-    Raises numba's errors when the function does not compile.
-    """
-    from paperbot.core.pointer import address_as_pointer  # noqa: PLC0415
-
-    first, n_features, n_params, n_memory, answer = shape
-    inner: Any = numba.njit(boundscheck=True)(function)
-    array = numba.types.float64[::1]
-    # On its own first, so that an error tells the line in the user's file.
-    inner.compile((numba.types.int64, array, array, array, array, numba.types.float64, numba.types.int64))
-    carray: Any = numba.carray  # type: ignore[attr-defined]
-    word = numba.types.int64
-
-    def callback(ts: int, frame: int, values: int, memory: int) -> int:
-        slots = carray(address_as_pointer(frame), (answer + 1,), np.float64)
-        numbers = carray(address_as_pointer(values), (max(n_params, 1),), np.float64)
-        room = carray(address_as_pointer(memory), (n_memory,), np.float64)
-        try:
-            slots[answer] = inner(
-                ts, slots[:5], slots[first : first + n_features], numbers[:n_params], room, slots[5], int(slots[6])
-            )
-        except Exception:  # noqa: BLE001
-            return 1
-        return 0
-
-    return numba.cfunc(numba.types.int32(word, word, word, word))(callback)
 
 
 def bridge(function: F) -> Any:

@@ -5,9 +5,11 @@ register. (A tuple of arrays costs seven words each at every call, and ten times
 """
 
 import operator
+from collections.abc import Callable
 from typing import Any
 
 import numba
+import numpy as np
 from llvmlite import ir
 from numba.core import cgutils, types
 from numba.core.datamodel import models
@@ -160,3 +162,33 @@ def call_strategy(w, address, ts, strategy, memory):
     """Call a user's compiled strategy, which leaves its answer in the frame; 1 when it raised."""
     values = w.strategy_params_address + strategy * _PARAMS_BYTES + _VALUE_OFFSET
     return _call_at(address, ts, w.frame_address, values, w.scratch_address + memory * 8)
+
+
+def compile_strategy(function: Callable[..., Any], shape: tuple[int, int, int, int, int]) -> Any:
+    """A user's strategy as a C function int32(ts, frame, values, memory) that answers into its frame; 1 if it raised.
+
+    `shape`: where its features start, how many features, params and words of memory it has, and where the answer goes.
+    A C callback that raises would print and return 0, so bounds are checked and errors become the return code.
+    Raises numba's errors when the function does not compile.
+    """
+    first, n_features, n_params, n_memory, answer = shape
+    inner: Any = numba.njit(boundscheck=True)(function)
+    array = numba.types.float64[::1]
+    # On its own first, so that an error tells the line in the user's file.
+    inner.compile((numba.types.int64, array, array, array, array, numba.types.float64, numba.types.int64))
+    carray: Any = numba.carray  # type: ignore[attr-defined]
+    word = numba.types.int64
+
+    def callback(ts: int, frame: int, values: int, memory: int) -> int:
+        slots = carray(address_as_pointer(frame), (answer + 1,), np.float64)
+        numbers = carray(address_as_pointer(values), (max(n_params, 1),), np.float64)
+        room = carray(address_as_pointer(memory), (n_memory,), np.float64)
+        try:
+            slots[answer] = inner(
+                ts, slots[:5], slots[first : first + n_features], numbers[:n_params], room, slots[5], int(slots[6])
+            )
+        except Exception:  # noqa: BLE001
+            return 1
+        return 0
+
+    return numba.cfunc(numba.types.int32(word, word, word, word))(callback)

@@ -18,7 +18,7 @@ from paperbot.engine.machine import Params, Records
 from paperbot.engine.rates import OVERRIDE_CURRENCY, oracle_rows
 from paperbot.engine.userland import Loaded, load_strategy
 from paperbot.errors import ConfigError
-from paperbot.knobs import MarketKnobs, duration_s
+from paperbot.knobs import DEFAULT_DECIMALS, MarketKnobs, duration_s
 from paperbot.settings import (
     ADVISOR,
     External,
@@ -34,7 +34,6 @@ from paperbot.symbols import split_symbol
 from paperbot.validation import BUILT_IN
 
 NS = 1_000_000_000
-DEFAULT_DECIMALS = 8
 WHOLE_DECIMALS = 2
 """The same for an asset that trades in whole units: a few, for fees that are paid in it."""
 _CONTEXT = decimal.Context(prec=60)

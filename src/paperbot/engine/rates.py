@@ -9,8 +9,9 @@ import numpy as np
 
 from paperbot.config import Configuration
 from paperbot.core import types as t
-from paperbot.engine.machine import Records
+from paperbot.engine.machine import Machine, Records
 from paperbot.errors import ConfigError
+from paperbot.names import Names
 from paperbot.symbols import split_symbol
 
 OVERRIDE_CURRENCY = "USD"
@@ -73,3 +74,14 @@ def _override(rate: Decimal, from_decimals: int, to_decimals: int, *, inverse: b
     if max(numerator, denominator) >= 1 << 62:
         raise ConfigError(f"oracle.overrides: {rate} has too many digits")
     return numerator, denominator
+
+
+def usd_rate_of(names: Names, machine: Machine) -> float | None:
+    """What the oracle says that one unit of the account's currency is worth in USD, None without a price."""
+    usd = names.assets.index(OVERRIDE_CURRENCY)
+    worth = machine.value(usd, USD_ASKED * 10 ** names.asset_decimals[usd])
+    return USD_ASKED * names.account_unit() / worth if worth else None
+
+
+USD_ASKED = 10**6
+"""So many USD are converted at once, so that the rate has enough digits."""

@@ -16,7 +16,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from paperbot.core import types as t
-from paperbot.core.numeric import JIT, compile_strategy
+from paperbot.core.numeric import JIT
 from paperbot.core.plain import TABLE
 from paperbot.core.types import FRAME_ANSWER, FRAME_FEATURES, FRAME_HEAD
 from paperbot.engine.interleave import NOTHING
@@ -145,6 +145,8 @@ class _Code:
 
 @lru_cache(maxsize=64)
 def _callback(code: _Code, shape: tuple[int, int, int, int, int]) -> Any:
+    from paperbot.core.pointer import compile_strategy  # noqa: PLC0415  (it exists only for compiled code)
+
     return compile_strategy(code.function, shape)
 
 

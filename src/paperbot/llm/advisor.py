@@ -10,6 +10,9 @@ from paperbot.llm.guards import SCHEMA, Budget, Limits, Situation, judge, notion
 ACCEPTED, DENIED, NO_ADVICE, NOT_ASKED = "accepted", "denied", "no_advice", "not_asked"
 OUTCOMES = (ACCEPTED, DENIED, NO_ADVICE, NOT_ASKED, *FAILURES)
 
+ADVICE_FILE = "advice.jsonl"
+"""Where a run keeps what its advisor was asked and answered."""
+
 
 class Provider(Protocol):
     """Whoever answers: an endpoint, or what one once said."""

@@ -7,31 +7,31 @@ from typing import Any
 
 import numpy as np
 
-from paperbot.app.advice import AdviceDesk
-from paperbot.app.artifacts import LiveArtifacts, moment_of
-from paperbot.app.beside import cancel_all, in_thread
-from paperbot.app.news import News
-from paperbot.app.observers import Observers
-from paperbot.app.recorder import settings_of
-from paperbot.app.session import Session, control_event
-from paperbot.app.stalls import StallWatch
-from paperbot.app.start import LiveRequest
-from paperbot.app.status import LastBlocked, status_of
-from paperbot.app.venuelink import (
-    FIRST_PAUSE_S,
-    START_TRIES,
-)
 from paperbot.clock import SystemClock, format_ts
 from paperbot.config import Configuration
 from paperbot.core import types as t
 from paperbot.engine.merge import Merger, merge
 from paperbot.errors import PaperbotError, StateError
 from paperbot.knobs import duration_s
+from paperbot.live.advisor import AdviceDesk
+from paperbot.live.artifacts import LiveArtifacts, moment_of
+from paperbot.live.beside import cancel_all, in_thread
+from paperbot.live.link import (
+    FIRST_PAUSE_S,
+    START_TRIES,
+)
+from paperbot.live.news import News
+from paperbot.live.observers import Observers
+from paperbot.live.session import Session, control_event
+from paperbot.live.stalls import StallWatch
+from paperbot.live.start import LiveRequest
+from paperbot.live.status import LastBlocked, status_of
 from paperbot.llm.advisor import Provider
 from paperbot.market.ccxt_source import BinanceSource
 from paperbot.market.feed import Arrival, Feed
 from paperbot.market.source import MS, SourceError
 from paperbot.ports import Records
+from paperbot.provenance import settings_of
 from paperbot.telemetry.notify import Notifier
 
 Tree = dict[str, Any]

@@ -1,27 +1,37 @@
 """Walk-forward: how the time of a sweep's bars is split into training and test windows."""
 
 import math
+from dataclasses import dataclass
 from fractions import Fraction
-from typing import TYPE_CHECKING
 
 import numpy as np
 
-from paperbot.app.sources import parse_time
-from paperbot.app.trials import Bars, Span
+from paperbot.clock import parse_time
 from paperbot.errors import CommandError, DataError
-
-if TYPE_CHECKING:
-    from paperbot.app.sweep import SweepRequest
+from paperbot.research.trials import Bars, Span
 
 
-def spans_of(request: "SweepRequest", bars: Bars) -> list[Span]:
+@dataclass(frozen=True)
+class Walk:
+    """How to split the bars. `start`, `end`: the window, as it was typed; `train`: training's share of each fold's
+    time; `anchored`: all training windows begin with the first.
+    """
+
+    start: str | None
+    end: str | None
+    folds: int
+    train: float
+    anchored: bool
+
+
+def spans_of(walk: Walk, bars: Bars) -> list[Span]:
     """The whole, or each fold's training and test window. Raises DataError or CommandError.
 
     Test windows have one length, follow each other and end with the bars; what is left over before them belongs to the
     first training window. They begin where bars of all timeframes do: no bar of a training window closes after that.
     """
-    start = parse_time(request.replay.start, "--start")
-    stop = parse_time(request.replay.end, "--end")
+    start = parse_time(walk.start, "--start")
+    stop = parse_time(walk.end, "--end")
     inside = []
     for events, timeframe_ns in zip(bars.by_symbol, bars.timeframes_ns, strict=True):
         ts = events["open_ts"]
@@ -30,21 +40,21 @@ def spans_of(request: "SweepRequest", bars: Bars) -> list[Span]:
             inside.append((int(ts[0]), int(ts[-1]) + timeframe_ns, timeframe_ns))
     if not inside:
         raise DataError("no bar lies between --start and --end")
-    if request.folds == 0:
+    if walk.folds == 0:
         return [Span(start, stop)]
     first, last = min(one[0] for one in inside), max(one[1] for one in inside)
-    share, grid = Fraction(str(request.train)), math.lcm(*bars.timeframes_ns)
-    test = int((last - first) * (1 - share) / (request.folds * (1 - share) + share)) // grid * grid
+    share, grid = Fraction(str(walk.train)), math.lcm(*bars.timeframes_ns)
+    test = int((last - first) * (1 - share) / (walk.folds * (1 - share) + share)) // grid * grid
     train = int(test * share / (1 - share)) // grid * grid
     if test == 0 or train == 0:
         raise CommandError("the bars are too few for so many folds")
     longest = max(inside, key=lambda one: one[2])
     last += (longest[0] - last) % grid
     spans = []
-    for fold in range(request.folds):
-        split = last - (request.folds - fold) * test
-        begin = start if fold == 0 or request.anchored else split - train
+    for fold in range(walk.folds):
+        split = last - (walk.folds - fold) * test
+        begin = start if fold == 0 or walk.anchored else split - train
         straddled = bars.straddled(split)
         spans.append(Span(begin, split if straddled is None else straddled))
-        spans.append(Span(split, stop if fold == request.folds - 1 else split + test))
+        spans.append(Span(split, stop if fold == walk.folds - 1 else split + test))
     return spans

@@ -1,16 +1,14 @@
 """Where each symbol's own rules (tick, step, limits) are from: the venue, its data, or the profile."""
 
-from collections.abc import Iterable, Sequence
-from decimal import Decimal
+from collections.abc import Iterable
 from itertools import chain
 from pathlib import Path
-from typing import Any
 
 from paperbot.config import ConfigFiles, Configuration, Layer
-from paperbot.engine.params import DEFAULT_DECIMALS
-from paperbot.knobs import RULES
+from paperbot.knobs import DEFAULT_DECIMALS
 from paperbot.market.candles import Columns, Grid
 from paperbot.market.instruments import COARSE, OBSERVED_ROWS, kept_path, observe, observed_rules, read_kept
+from paperbot.provenance import plain, short_origin
 from paperbot.symbols import split_symbol
 
 DATA = "data: "
@@ -74,26 +72,5 @@ def describe(configuration: Configuration, symbol: str, lowest: float = 0.0) -> 
     words = {"tick_size": "tick", "step_size": "step", "min_notional": f"smallest order ({quote})"}
     coarse = lowest and float(knobs.tick_size) > COARSE * lowest
     warning = f"; a tick is {100 * float(knobs.tick_size) / lowest:.3g} % of the price {lowest:g}" if coarse else ""
-    parts = [f"{words[key]} {plain(getattr(knobs, key))} from {_short(origins[key])}" for key in SHOWN]
+    parts = [f"{words[key]} {plain(getattr(knobs, key))} from {short_origin(origins[key])}" for key in SHOWN]
     return f"{symbol}: {', '.join(parts)}{warning}"
-
-
-def instruments(configuration: Configuration, symbols: Sequence[str]) -> dict[str, Any]:
-    """The same for programs: each rule's value and origin by symbol."""
-    found: dict[str, Any] = {}
-    for symbol in symbols:
-        knobs, origins = configuration.knobs(symbol)
-        found[symbol] = {key: {"value": plain(getattr(knobs, key)), "from": _short(origins[key])} for key in RULES}
-    return found
-
-
-def plain(value: Decimal | int) -> str:
-    """A number without an exponent or needless zeros."""
-    text = f"{Decimal(value):f}"
-    return text.rstrip("0").rstrip(".") if "." in text else text
-
-
-def _short(origin: str) -> str:
-    """An origin without the folder of its file."""
-    file, bracket, pattern = origin.partition(" [")
-    return f"{Path(file).name}{bracket}{pattern}" if file.endswith((".yml", ".yaml")) else origin

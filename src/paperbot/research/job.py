@@ -3,12 +3,11 @@
 import re
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
-from datetime import UTC, datetime
-from decimal import Decimal, InvalidOperation
 from pathlib import Path
 from typing import Any
 
-from paperbot.app.rules import describe, first_rows, grid_of, learn_data, learn_venue
+from paperbot.cash import account_layer, parse_cash
+from paperbot.clock import parse_time
 from paperbot.config import ConfigFiles, Configuration
 from paperbot.engine.params import Plan, make_plan
 from paperbot.engine.replay import Window
@@ -16,6 +15,7 @@ from paperbot.errors import CommandError, ConfigError
 from paperbot.market.candles import Checker, Columns
 from paperbot.market.files import BarFile, Reading
 from paperbot.market.resample import Resampler, check_resample
+from paperbot.market.rules import describe, first_rows, grid_of, learn_data, learn_venue
 from paperbot.market.synthetic import synthetic_bars
 from paperbot.ports import Records
 from paperbot.symbols import split_symbol, understood
@@ -26,9 +26,6 @@ Say = Callable[[str], None]
 NO_UNIT = (
     "this layout does not say what its volume counts; give --volume-unit base (coins or shares) or quote (money)"
 )
-
-ADVICE_FILE = "advice.jsonl"
-"""Where a run keeps what its advisor was asked and answered."""
 
 
 @dataclass(frozen=True)
@@ -155,54 +152,6 @@ def _volume_layers(configuration: Configuration, sources: Iterable[Source], read
         if reading.volume_unit or unit == "quote":
             layers.append({"execution": {"symbols": {source.symbol: {"volume_unit": unit}}}})
     return layers
-
-
-def parse_cash(texts: Iterable[str]) -> dict[str, str]:
-    """`--cash` by asset. Raises CommandError."""
-    cash = {}
-    for text in texts:
-        asset, equals, amount = text.partition("=")
-        try:
-            valid = bool(equals) and asset.isalnum() and Decimal(amount) >= 0
-        except InvalidOperation:
-            valid = False
-        if not valid:
-            raise CommandError(f"--cash {text}: expected ASSET=AMOUNT, such as USDT=10000")
-        cash[asset.upper()] = amount
-    return cash
-
-
-def parse_time(text: str | None, option: str) -> int | None:
-    """A time of the command line in ns UTC. Raises CommandError."""
-    if text is None:
-        return None
-    try:
-        moment = datetime.fromisoformat(text)
-    except ValueError:
-        raise CommandError(f"{option} {text}: expected a time such as 2024-01-31 or 2024-01-31T12:00:00") from None
-    moment = moment.replace(tzinfo=UTC) if moment.tzinfo is None else moment
-    return round(moment.timestamp() * 1000) * 1_000_000
-
-
-def account_layer(configuration: Configuration, quotes: set[str], cash: dict[str, str]) -> tuple[Tree, str | None]:
-    """The command line's account: `--cash`, or the start cash of the only quote where the account holds none of it."""
-    account = configuration.settings.account
-    if cash:
-        held = {**dict.fromkeys(account.balances, "0"), **cash}
-        only = next(iter(quotes)) if len(quotes) == 1 else None
-        currency = only if only in cash and only not in configuration.settings.oracle.overrides else account.currency
-        return {"account": {"balances": held, "currency": currency}}, None
-    if len(quotes) != 1:
-        return {}, None
-    quote = next(iter(quotes))
-    if account.balances.get(quote, Decimal(0)) > 0:
-        return {}, None
-    if quote not in account.start_cash:
-        raise CommandError(f"the account holds no {quote}; give some with --cash {quote}=AMOUNT")
-    amount = account.start_cash[quote]
-    held = {**dict.fromkeys(account.balances, "0"), quote: str(amount)}
-    note = f"the account holds no {quote}: running in {quote} with {amount} {quote} (account.start_cash)"
-    return {"account": {"balances": held, "currency": quote}}, note
 
 
 @dataclass(frozen=True)

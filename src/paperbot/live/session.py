@@ -9,33 +9,32 @@ sessions/current               the name of the session that `paperbot run` goes 
 """
 
 import json
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from paperbot.app.fixed import CURRENT, check_fixed_part, check_name
 from paperbot.core import types as t
 from paperbot.engine.books import unbalanced
 from paperbot.engine.params import Plan
-from paperbot.engine.planrecord import decode_plan, encode_plan
+from paperbot.engine.planrecord import encode_plan
 from paperbot.engine.runner import Runner
 from paperbot.engine.snapshot import Snapshot, carry_over, decode, encode, identity, restore
 from paperbot.engine.userland import PythonDesk
-from paperbot.errors import PaperbotError, StateError
+from paperbot.errors import StateError
 from paperbot.failpoint import fail_point
+from paperbot.live.identity import CURRENT, check_name
 from paperbot.ports import Clock, Records, Watcher
 from paperbot.store.durable import write_whole
-from paperbot.store.journal import FILE, PARAMS, Input, Journal, Lock, Row
+from paperbot.store.journal import FILE, PARAMS, Input, Journal, Lock
 from paperbot.store.outputs import OutputLog, OutputView
 
 KEPT_SNAPSHOTS = 3
 OPENING = "opening.state"
 OUTPUTS = "outputs.bin"
 ANSWERED = "answered"
-QUARANTINED = "quarantined"
 
 
 def current_session(root: Path) -> str | None:
@@ -46,7 +45,7 @@ def current_session(root: Path) -> str | None:
         return None
 
 
-class _Writer:
+class Writer:
     """A watcher that appends every output record to the session's file."""
 
     def __init__(self, log: OutputLog) -> None:
@@ -92,7 +91,7 @@ class Session:
     # ---- in
     def commit(self, events: Records, source: str, advice: Sequence[Mapping[str, Any]] = ()) -> None:
         """Make events, and the exchanges with the advisor behind them, durable; then feed them."""
-        self._append(_inputs(events, source, self.clock.now_ns()), advice)
+        self._append(inputs_of(events, source, self.clock.now_ns()), advice)
         self.runner.feed(events)
 
     def commit_slice(self, events: Records, sources: Sequence[str]) -> None:
@@ -109,7 +108,7 @@ class Session:
     def answer(self, answers: Records) -> None:
         """The Python strategies' answers to the last slice, and that they have been given."""
         about = self.journal.seq
-        self._append(_inputs(answers, "python", self.clock.now_ns()), meta={ANSWERED: str(about)})
+        self._append(inputs_of(answers, "python", self.clock.now_ns()), meta={ANSWERED: str(about)})
         self.runner.feed(answers)
 
     def _append(
@@ -126,7 +125,7 @@ class Session:
     def writers(self) -> list[Watcher]:
         """The watchers that a session always has."""
         assert isinstance(self.outputs, OutputLog)
-        return [_Writer(self.outputs)]
+        return [Writer(self.outputs)]
 
     def save(self) -> Path:
         """Write a snapshot; only the last few are kept."""
@@ -143,7 +142,7 @@ class Session:
         self.outputs.sync()
         path = self.folder / f"{seq}.state"
         write_whole(path, content)
-        others = [one for one in _snapshots(self.folder) if one != path]
+        others = [one for one in snapshots_in(self.folder) if one != path]
         for old in others[: 1 - KEPT_SNAPSHOTS]:
             old.unlink()
         return path
@@ -160,7 +159,8 @@ class Session:
             self.lock.free()
 
 
-def _inputs(events: Records, source: str, now_ns: int) -> list[Input]:
+def inputs_of(events: Records, source: str, now_ns: int) -> list[Input]:
+    """Events as rows of the journal."""
     return [Input(events[k : k + 1].tobytes(), now_ns, source) for k in range(len(events))]
 
 
@@ -169,7 +169,7 @@ def session_names(root: Path) -> list[str]:
     return sorted(path.name for path in root.glob("*") if (path / FILE).is_file())
 
 
-def _snapshots(folder: Path) -> list[Path]:
+def snapshots_in(folder: Path) -> list[Path]:
     """Snapshots, oldest first."""
     paths = [path for path in folder.glob("*.state") if path.stem.isdigit()]
     return sorted(paths, key=lambda path: int(path.stem))
@@ -226,7 +226,7 @@ def create_session(
     fail_point("session.before_current")
     write_whole(root / CURRENT, f"{name}\n".encode())
     outputs = OutputLog(folder / OUTPUTS)
-    runner = opening_runner(folder, plan, [_Writer(outputs)])
+    runner = opening_runner(folder, plan, [Writer(outputs)])
     session = Session(name, folder, lock, journal, outputs, runner, clock, recovered=Recovered(is_new=True))
     if plan.python_strategies:
         session.python = PythonDesk(plan.python_strategies, plan, runner.machine)
@@ -243,159 +243,6 @@ def _carried(snapshot: Snapshot, plan: Plan) -> bytes:
     if wrong:
         raise StateError(f"the books of {', '.join(wrong)} do not add up in what would be carried on")
     return encode(first, {"seq": 0, "h": "", "outputs": 0})
-
-
-def open_session(root: Path, name: str, plan: Plan | None, clock: Clock) -> Session:
-    """Open a session where it durably was: the last good snapshot, then the journal's tail.
-
-    `plan`: what the configuration asks for now, journaled as this start's parameters; None to go on as it was. Raises
-    StateError for what cannot be read, CommandError for a plan that does not fit.
-    """
-    check_name(name)
-    folder = root / name
-    if not folder.is_dir():
-        raise StateError(f"{folder}: there is no such session")
-    lock = Lock(folder)
-    journal = None
-    try:
-        began = clock.monotonic_s()
-        journal = Journal(folder)
-        session = _recover(name, folder, lock, journal, plan, clock)
-        session.recovered.seconds = clock.monotonic_s() - began
-    except PaperbotError:
-        if journal is not None:
-            journal.close()
-        lock.free()
-        raise
-    return session
-
-
-def _recover(name: str, folder: Path, lock: Lock, journal: Journal, plan: Plan | None, clock: Clock) -> Session:
-    where = str(journal.path)
-    found = Recovered(inputs=journal.seq)
-    snapshot, seq = last_good(folder, journal)
-    outputs = OutputLog(folder / OUTPUTS)
-    # A Python strategy's memory is its own: it sees every slice again.
-    needs_all = plan is not None and bool(plan.python_strategies)
-    if snapshot is None or needs_all or not outputs.cut(int(snapshot.header["extra"]["outputs"])):
-        snapshot, seq = None, 0
-        outputs.cut(0)
-    broken = journal.first_break(seq)
-    if broken is not None:
-        _quarantine(folder, journal, broken, clock)
-    found.quarantined = int(journal.meta(QUARANTINED) or 0) or None
-    first = plan_at(journal, 1, where)
-    in_force = plan_at(journal, seq, where) if snapshot else first
-    if plan is not None:
-        check_fixed_part(first, plan, name)
-    runner = opening_runner(folder, in_force, [_Writer(outputs)])
-    if snapshot is not None:
-        restore(snapshot, runner, where)
-    session = Session(name, folder, lock, journal, outputs, runner, clock, recovered=found)
-    if plan is not None and plan.python_strategies:
-        session.python = PythonDesk(plan.python_strategies, plan, runner.machine)
-    found.snapshot = seq if snapshot is not None else 0
-    unanswered = feed_tail(session, journal.rows(found.snapshot), where)
-    if plan is not None:
-        journal.append([params_input(plan, clock.now_ns())])
-        runner.go_on_with(plan)
-    if unanswered is not None and session.python is not None:
-        session.answer(unanswered)
-    if found.quarantined is not None:
-        halt = control_event(t.EventKind.HALT, runner, t.HaltReason.JOURNAL)
-        journal.append(_inputs(halt, "recovery", clock.now_ns()), meta={QUARANTINED: ""})
-        runner.feed(halt)
-    return session
-
-
-def _quarantine(folder: Path, journal: Journal, first: int, clock: Clock) -> None:
-    """Take a tail that does not fit out of the way, with the snapshots that know it; that it was done is durable at
-    once, so that the halt that must follow does follow.
-    """
-    where = folder / "quarantine" / str(clock.now_ns())
-    count = int(journal.meta(QUARANTINED) or 0) + journal.seq - first + 1
-    journal.quarantine(first, where, {QUARANTINED: str(count)})
-    fail_point("session.after_quarantine")
-    for snapshot in _snapshots(folder):
-        if int(snapshot.stem) >= first:
-            snapshot.replace(where / snapshot.name)
-
-
-def feed_tail(session: Session, rows: Iterable[Row], where: str) -> Records | None:
-    """Feed the rest of the journal. Returns what Python strategies say to a last slice that nobody has answered."""
-    waiting: list[bytes] = []
-    answers: Records | None = None
-    answered = int(session.journal.meta(ANSWERED) or 0)
-    for row in rows:
-        session.recovered.replayed += 1
-        params = row.params
-        if params is not None:
-            if row.seq > 1:
-                session.runner.go_on_with(decode_plan(params, where))
-            continue
-        event = np.frombuffer(row.content, dtype=t.BAR_EVENT)
-        session.runner.feed(event)
-        if session.python is None or event["kind"][0] != t.EventKind.BAR:
-            continue
-        waiting.append(row.content)
-        if event["flags"][0] & t.BarFlag.END_OF_SLICE:
-            bars = np.frombuffer(b"".join(waiting), dtype=t.BAR_EVENT)
-            waiting.clear()
-            if not event["flags"][0] & t.BarFlag.WARMUP:
-                said = session.python.ask(bars.tolist())
-                answers = said if row.seq > answered else None
-    return answers
-
-
-def last_good(folder: Path, journal: Journal) -> tuple[Snapshot | None, int]:
-    """The newest snapshot that is whole and belongs to this journal, and its row; (None, 0) without one."""
-    for path in reversed(_snapshots(folder)):
-        try:
-            snapshot = decode(path.read_bytes(), str(path))
-        except StateError:
-            continue  # A damaged snapshot costs time, nothing else: the journal has it all.
-        extra = snapshot.header["extra"]
-        link = journal.link_at(int(extra["seq"]))
-        if link is not None and link.hex() == extra["h"]:
-            return snapshot, int(extra["seq"])
-    return None, 0
-
-
-def plan_at(journal: Journal, seq: int, where: str) -> Plan:
-    """The parameters in force after row `seq`."""
-    params = journal.params_at(seq)
-    if params is None:
-        raise StateError(f"{where}: begins with no parameters")
-    return decode_plan(params, where)
-
-
-def core_of(root: Path, name: str) -> str:
-    """The fingerprint of the core that a session was made with. Raises StateError."""
-    with Journal(root / name, read_only=True) as journal:
-        return journal.meta("core") or ""
-
-
-def carry_session(root: Path, old: str, name: str, plan: Plan, clock: Clock) -> Session:
-    """Close a session of another core at its last durable input, and open a new one with what it holds: balances,
-    positions, orders, halts and day figures. Inputs after the old one's last snapshot come along.
-    """
-    lock = Lock(root / old)
-    try:
-        with Journal(root / old) as journal:
-            snapshot, seq = last_good(root / old, journal)
-            first = plan_at(journal, 1, str(journal.path))
-            check_fixed_part(first, plan, old, carried=True)
-            if snapshot is None:  # What it began with: never the balances of a configuration.
-                began = opening_runner(root / old, first, [])
-                snapshot = decode(encode(began, {"seq": 0}), str(root / old))
-            rows = [row for row in journal.rows(seq) if row.params is None]
-            inputs = [Input(row.content, row.received_ts, "carried") for row in rows]
-            session = create_session(root, name, plan, clock, snapshot, inputs)
-            session.recovered.carried_from = old
-            journal.set_meta("closed_by", name)
-    finally:
-        lock.free()
-    return session
 
 
 def control_event(kind: t.EventKind, runner: Runner, reason: int = 0, ts: int = 0) -> Records:

@@ -6,14 +6,14 @@ from typing import Any
 
 import numpy as np
 
-from paperbot.app.recorder import names_of
-from paperbot.app.session import Session
 from paperbot.clock import format_ts
 from paperbot.core import types as t
 from paperbot.core.records import of_kind
 from paperbot.engine.machine import Machine
+from paperbot.engine.names import names_of
 from paperbot.engine.params import Plan
 from paperbot.engine.preview import view_of
+from paperbot.live.session import Session
 from paperbot.names import Names
 from paperbot.ports import Records
 from paperbot.telemetry import lines

@@ -1,24 +1,53 @@
-"""Trials on a Ray cluster: the only file that imports it. Bars go into its object store once, and every worker of a
-machine reads them there.
+"""Where trials run: on threads of this process, or on a Ray cluster (the only file that imports it).
+
+Bars go into Ray's object store once, and every worker of a machine reads them there.
 """
 
 import os
 import socket
 from collections.abc import Callable, Iterable, Iterator
+from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
 from itertools import islice
 from typing import Any
 
-from paperbot.app.trials import Bars, Task, Tree, Trials
 from paperbot.errors import CommandError
+from paperbot.research.trials import Bars, Task, Tree, Trials
 
-Run = Callable[[Trials, Bars, Iterable[Task], int], Iterator[tuple[Task, Tree]]]
+Runner = Callable[[Trials, Bars, Iterable[Task], int], Iterator[tuple[Task, Tree]]]
+"""Runs tasks somewhere, and yields each with its figures as it is done."""
+
+QUEUED_A_WORKER = 2
 LOCAL = "local"
 TASKS_AT_A_TIME = 8
 QUEUED = 4
 KNOCK_S = 5.0
 
 
-def on_ray(address: str, jobs: int = 0) -> Run:
+def runner_at(ray: str | None, jobs: int) -> Runner:
+    """What runs the tasks. Raises CommandError when the cluster cannot be reached."""
+    return on_threads if ray is None else on_ray(ray, jobs)
+
+
+def on_threads(trials: Trials, bars: Bars, tasks: Iterable[Task], jobs: int) -> Iterator[tuple[Task, Tree]]:
+    """Run tasks on threads of this process: the compiled engine leaves the interpreter to the others meanwhile."""
+    waiting = iter(tasks)
+    with ThreadPoolExecutor(max_workers=jobs, thread_name_prefix="trial") as pool:
+        running: dict[Future[Tree], Task] = {}
+        try:
+            while True:
+                for task in islice(waiting, QUEUED_A_WORKER * jobs - len(running)):
+                    running[pool.submit(trials.run, task.values, task.span, bars)] = task
+                if not running:
+                    return
+                done, _ = wait(running, return_when=FIRST_COMPLETED)
+                # Of those that are done at once, one that fails for a fault of ours comes last: the others are kept.
+                for future in sorted(done, key=lambda one: one.exception() is not None):
+                    yield running.pop(future), future.result()
+        finally:
+            pool.shutdown(wait=True, cancel_futures=True)
+
+
+def on_ray(address: str, jobs: int = 0) -> Runner:
     """A runner of tasks on the cluster at an address; `local`: a cluster of this machine, for as long as it takes.
 
     It is reached now. Raises CommandError when Ray is not installed or does not answer.

@@ -7,16 +7,15 @@ from fnmatch import fnmatchcase
 from pathlib import Path
 from typing import Any
 
-from paperbot.app.observers import usd_rate_of
-from paperbot.app.sources import ADVICE_FILE
 from paperbot.config import Configuration, shipped
 from paperbot.engine.interleave import NOTHING
 from paperbot.engine.machine import Machine
 from paperbot.engine.params import NS, Plan
 from paperbot.engine.preview import AccountView, Preview, signal_event, view_of
+from paperbot.engine.rates import usd_rate_of
 from paperbot.environment import required_secret
 from paperbot.knobs import duration_s
-from paperbot.llm.advisor import ACCEPTED, DENIED, NO_ADVICE, NOT_ASKED, Advisor, Exchange, Provider
+from paperbot.llm.advisor import ACCEPTED, ADVICE_FILE, DENIED, NO_ADVICE, NOT_ASKED, Advisor, Exchange, Provider
 from paperbot.llm.client import OpenAiProvider, RecordedProvider
 from paperbot.llm.contract import Advice, Question
 from paperbot.llm.guards import Budget, Limits, Situation

@@ -11,12 +11,12 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from paperbot.app.recorder import names_of, summary_of
-from paperbot.app.session import Session
 from paperbot.core import types as t
 from paperbot.engine.machine import Machine
+from paperbot.engine.names import facts_of, names_of
 from paperbot.engine.params import Plan
 from paperbot.engine.runner import closing_records
+from paperbot.live.session import Session
 from paperbot.ports import Records
 from paperbot.store.bars import write_bar_events
 from paperbot.store.chart import Chart
@@ -25,6 +25,7 @@ from paperbot.store.durable import write_whole
 from paperbot.store.journal import Journal
 from paperbot.store.outputs import first_records, read_outputs
 from paperbot.store.parquet import Artifacts
+from paperbot.store.recorder import summary_of
 from paperbot.store.report import Statistics
 from paperbot.timeframe import fixed
 
@@ -68,7 +69,7 @@ def finish(artifacts: Artifacts, outcome: Outcome, statistics: Statistics, journ
     chart = Chart(statistics.names)
     for events in journal.events():
         chart.events(events)
-    summary = summary_of(outcome.plan, statistics, chart, outcome.digest, outcome.account)
+    summary = summary_of(facts_of(outcome.plan), statistics, chart, outcome.digest, outcome.account)
     artifacts.finish(chart.table(), {**summary, "session": outcome.session})
 
 
@@ -141,7 +142,7 @@ class LiveArtifacts:
         last = np.concatenate(closing) if closing else np.zeros(0, dtype=t.OUT_HEAD)
         statistics = deepcopy(self._statistics)
         statistics.add(last)
-        summary = summary_of(moment.plan, statistics, self._chart, moment.digest, copy.account)
+        summary = summary_of(facts_of(moment.plan), statistics, self._chart, moment.digest, copy.account)
         self._days.write(last, self._chart.table(), {**summary, **self._facts})
         _write_advice(self._out, self._journal)
 

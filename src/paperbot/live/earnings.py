@@ -6,12 +6,12 @@ from typing import Any
 
 import numpy as np
 
-from paperbot.app.recorder import names_of
-from paperbot.app.session import OUTPUTS, current_session
-from paperbot.app.start import chosen_session, sessions_root
 from paperbot.clock import format_ts
+from paperbot.engine.names import names_of
 from paperbot.engine.planrecord import decode_plan
 from paperbot.errors import StateError
+from paperbot.live.session import OUTPUTS, current_session
+from paperbot.live.start import chosen_session, sessions_root
 from paperbot.names import Names
 from paperbot.store.journal import Journal
 from paperbot.store.outputs import first_records, read_outputs

@@ -5,22 +5,15 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from paperbot.app.fixed import check_name
-from paperbot.app.observers import Observers
-from paperbot.app.session import (
-    Session,
-    carry_session,
-    core_of,
-    create_session,
-    current_session,
-    open_session,
-    session_names,
-)
 from paperbot.clock import SystemClock, format_ts
 from paperbot.engine.params import Plan
 from paperbot.engine.snapshot import identity
 from paperbot.environment import Environment
 from paperbot.errors import CommandError
+from paperbot.live.identity import check_name
+from paperbot.live.observers import Observers
+from paperbot.live.recovery import carry_session, core_of, open_session
+from paperbot.live.session import Session, create_session, current_session, session_names
 from paperbot.telemetry.notify import Notifier
 
 Tree = dict[str, Any]

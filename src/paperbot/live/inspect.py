@@ -2,21 +2,13 @@
 
 from pathlib import Path
 
-from paperbot.app.fixed import check_name
-from paperbot.app.session import (
-    OUTPUTS,
-    QUARANTINED,
-    Recovered,
-    Session,
-    feed_tail,
-    last_good,
-    opening_runner,
-    plan_at,
-)
 from paperbot.clock import SystemClock
 from paperbot.core import types as t
 from paperbot.engine.snapshot import restore
 from paperbot.errors import PaperbotError, StateError
+from paperbot.live.identity import check_name
+from paperbot.live.recovery import QUARANTINED, feed_tail, last_good, plan_at
+from paperbot.live.session import OUTPUTS, Recovered, Session, opening_runner
 from paperbot.ports import Records
 from paperbot.store.journal import Journal
 from paperbot.store.outputs import OutputView

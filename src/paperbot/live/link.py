@@ -3,20 +3,19 @@
 import asyncio
 from collections.abc import Callable, Mapping, Sequence
 from decimal import Decimal
-from pathlib import Path
 from typing import Any
 
-from paperbot.app.rules import plain
-from paperbot.app.sources import account_layer
+from paperbot.cash import account_layer
 from paperbot.clock import SystemClock, format_ts
 from paperbot.config import ConfigFiles, Configuration, Layer
 from paperbot.engine.params import NS, Plan, make_plan
 from paperbot.environment import credential_names, required_secret
-from paperbot.errors import ConfigError, PaperbotError, StateError
+from paperbot.errors import ConfigError, StateError
 from paperbot.knobs import duration_s
 from paperbot.market.ccxt_source import BinanceSource, Endpoint
 from paperbot.market.instruments import VenueRules, kept_content, kept_path, read_kept
-from paperbot.market.source import MS, SourceError
+from paperbot.market.source import SourceError
+from paperbot.provenance import plain
 from paperbot.store.durable import write_whole
 from paperbot.symbols import split_symbol
 
@@ -86,38 +85,6 @@ def rule_differences(source: BinanceSource, configuration: Configuration, say: C
                 if configuration.is_typical(origins[key]) and key in {"tick_size", "step_size"}:
                     raise ConfigError(f"{told}; ours is only typical: take the venue's (feed.filters: venue) or set it")
                 say(told)
-
-
-EARLY_MS, LATE_MS = 1_000, 5_000
-"""How far ahead of Binance's clock, and how far behind it, a signed request may be (`recvWindow`). Source: Binance
-Spot API, "Timing security".
-"""
-
-
-def check_venue(config: Path | None, overrides: Sequence[Tree] = ()) -> tuple[str, bool, str]:
-    """For the doctor: whether the venue answers, and whether its clock and ours are near enough for its window."""
-
-    async def ask() -> tuple[str, bool, str]:
-        configuration = live_configuration(ConfigFiles(config), overrides)
-        source = make_source(configuration)
-        try:
-            await source.open()
-            skew_ms = await source.time_ms() - SystemClock.now_ns() / MS
-        finally:
-            await source.close()
-        feed = configuration.settings.feed
-        if feed.clock == "venue":
-            return "venue", True, f"{feed.market_data} answers; its clock is the one that counts (feed.clock)"
-        told = f"{feed.market_data} answers; its clock is {skew_ms:+,.0f} ms from ours"
-        if -EARLY_MS <= skew_ms <= LATE_MS:
-            return "venue", True, told
-        window = f"it allows us to be {EARLY_MS:,} ms ahead or {LATE_MS:,} ms behind"
-        return "venue", False, f"{told}, and {window}: set this machine's clock"
-
-    try:
-        return asyncio.run(ask())
-    except (PaperbotError, SourceError) as error:
-        return "venue", False, str(error)
 
 
 async def open_source(source: BinanceSource, say: Callable[[str], None]) -> None:

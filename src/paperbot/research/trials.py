@@ -6,17 +6,17 @@ from typing import Any, Literal
 
 import numpy as np
 
-from paperbot.app.recorder import fixed_rates, names_of
-from paperbot.app.space import Axis, Value, as_tree
 from paperbot.config import ConfigFiles, Configuration
 from paperbot.core import types as t
 from paperbot.engine.machine import Machine
 from paperbot.engine.merge import merge
+from paperbot.engine.names import fixed_rates, names_of
 from paperbot.engine.params import Plan, make_plan
 from paperbot.engine.replay import Window
 from paperbot.engine.runner import Runner, closing_records, fault_error
 from paperbot.errors import CommandError, ConfigError, PaperbotError
 from paperbot.ports import Records
+from paperbot.research.space import Axis, Value, as_tree
 from paperbot.store.report import Statistics, summarize
 from paperbot.store.statistics import MIN_RETURNS
 

@@ -5,14 +5,12 @@ import contextlib
 import signal
 from collections.abc import Callable
 
-from paperbot.app import control
-from paperbot.app.advice import make_provider
-from paperbot.app.live import Live
-from paperbot.app.observers import Observers
-from paperbot.app.session import Session
-from paperbot.app.sources import parse_cash
-from paperbot.app.start import LiveRequest, open_or_create, tell_start
-from paperbot.app.venuelink import (
+from paperbot.cash import parse_cash
+from paperbot.clock import SystemClock
+from paperbot.config import ConfigFiles, Configuration
+from paperbot.live import socket
+from paperbot.live.advisor import make_provider
+from paperbot.live.link import (
     learn_from,
     live_configuration,
     live_plan,
@@ -20,8 +18,10 @@ from paperbot.app.venuelink import (
     open_source,
     rule_differences,
 )
-from paperbot.clock import SystemClock
-from paperbot.config import ConfigFiles, Configuration
+from paperbot.live.loop import Live
+from paperbot.live.observers import Observers
+from paperbot.live.session import Session
+from paperbot.live.start import LiveRequest, open_or_create, tell_start
 from paperbot.market.ccxt_source import BinanceSource
 from paperbot.telemetry.notify import Notifier
 
@@ -72,7 +72,7 @@ async def _run_session(
             loop.add_signal_handler(number, signalled)
         tell_start(session, observers, notifier)
         try:
-            async with control.serve(session.folder, live.handle):
+            async with socket.serve(session.folder, live.handle):
                 await live.begin()
                 await live.go()
             if live.failure is not None:

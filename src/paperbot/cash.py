@@ -1,0 +1,46 @@
+"""The opening balances of an account, as the command line gives them."""
+
+from collections.abc import Iterable
+from decimal import Decimal, InvalidOperation
+from typing import Any
+
+from paperbot.config import Configuration
+from paperbot.errors import CommandError
+
+Tree = dict[str, Any]
+
+
+def parse_cash(texts: Iterable[str]) -> dict[str, str]:
+    """`--cash` by asset. Raises CommandError."""
+    cash = {}
+    for text in texts:
+        asset, equals, amount = text.partition("=")
+        try:
+            valid = bool(equals) and asset.isalnum() and Decimal(amount) >= 0
+        except InvalidOperation:
+            valid = False
+        if not valid:
+            raise CommandError(f"--cash {text}: expected ASSET=AMOUNT, such as USDT=10000")
+        cash[asset.upper()] = amount
+    return cash
+
+
+def account_layer(configuration: Configuration, quotes: set[str], cash: dict[str, str]) -> tuple[Tree, str | None]:
+    """The command line's account: `--cash`, or the start cash of the only quote where the account holds none of it."""
+    account = configuration.settings.account
+    if cash:
+        held = {**dict.fromkeys(account.balances, "0"), **cash}
+        only = next(iter(quotes)) if len(quotes) == 1 else None
+        currency = only if only in cash and only not in configuration.settings.oracle.overrides else account.currency
+        return {"account": {"balances": held, "currency": currency}}, None
+    if len(quotes) != 1:
+        return {}, None
+    quote = next(iter(quotes))
+    if account.balances.get(quote, Decimal(0)) > 0:
+        return {}, None
+    if quote not in account.start_cash:
+        raise CommandError(f"the account holds no {quote}; give some with --cash {quote}=AMOUNT")
+    amount = account.start_cash[quote]
+    held = {**dict.fromkeys(account.balances, "0"), quote: str(amount)}
+    note = f"the account holds no {quote}: running in {quote} with {amount} {quote} (account.start_cash)"
+    return {"account": {"balances": held, "currency": quote}}, note

@@ -1,0 +1,1 @@
+"""Runs over recorded or made-up bars, one or many."""
