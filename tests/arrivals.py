@@ -117,7 +117,7 @@ def slices_of(arrivals, timeframes_ns):
     merger = Merger(timeframes_ns)
     for arrival in arrivals:
         if arrival.event is None:
-            merger.speak(arrival.symbol, arrival.close_ts)
+            merger.advance(arrival.symbol, arrival.close_ts)
         else:
             merger.push(arrival.symbol, arrival.event)
         events = merger.release()

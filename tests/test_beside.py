@@ -12,8 +12,8 @@ from desk import Desk
 from paperbot.core import types as t
 from paperbot.engine.names import names_of
 from paperbot.live.beside import in_thread
+from paperbot.live.commands import Halt
 from paperbot.live.loop import Live
-from paperbot.live.session import control_event
 from paperbot.live.stalls import WINDOW_S, StallWatch
 from paperbot.llm.advisor import OUTCOMES
 from paperbot.llm.guards import CODES
@@ -186,11 +186,11 @@ def test_an_input_is_never_older_than_the_market(clock, venue_ms, ours, expected
     machine = SimpleNamespace(account={"clock_ts": market_ts})
     settings = SimpleNamespace(feed=SimpleNamespace(clock=clock))
     live = SimpleNamespace(
+        _now_ts=lambda: Live._now_ts(live),
         configuration=SimpleNamespace(settings=settings),
         feed=SimpleNamespace(server=SimpleNamespace(now_ms=lambda: ours if clock == "venue" else venue_ms)),
         clock=SimpleNamespace(now_ns=lambda: ours * 10**6),
         session=SimpleNamespace(runner=SimpleNamespace(machine=machine)),
     )
     assert Live._now_ts(live) == expected * 10**6
-    runner = SimpleNamespace(machine=machine)
-    assert control_event(t.EventKind.HALT, runner, 0, ours * 10**6).view(t.CONTROL_EVENT)["ts"][0] == expected * 10**6
+    assert Live._control(live, Halt()).view(t.CONTROL_EVENT)["ts"][0] == expected * 10**6

@@ -23,9 +23,10 @@ from paperbot.engine.books import unbalanced
 from paperbot.engine.runner import Runner
 from paperbot.engine.snapshot import LAYOUTS, Snapshot, carry_over, decode, encode, identity, layouts_of
 from paperbot.errors import CommandError, StateError
+from paperbot.events import halt
 from paperbot.live.artifacts import LiveArtifacts, moment_of, write_artifacts
 from paperbot.live.recovery import carry_session, core_of, open_session
-from paperbot.live.session import control_event, create_session
+from paperbot.live.session import create_session
 from paperbot.live.verify import rerun
 from paperbot.store.journal import FILE, GENESIS, Input, Journal, Lock, is_locked, link
 from paperbot.store.outputs import read_outputs
@@ -435,9 +436,7 @@ def test_a_command_before_the_midnight_slice_does_not_undo_a_day(tmp_path, marke
     session = create_session(tmp_path / "sessions", "s", plan, CLOCK)
     for part in parts:
         if part["close_ts"][-1] % (86_400 * 10**9) == 0:
-            session.commit(
-                control_event(t.EventKind.HALT, session.runner, 3, int(part["close_ts"][-1]) + 10**9 // 2), "x"
-            )
+            session.commit(halt(int(part["close_ts"][-1]) + 10**9 // 2, t.HaltReason.MANUAL), "x")
         session.commit_slice(part, ["stream"] * len(part))
     LiveArtifacts(tmp_path / "live", session, {}).write(moment_of(session))
     write_artifacts(tmp_path / "whole", session)
@@ -479,9 +478,7 @@ def test_a_tripped_kill_switch_is_still_tripped(tmp_path, market):
     session = create_session(tmp_path, "s", plan, CLOCK)
     for part in slices(events)[:50]:
         session.commit_slice(part, ["stream"] * len(part))
-    halt = np.zeros(1, dtype=t.CONTROL_EVENT)
-    halt["kind"], halt["reason"], halt["ts"] = t.EventKind.HALT, t.HaltReason.MANUAL, events["close_ts"][99]
-    session.commit(halt.view(t.BAR_EVENT), "command")
+    session.commit(halt(int(events["close_ts"][99]), t.HaltReason.MANUAL), "command")
     session.close()
     for _ in range(2):
         session = open_session(tmp_path, "s", plan, CLOCK)
@@ -536,6 +533,7 @@ def test_a_full_disk_is_one_sentence_and_nothing_of_it_acts(tmp_path):
 import sys
 from pathlib import Path
 from paperbot.errors import CommandError, StateError
+from paperbot.events import halt
 from paperbot.store.journal import Input, Journal
 journal = Journal(Path({str(tmp_path)!r}), create=True)
 try:

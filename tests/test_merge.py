@@ -47,7 +47,7 @@ def test_a_slice_waits_for_every_symbol():
     merger.push(0, bars(0, [0, 1]))
     merger.push(2, bars(2, [0]))
     assert len(merger.release()) == 0  # Nobody knows yet what symbol 1 does.
-    merger.speak(1, 60)
+    merger.advance(1, 60)
     assert keys(merger.release()) == [(60, 60, 0), (60, 60, 2)]
     merger.close(1)
     merger.close(2)

@@ -15,7 +15,7 @@ from paperbot.engine.replay import Window
 from paperbot.errors import CommandError, DataError
 from paperbot.research.job import ReplayRequest, prepare
 from paperbot.research.sweep import _read, ranked
-from paperbot.research.trials import ERROR, Bars, Span
+from paperbot.research.trials import ERROR, AllBars, Span
 from paperbot.research.walkforward import spans_of
 from sweeps import CONFIG, FAST, FEW, MINUTE_NS, SMALL, VARY, asked, assert_same, replayed, swept, tiny
 
@@ -60,7 +60,7 @@ def test_a_shared_window_is_what_replay_would_cut_for_itself(lengths, missing, f
     window = Window(start, end, warmup)
     parts = list(merge([window.apply(iter([events.copy()])) for events in by_symbol], timeframes_ns))
     theirs = np.concatenate(parts) if parts else by_symbol[0][:0]
-    ours = np.concatenate(Bars(tuple(by_symbol), timeframes_ns).window(Span(start, end), warmup))
+    ours = np.concatenate(AllBars(tuple(by_symbol), timeframes_ns).window(Span(start, end), warmup))
     assert ours.tobytes() == theirs.tobytes()
 
 
@@ -70,7 +70,7 @@ def test_a_shared_window_is_what_replay_would_cut_for_itself(lengths, missing, f
 def test_windows_between_slices_are_parts_of_one_array(timeframes, cuts):
     """However many folds there are, bars are in memory once."""
     timeframes_ns = tuple(timeframe * MINUTE_NS for timeframe in timeframes)
-    bars = Bars(
+    bars = AllBars(
         tuple(bars_at(k, range(50 // each), each * MINUTE_NS) for k, each in enumerate(timeframes)), timeframes_ns
     )
     for warmup in (0, 3):
@@ -101,7 +101,7 @@ def test_windows_follow_each_other_and_nothing_is_trained_on_what_comes_later(
     try:
         spans = spans_of(
             asked("out", folds=folds, train=share, anchored=anchored).walk,
-            Bars(tuple(map(np.copy, by_symbol)), timeframes_ns),
+            AllBars(tuple(map(np.copy, by_symbol)), timeframes_ns),
         )
     except CommandError as error:
         assert str(error) == "the bars are too few for so many folds"  # noqa: PT017
@@ -137,7 +137,7 @@ def test_windows_follow_each_other_and_nothing_is_trained_on_what_comes_later(
     [(1000, 4, 0.5, 200, 200), (1000, 4, 0.6, 181, 276), (1003, 4, 0.5, 200, 203), (6000, 3, 0.6, 1333, 2001)],
 )
 def test_what_is_left_over_belongs_to_the_first_training_window(minutes, folds, share, test, first_split):
-    bars = Bars((bars_at(0, range(minutes), MINUTE_NS),), (MINUTE_NS,))
+    bars = AllBars((bars_at(0, range(minutes), MINUTE_NS),), (MINUTE_NS,))
     spans = spans_of(asked("out", folds=folds, train=share).walk, bars)
     splits = [span.start_ns // MINUTE_NS for span in spans[1::2]]
     assert splits == [first_split + fold * test for fold in range(folds)]
@@ -151,7 +151,7 @@ def test_what_is_left_over_belongs_to_the_first_training_window(minutes, folds, 
 def test_windows_begin_where_the_longest_bars_do(phase):
     """Though the minutes end within an hour, and hours may begin at half past."""
     hour_ns = 60 * MINUTE_NS
-    bars = Bars(
+    bars = AllBars(
         (bars_at(0, range(9), hour_ns, phase * MINUTE_NS), bars_at(1, range(595), MINUTE_NS)), (hour_ns, MINUTE_NS)
     )
     spans = spans_of(asked("out", folds=2, train=0.5).walk, bars)

@@ -21,7 +21,7 @@ LAYERS = [
     {"live", "research", "exchange", "web"},
     {"engine", "market", "store", "llm", "telemetry"},
     {
-        *("ports", "strategy", "config", "settings", "knobs", "environment", "names", "provenance", "cash"),
+        *("events", "ports", "strategy", "config", "settings", "knobs", "environment", "names", "provenance", "cash"),
         *("redact", "failpoint", "errors", "clock", "symbols", "timeframe", "validation", "yaml12"),
     },
     {"core"},
@@ -32,6 +32,7 @@ WITHIN_LAYER = {
     *(("config", other) for other in ("settings", "knobs", "errors", "redact", "validation", "yaml12")),
     *(("provenance", other) for other in ("config", "knobs", "ports")),
     *(("cash", other) for other in ("config", "errors")),
+    ("ports", "events"),
     ("validation", "errors"),
     ("clock", "errors"),
     ("settings", "knobs"),
@@ -171,6 +172,14 @@ def test_records_are_read_by_key_not_by_attribute(trees):
             for node in ast.walk(tree):
                 if isinstance(node, ast.Attribute):
                     assert node.attr not in fields, f"{name}:{node.lineno} reads .{node.attr}"
+
+
+def test_events_are_made_in_one_place():
+    """Elsewhere they are copied, cut and flagged, but none is put together from its fields."""
+    for path in FILES:
+        name = name_of(path)
+        if name != "events.py" and not name.startswith("core/"):
+            assert not re.search(r"dtype=(t\.)?(BAR|SIGNAL|ORDER|CONTROL)_EVENT", path.read_text()), name
 
 
 def test_only_the_gate_places_orders(trees):

@@ -9,7 +9,7 @@ import tempfile
 import time
 from pathlib import Path
 
-from harness import Bars, peak_mb
+from harness import AllBars, peak_mb
 
 _start = time.perf_counter()
 import pyarrow as pa
@@ -31,7 +31,7 @@ def main() -> None:
     parser.add_argument("out_json", type=Path)
     parser.add_argument("--jobs", type=int, default=1, help="threads")
     options = parser.parse_args()
-    bars = Bars.read(options.bars_npz)
+    bars = AllBars.read(options.bars_npz)
     columns = {name: getattr(bars, name) for name in ("open", "high", "low", "close", "volume")}
     overrides = [parse_assignment(text) for text in (*COMMON, *SMA)]
     with tempfile.TemporaryDirectory() as name:

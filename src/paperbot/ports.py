@@ -2,17 +2,14 @@
 
 from typing import Any, Protocol
 
-import numpy as np
-from numpy.typing import NDArray
-
-Records = NDArray[np.void]
+from paperbot.events import Events, Records
 
 
 class Watcher(Protocol):
     """Sees everything that goes into the core and everything that comes out, in order; changes nothing."""
 
-    def events(self, events: Records) -> None:
-        """Events (BAR_EVENT layout) that the core is about to be handed."""
+    def events(self, events: Events) -> None:
+        """Events that the core is about to be handed."""
 
     def records(self, records: Records) -> None:
         """Output records (OUT_HEAD layout) that came of the events before."""
@@ -21,8 +18,8 @@ class Watcher(Protocol):
 class Asker(Protocol):
     """Answers finished slices with events of its own, which follow the slice directly."""
 
-    def ask(self, bars: list[tuple[Any, ...]]) -> Records:
-        """Events (BAR_EVENT layout, possibly none) for the bars of one slice, each bar's fields as a tuple."""
+    def ask(self, bars: list[tuple[Any, ...]]) -> Events:
+        """Events (possibly none) for the bars of one slice, each bar's fields as a tuple."""
 
 
 class Clock(Protocol):

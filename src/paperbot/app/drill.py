@@ -9,8 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-
+from paperbot import events
 from paperbot.app.signals import holding, terminable
 from paperbot.config import load
 from paperbot.core import types as t
@@ -20,8 +19,8 @@ from paperbot.engine.runner import Runner
 from paperbot.engine.snapshot import decode, encode, restore
 from paperbot.environment import Environment
 from paperbot.errors import CommandError, StateError
+from paperbot.events import Bars, Orders, blank_bars, market_order
 from paperbot.live.observers import Observers
-from paperbot.ports import Records
 from paperbot.research.job import Job, ReplayRequest, prepare
 from paperbot.store.durable import write_whole
 
@@ -70,28 +69,24 @@ def _job(request: DrillRequest, say: Callable[[str], None]) -> Job:
     return prepare(ReplayRequest([source], request.config, overrides=[*request.overrides, scenario]), say)
 
 
-def _order(runner: Runner, quantity: int) -> Records:
-    """A market buy of so much (base, minor units), as a user would send it."""
-    event = np.zeros(1, dtype=t.ORDER_EVENT)
-    row = event[0]
-    row["ts"], row["kind"], row["side"] = runner.machine.account["clock_ts"], t.EventKind.ORDER, t.Side.BUY
-    row["order_type"], row["time_in_force"], row["quantity"] = t.OrderType.MARKET, t.TimeInForce.GTC, quantity
-    return event.view(t.BAR_EVENT)
+def _order(runner: Runner, quantity: int) -> Orders:
+    """A market buy of that quantity (base, minor units), as a user would send it."""
+    return market_order(int(runner.machine.account["clock_ts"]), 0, 0, t.Side.BUY, quantity)
 
 
-def _bar(runner: Runner, share: float) -> Records:
+def _bar(runner: Runner, share: float) -> Bars:
     """The next bar: it opens at the last close and closes at a share of it, with volume for everybody."""
     symbol = runner.machine.state.symbols[0]
     params = runner.plan.params.symbols[0]
     opening, tick = int(symbol["last_close"]), int(params["tick"])
     closing = max(int(opening * share) // tick * tick, tick)
-    event = np.zeros(1, dtype=t.BAR_EVENT)
-    row = event[0]
-    row["kind"], row["flags"], row["volume"] = t.EventKind.BAR, t.BarFlag.END_OF_SLICE, VOLUME
+    bars = blank_bars(0, 1)
+    row = bars[0]
+    row["flags"], row["volume"] = t.BarFlag.END_OF_SLICE, VOLUME
     row["open_ts"] = symbol["last_close_ts"]
     row["close_ts"] = symbol["last_close_ts"] + params["timeframe_ns"]
     row["open"], row["high"], row["low"], row["close"] = opening, max(opening, closing), min(opening, closing), closing
-    return event
+    return bars
 
 
 def _is_halted(runner: Runner) -> bool:
@@ -156,9 +151,7 @@ def reload(
     with observers:
         ts = runner.machine.account["clock_ts"]
         if resume:
-            event = np.zeros(1, dtype=t.CONTROL_EVENT)
-            event["kind"], event["ts"] = t.EventKind.RESUME, ts
-            runner.feed(event.view(t.BAR_EVENT))
+            runner.feed(events.resume(int(ts)))
         runner.feed(_order(runner, int(runner.machine.state.positions[0]["quantity"]) // 20))
         if resume:
             write_whole(state, encode(runner, {}))

@@ -1,17 +1,16 @@
 """What can be asked of sessions from outside: list, status, halt and resume, verify, replay, export, health."""
 
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 from paperbot.clock import SystemClock, format_ts
-from paperbot.core import types as t
 from paperbot.errors import CommandError
-from paperbot.live import socket
+from paperbot.live import commands, socket
 from paperbot.live.artifacts import write_artifacts, write_session_bars
 from paperbot.live.earnings import with_history
 from paperbot.live.inspect import inspect_session, refuse_damaged
 from paperbot.live.recovery import open_session
-from paperbot.live.session import control_event, current_session, session_names
+from paperbot.live.session import current_session, session_names
 from paperbot.live.start import chosen_session, sessions_root
 from paperbot.live.status import status_of
 from paperbot.store.journal import Journal, is_locked
@@ -51,19 +50,19 @@ def session_status(out: Path, name: str | None) -> dict[str, Any]:
     return answer if "error" in answer else with_history(answer, root / chosen)
 
 
-def command_session(out: Path, name: str | None, command: str) -> dict[str, Any]:
+def command_session(out: Path, name: str | None, word: Literal["halt", "resume"]) -> dict[str, Any]:
     """Halt or resume: through the process that runs the session, or else in its journal. Durable when it returns."""
     root, chosen = chosen_session(out, name)
+    command = commands.Halt() if word == "halt" else commands.Resume()
     if is_locked(root / chosen):
-        answer = socket.ask(root / chosen, command)
+        answer = socket.ask(root / chosen, word)
     else:
         with Journal(root / chosen, read_only=True) as journal:
             refuse_damaged(journal, chosen)
         session = open_session(root, chosen, None, SystemClock())
         try:
-            kind = t.EventKind.HALT if command == "halt" else t.EventKind.RESUME
-            reason = t.HaltReason.MANUAL if command == "halt" else t.HaltReason.NONE
-            session.commit(control_event(kind, session.runner, reason), "command")
+            ts = int(session.runner.machine.account["clock_ts"])
+            session.commit(commands.events_of(command, ts), "command")
             session.save()
             answer = {**status_of(session), "running": False}
         finally:

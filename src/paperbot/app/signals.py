@@ -8,7 +8,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 
 from paperbot.clock import SystemClock
-from paperbot.ports import Records
+from paperbot.events import Events, Records
 
 LOOKED_EVERY_S = 0.1
 
@@ -24,7 +24,7 @@ class Stopper:
 
     told = False
 
-    def events(self, events: Records) -> None:
+    def events(self, events: Events) -> None:
         """Before each call of the core."""
         del events
         if self.told:

@@ -4,7 +4,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from paperbot.core import types as t
-from paperbot.engine.machine import Records
+from paperbot.events import Records
 
 _WILDER_WARMUP = 10
 _ROUND = {t.FeatureKind.VWAP: 0, t.FeatureKind.VOLATILITY: 1, t.FeatureKind.ZSCORE: 3}

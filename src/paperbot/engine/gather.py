@@ -4,7 +4,7 @@ from collections.abc import Callable
 
 import numpy as np
 
-from paperbot.ports import Records
+from paperbot.events import Records
 
 BLOCK_ROWS = 1 << 14
 

@@ -4,14 +4,11 @@ from collections.abc import Callable, Sequence
 
 import numpy as np
 
-from paperbot.core import types as t
-from paperbot.ports import Asker, Records
+from paperbot.engine.slices import Rows, Slices
+from paperbot.events import NO_SIGNALS, Bars, Events
+from paperbot.ports import Asker
 
-NOTHING = np.zeros(0, dtype=t.BAR_EVENT)
-_END_OF_SLICE = int(t.BarFlag.END_OF_SLICE)
-_WARMUP = int(t.BarFlag.WARMUP)
-
-Feed = Callable[[Records, int, int], None]
+Feed = Callable[[Events, int, int], None]
 """Feeds the events from one index up to another."""
 
 
@@ -23,36 +20,24 @@ class Interleaver:
 
     def __init__(self, askers: Sequence[Asker]) -> None:
         self._askers = tuple(askers)
-        self._slice: list[tuple[object, ...]] = []
-        self._counts = False
+        self._slices = Slices()
 
-    def run(self, events: Records, feed: Feed) -> None:
+    def run(self, bars: Bars, feed: Feed) -> None:
         """Feed these bars and the answers to them. An unfinished slice at their end is completed by the next call."""
-        rows = events.tolist()
-        flags = events["flags"]
-        ends = (np.flatnonzero(flags & _END_OF_SLICE) + 1).tolist()
-        is_counting = ((flags & _WARMUP) == 0).tolist()
         start = 0
-        for stop in ends:
-            feed(events, start, stop)
-            bars = rows[start:stop]
-            counts = True in is_counting[start:stop]
-            if self._slice:
-                bars, self._slice = self._slice + bars, []
-                counts, self._counts = counts or self._counts, False
+        for stop, rows in self._slices.add(bars):
+            feed(bars, start, stop)
             start = stop
-            if counts:
-                answers = self._ask(bars)
+            if rows is not None:
+                answers = self._ask(rows)
                 if len(answers):
                     feed(answers, 0, len(answers))
-        if start < len(rows):
-            feed(events, start, len(rows))
-            self._slice += rows[start:]
-            self._counts = self._counts or True in is_counting[start:]
+        if start < len(bars):
+            feed(bars, start, len(bars))
 
-    def _ask(self, bars: list[tuple[object, ...]]) -> Records:
+    def _ask(self, rows: Rows) -> Events:
         """All answers to one slice: nobody sees what another's answer has led to."""
         if len(self._askers) == 1:
-            return self._askers[0].ask(bars)
-        answers = [asker.ask(bars) for asker in self._askers]
-        return np.concatenate([one for one in answers if len(one)] or [NOTHING])
+            return self._askers[0].ask(rows)
+        answers = [asker.ask(rows) for asker in self._askers]
+        return Events(np.concatenate([one for one in answers if len(one)] or [NO_SIGNALS]))

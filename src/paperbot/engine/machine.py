@@ -13,11 +13,10 @@ from paperbot.core import types as t
 from paperbot.core.numeric import JIT
 from paperbot.core.step import run, value_of
 from paperbot.core.world import PLACES, SLOTS, plain_world
+from paperbot.events import Records, no_bars
 
 if JIT:
     from paperbot.core.step import advance, value_at
-
-Records = NDArray[np.void]
 
 _FAULT = dict(t.ACCOUNT.fields or {})["fault"][1] // 8
 _BARS = PLACES["bars"]
@@ -136,7 +135,7 @@ class Machine:
         given = [getattr(params, field.name) for field in fields(Params)][:6]
         held = [getattr(self.state, field.name) for field in fields(State)][1:]
         blank = np.zeros(1, dtype=t.OUT_HEAD)
-        rest = [np.zeros(0, dtype=t.BAR_EVENT), self._outputs, blank, self._cursor]
+        rest = [no_bars(), self._outputs, blank, self._cursor]
         self._arrays = dict(zip(SLOTS, [*given, *held, *rest], strict=True))
         self._events: Records | None = None
         self._events_address = 0

@@ -14,10 +14,11 @@ from numpy.typing import NDArray
 from paperbot.config import Configuration, matching
 from paperbot.core import types as t
 from paperbot.engine.featuretable import FeatureTable, needs_of
-from paperbot.engine.machine import Params, Records
+from paperbot.engine.machine import Params
 from paperbot.engine.rates import OVERRIDE_CURRENCY, oracle_rows
 from paperbot.engine.userland import Loaded, load_strategy
 from paperbot.errors import ConfigError
+from paperbot.events import Records
 from paperbot.knobs import DEFAULT_DECIMALS, MarketKnobs, duration_s
 from paperbot.settings import (
     ADVISOR,

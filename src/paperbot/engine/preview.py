@@ -2,14 +2,12 @@
 
 from dataclasses import dataclass
 
-import numpy as np
-
 from paperbot.clock import format_ts
 from paperbot.core import types as t
 from paperbot.engine.machine import Machine
 from paperbot.engine.params import Plan
+from paperbot.events import Orders, Signals, signals
 from paperbot.names import Names
-from paperbot.ports import Records
 
 
 @dataclass(frozen=True)
@@ -96,28 +94,24 @@ def _feature_names(plan: Plan) -> list[str]:
     return [f"{t.FeatureKind(kind).name.lower()}({window})" for kind, window in rows]
 
 
-def signal_event(
-    plan: Plan, ts: int, strategy: str, symbol: str, target: int, strength: float, max_quantity: int
-) -> Records:
-    """A SIGNAL from outside. `max_quantity`: in the base's minor unit, 0 for no cap of its own."""
-    event = np.zeros(1, dtype=t.SIGNAL_EVENT)
-    row = event[0]
-    row["kind"], row["ts"] = t.EventKind.SIGNAL, ts
-    row["symbol"], row["strategy"] = plan.symbols.index(symbol), plan.strategies.index(strategy)
-    row["target"], row["strength_ppb"], row["max_quantity"] = target, round(strength * 1e9), max_quantity
-    return event.view(t.BAR_EVENT)
-
-
 class Preview:
     """Asks the gate itself, on a copy of the state: the run that is asked about does not change."""
 
     def __init__(self, plan: Plan) -> None:
         self._machine = Machine(plan.params, spare_rows=0)
 
-    def blocks(self, machine: Machine, event: Records) -> list[str]:
+    def blocks(self, machine: Machine, event: Signals | Orders) -> list[str]:
         """Codes with which the gate would block what the event asks for; empty when it would let it pass."""
         self._machine.state.memory[:] = machine.state.memory
         records = list(self._machine.advance(event))
         assert not self._machine.failed
         blocked = [one["code"][one["kind"] == t.OutputKind.BLOCKED] for one in records]
         return [t.Code(int(code)).name.lower() for codes in blocked for code in codes]
+
+
+def signal_event(
+    plan: Plan, ts: int, strategy: str, symbol: str, target: int, strength: float, max_quantity: int
+) -> Signals:
+    """A SIGNAL from outside, by names. `max_quantity`: in the base's minor unit, 0 for no cap of its own."""
+    ids = plan.symbols.index(symbol), plan.strategies.index(strategy)
+    return signals([(ts, *ids, target, round(strength * 1e9), max_quantity)])

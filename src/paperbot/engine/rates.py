@@ -9,8 +9,9 @@ import numpy as np
 
 from paperbot.config import Configuration
 from paperbot.core import types as t
-from paperbot.engine.machine import Machine, Records
+from paperbot.engine.machine import Machine
 from paperbot.errors import ConfigError
+from paperbot.events import Records
 from paperbot.names import Names
 from paperbot.symbols import split_symbol
 

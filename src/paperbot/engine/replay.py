@@ -3,14 +3,13 @@
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 
-import numpy as np
-
 from paperbot.core import types as t
 from paperbot.engine.machine import Machine
 from paperbot.engine.merge import merge
 from paperbot.engine.params import Plan
 from paperbot.engine.runner import Runner
-from paperbot.ports import Asker, Records, Watcher
+from paperbot.events import Bars, as_bars, joined, no_bars
+from paperbot.ports import Asker, Watcher
 
 
 @dataclass(frozen=True)
@@ -23,22 +22,22 @@ class Window:
     end_ns: int | None = None
     warmup_bars: int = 0
 
-    def apply(self, batches: Iterator[Records]) -> Iterator[Records]:
+    def apply(self, batches: Iterator[Bars]) -> Iterator[Bars]:
         """Cut and flag the batches of one symbol."""
-        before = np.zeros(0, dtype=t.BAR_EVENT)
+        before = no_bars()
         for batch in batches:
             events = batch
             if self.end_ns is not None:
-                events = events[events["open_ts"] < self.end_ns]
+                events = as_bars(events[events["open_ts"] < self.end_ns])
             if self.start_ns is not None:
                 is_early = events["open_ts"] < self.start_ns
-                before = np.concatenate((before, events[is_early]))
-                before = before[max(len(before) - self.warmup_bars, 0) :]
-                events = events[~is_early]
+                before = joined([before, as_bars(events[is_early])])
+                before = as_bars(before[max(len(before) - self.warmup_bars, 0) :])
+                events = as_bars(events[~is_early])
                 if len(events) and len(before):
                     before["flags"] |= t.BarFlag.WARMUP
                     yield before
-                    before = before[:0]
+                    before = no_bars()
             if len(events):
                 yield events
             if len(events) < len(batch) and self.end_ns is not None and batch["open_ts"][-1] >= self.end_ns:
@@ -47,7 +46,7 @@ class Window:
 
 def run_replay(
     plan: Plan,
-    sources: Sequence[Iterator[Records]],
+    sources: Sequence[Iterator[Bars]],
     watchers: Sequence[Watcher],
     chunk: int = 0,
     askers: Callable[[Machine], Sequence[Asker]] = lambda _: (),

@@ -12,7 +12,8 @@ from paperbot.engine.outputs import Digest
 from paperbot.engine.params import Plan
 from paperbot.engine.userland import PythonDesk
 from paperbot.errors import DataError, PaperbotError, StrategyError
-from paperbot.ports import Asker, Records, Watcher
+from paperbot.events import Bars, Events, Records, end
+from paperbot.ports import Asker, Watcher
 
 
 class Runner:
@@ -59,7 +60,7 @@ class Runner:
         everyone = [*own, *self._askers]
         self._interleaver = Interleaver(everyone) if everyone else None
 
-    def run(self, events: Records) -> None:
+    def run(self, events: Bars) -> None:
         """Feed bars, and between slices what is answered to them. Raises StrategyError or DataError."""
         if not self._is_begun:
             self._begin()
@@ -70,19 +71,19 @@ class Runner:
         else:
             self._interleaver.run(events, self.feed)
 
-    def feed(self, events: Records, start: int = 0, stop: int | None = None) -> None:
+    def feed(self, events: Events, start: int = 0, stop: int | None = None) -> None:
         """Feed events as they are, from one index up to another. Raises StrategyError or DataError when one of them
         stops the run.
         """
         stop = len(events) if stop is None else stop
         size = self._chunk or max(stop - start, 1)
         for at in range(start, stop, size):
-            end = min(at + size, stop)
+            until = min(at + size, stop)
             if self._watchers:
-                part = events[at:end]
+                part = Events(events[at:until])
                 for watcher in self._watchers:
                     watcher.events(part)
-            for records in self.machine.advance(events, at, end):
+            for records in self.machine.advance(events, at, until):
                 self.digest.add(records)
                 self._show(records)
             if self.machine.failed:
@@ -109,9 +110,7 @@ class Runner:
 
 def closing_records(machine: Machine) -> Iterator[Records]:
     """The closing ledger row, which is outside of the digest. Nothing else may be fed to the machine after it."""
-    end = np.zeros(1, dtype=t.CONTROL_EVENT)
-    end["kind"] = t.EventKind.END
-    return machine.advance(end.view(t.BAR_EVENT))
+    return machine.advance(end())
 
 
 def fault_error(plan: Plan, machine: Machine) -> PaperbotError:

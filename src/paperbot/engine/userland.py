@@ -19,8 +19,8 @@ from paperbot.core import types as t
 from paperbot.core.numeric import JIT
 from paperbot.core.plain import TABLE
 from paperbot.core.types import FRAME_ANSWER, FRAME_FEATURES, FRAME_HEAD
-from paperbot.engine.interleave import NOTHING
 from paperbot.errors import StrategyError, did_you_mean
+from paperbot.events import NO_SIGNALS, Signals, signals
 from paperbot.strategy import COMPILED_MARK, HOLD, Bar
 
 Records = NDArray[np.void]
@@ -243,7 +243,7 @@ class PythonDesk:
             target=position + _TARGET,
         )
 
-    def ask(self, bars: list[tuple[Any, ...]]) -> Records:
+    def ask(self, bars: list[tuple[Any, ...]]) -> Signals:
         """SIGNAL events for the bars of one finished slice, in (symbol id, strategy id) order."""
         answers = []
         for bar in sorted(bars, key=_symbol_of) if len(bars) > 1 else bars:
@@ -272,8 +272,8 @@ class PythonDesk:
                     raise _failure(asked.strategy, seen, answer)
                 wanted = (answer > 0) - (answer < 0)
                 if wanted != target:
-                    answers.append((close_ts, symbol, asked.index, wanted, round(min(abs(answer), 1.0) * 1e9)))
-        return _signals(answers) if answers else NOTHING
+                    answers.append((close_ts, symbol, asked.index, wanted, round(min(abs(answer), 1.0) * 1e9), 0))
+        return signals(answers) if answers else NO_SIGNALS
 
     def _has_warmed_up(self, asked: "_Asked") -> bool:
         asked.warming = [(word, needs) for word, needs in asked.warming if self._counts[word] < needs]
@@ -293,12 +293,3 @@ def _failure(strategy: Loaded, bar: Bar, cause: Exception | float) -> StrategyEr
 
 def _symbol_of(bar: tuple[Any, ...]) -> int:
     return int(bar[7])
-
-
-def _signals(answers: list[tuple[int, int, int, int, int]]) -> Records:
-    """(ts, symbol, strategy, target, strength in ppb) as SIGNAL events."""
-    events = np.zeros(len(answers), dtype=t.SIGNAL_EVENT)
-    for event, (ts, symbol, index, wanted, strength_ppb) in zip(events, answers, strict=True):
-        event["kind"], event["ts"], event["symbol"] = t.EventKind.SIGNAL, ts, symbol
-        event["strategy"], event["target"], event["strength_ppb"] = index, wanted, strength_ppb
-    return events.view(t.BAR_EVENT)

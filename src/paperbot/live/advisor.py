@@ -8,12 +8,12 @@ from pathlib import Path
 from typing import Any
 
 from paperbot.config import Configuration, shipped
-from paperbot.engine.interleave import NOTHING
 from paperbot.engine.machine import Machine
 from paperbot.engine.params import NS, Plan
 from paperbot.engine.preview import AccountView, Preview, signal_event, view_of
 from paperbot.engine.rates import usd_rate_of
 from paperbot.environment import required_secret
+from paperbot.events import NO_SIGNALS, Signals
 from paperbot.knobs import duration_s
 from paperbot.llm.advisor import ACCEPTED, ADVICE_FILE, DENIED, NO_ADVICE, NOT_ASKED, Advisor, Exchange, Provider
 from paperbot.llm.client import OpenAiProvider, RecordedProvider
@@ -21,7 +21,6 @@ from paperbot.llm.contract import Advice, Question
 from paperbot.llm.guards import Budget, Limits, Situation
 from paperbot.llm.prompt import read_prompt
 from paperbot.names import Names
-from paperbot.ports import Records
 from paperbot.settings import ADVISOR, LlmSettings
 from paperbot.store.durable import write_whole
 from paperbot.telemetry.logs import WHOLE, Log
@@ -92,11 +91,11 @@ class AdviceDesk:
         self.exchanges: list[Exchange] = []
 
     # ---- what an asker is
-    def ask(self, bars: list[tuple[Any, ...]]) -> Records:
+    def ask(self, bars: list[tuple[Any, ...]]) -> Signals:
         """The event of accepted advice, or none."""
         ts = int(bars[0][1])
         if not self.is_due(ts):
-            return NOTHING
+            return NO_SIGNALS
         view = self._view()
         question = self._question(view, ts)
         return self._decided(self._advisor.consult(question, lambda asked: self._situation(view, asked, ts)), ts)
@@ -111,7 +110,7 @@ class AdviceDesk:
         self._next_ts = (ts // self._every_ns + 1) * self._every_ns
         return True
 
-    def begin(self, ts: int) -> Callable[[], Callable[[int], Records]] | None:
+    def begin(self, ts: int) -> Callable[[], Callable[[int], Signals]] | None:
         """Start a question about the slice that closed at `ts`. The result is to be called on another thread, where it
         waits for the answer; what it returns is to be called on this one, with the present time, and gives the event.
         None when the budget is used up.
@@ -122,10 +121,10 @@ class AdviceDesk:
             self._decided(refused, ts)
             return None
 
-        def wait() -> Callable[[int], Records]:
+        def wait() -> Callable[[int], Signals]:
             reply = self._advisor.answer(question)
 
-            def settle(now_ts: int) -> Records:
+            def settle(now_ts: int) -> Signals:
                 view = self._view()
                 exchange = self._advisor.settle(question, reply, lambda asked: self._situation(view, asked, now_ts))
                 return self._decided(exchange, now_ts)
@@ -141,12 +140,12 @@ class AdviceDesk:
         symbols = sorted(self._limits.symbols)
         return self._prompt.question(ts, view.as_fields(), symbols, f"{self._llm.max_notional_usd:f}")
 
-    def _decided(self, exchange: Exchange, ts: int) -> Records:
+    def _decided(self, exchange: Exchange, ts: int) -> Signals:
         """Show and keep what was decided; the event of accepted advice, or none."""
         self.exchanges.append(exchange)
         self._show(exchange)
         if exchange.outcome != ACCEPTED or exchange.advice is None:
-            return NOTHING
+            return NO_SIGNALS
         self._notes[ts, exchange.advice.symbol] = self._note(exchange, exchange.advice)
         return self._event(exchange.advice, ts)
 
@@ -216,7 +215,7 @@ class AdviceDesk:
             quantity -= max(quantity // 10**6, 1)
         return max(quantity, 1)
 
-    def _event(self, advice: Advice, ts: int) -> Records:
+    def _event(self, advice: Advice, ts: int) -> Signals:
         """A SIGNAL that asks for at most what was advised."""
         quantity = self._quantity(advice) if advice.side == "long" else 0
         target = 1 if advice.side == "long" else 0

@@ -16,8 +16,8 @@ from paperbot.engine.machine import Machine
 from paperbot.engine.names import facts_of, names_of
 from paperbot.engine.params import Plan
 from paperbot.engine.runner import closing_records
+from paperbot.events import Records, as_bars, decoded, joined
 from paperbot.live.session import Session
-from paperbot.ports import Records
 from paperbot.store.bars import write_bar_events
 from paperbot.store.chart import Chart
 from paperbot.store.days import DayArtifacts
@@ -78,8 +78,7 @@ def write_session_bars(folder: Path, session: Session) -> int:
     symbol. Returns how many. Raises OutputError.
     """
     plan = session.runner.plan
-    events = [events[events["kind"] == t.EventKind.BAR] for events in session.journal.events()]
-    bars = np.concatenate(events) if events else np.zeros(0, dtype=t.BAR_EVENT)
+    bars = joined([as_bars(events[events["kind"] == t.EventKind.BAR]) for events in session.journal.events()])
     for index, symbol in enumerate(plan.symbols):
         mine = bars[bars["symbol"] == index]
         if len(mine):
@@ -168,6 +167,6 @@ def _caught_up(journal: Journal, after: int = 0) -> dict[tuple[int, int], str]:
     """(close, symbol) of bars above row `after` that did not come by the stream."""
     found = {}
     for row in journal.rows_from(("backfill", "catch_up"), after):
-        bar = np.frombuffer(row.content, dtype=t.BAR_EVENT)[0]
+        bar = decoded(row.content)[0]
         found[int(bar["close_ts"]), int(bar["symbol"])] = row.source
     return found

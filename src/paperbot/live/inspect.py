@@ -6,10 +6,10 @@ from paperbot.clock import SystemClock
 from paperbot.core import types as t
 from paperbot.engine.snapshot import restore
 from paperbot.errors import PaperbotError, StateError
+from paperbot.events import Events, Records
 from paperbot.live.identity import check_name
 from paperbot.live.recovery import QUARANTINED, feed_tail, last_good, plan_at
 from paperbot.live.session import OUTPUTS, Recovered, Session, opening_runner
-from paperbot.ports import Records
 from paperbot.store.journal import Journal
 from paperbot.store.outputs import OutputView
 
@@ -20,7 +20,7 @@ class Keeper:
     def __init__(self) -> None:
         self.kept: list[Records] = []
 
-    def events(self, events: Records) -> None:
+    def events(self, events: Events) -> None:
         """Inputs are in the journal."""
 
     def records(self, records: Records) -> None:

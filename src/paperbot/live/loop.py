@@ -12,17 +12,19 @@ from paperbot.config import Configuration
 from paperbot.core import types as t
 from paperbot.engine.merge import Merger, merge
 from paperbot.errors import PaperbotError, StateError
+from paperbot.events import NO_SIGNALS, Bars, Controls, as_bars, joined
 from paperbot.knobs import duration_s
 from paperbot.live.advisor import AdviceDesk
 from paperbot.live.artifacts import LiveArtifacts, moment_of
 from paperbot.live.beside import cancel_all, in_thread
+from paperbot.live.commands import Command, Halt, Resume, Stop, events_of
 from paperbot.live.link import (
     FIRST_PAUSE_S,
     START_TRIES,
 )
 from paperbot.live.news import News
 from paperbot.live.observers import Observers
-from paperbot.live.session import Session, control_event
+from paperbot.live.session import Session
 from paperbot.live.stalls import StallWatch
 from paperbot.live.start import LiveRequest
 from paperbot.live.status import LastBlocked, status_of
@@ -30,7 +32,6 @@ from paperbot.llm.advisor import Provider
 from paperbot.market.ccxt_source import BinanceSource
 from paperbot.market.feed import Arrival, Feed
 from paperbot.market.source import MS, SourceError
-from paperbot.ports import Records
 from paperbot.provenance import settings_of
 from paperbot.telemetry.notify import Notifier
 
@@ -129,7 +130,7 @@ class Live:
         missed_s = (present_ms - last_ms) / 1000
         if missed_s > duration_s(self.configuration.settings.feed.catch_up_max):
             self.observers.log.error("down_too_long", seconds=missed_s, go_on_at=format_ts(present_ms * MS))
-            self.session.commit(self._control(t.EventKind.HALT, t.HaltReason.FEED), "feed")
+            self.session.commit(self._control(Halt(t.HaltReason.FEED)), "feed")
             self.feed.begin(present_ms)
             return
         if missed_s > 0:
@@ -155,7 +156,7 @@ class Live:
         batches = []
         for symbol in plan.symbols:
 
-            async def page(symbol: str = symbol) -> Records:
+            async def page(symbol: str = symbol) -> Bars:
                 return await self.feed.history(symbol, plan.warmup_bars, present_ms)
 
             events = await self._patiently(page)
@@ -163,7 +164,7 @@ class Live:
             batches.append(iter([events]))
         merged = list(merge(batches, plan.timeframes_ns))
         if merged and sum(map(len, merged)):
-            self.session.commit(np.concatenate(merged), "warmup")
+            self.session.commit(joined(merged), "warmup")
 
     # ---- go on
     async def go(self) -> None:
@@ -204,7 +205,7 @@ class Live:
 
     def _take(self, arrival: Arrival) -> None:
         if arrival.event is None:
-            self.merger.speak(arrival.symbol, arrival.close_ts)
+            self.merger.advance(arrival.symbol, arrival.close_ts)
             return
         if arrival.source == "catch_up" and self.configuration.settings.feed.catch_up == "manage_only":
             arrival.event["flags"] |= t.BarFlag.CATCH_UP
@@ -220,12 +221,12 @@ class Live:
             if self.request.until_ns is not None and int(events["close_ts"][end]) > self.request.until_ns:
                 self.stop.set()
                 return
-            self._slice(events[start : end + 1])
+            self._slice(as_bars(events[start : end + 1]))
             start = end + 1
             if self.stop.is_set():
                 return
 
-    def _slice(self, events: Records) -> None:
+    def _slice(self, events: Bars) -> None:
         ts = int(events["close_ts"][0])
         known = [self.sources.pop((ts, symbol)) for symbol in events["symbol"].tolist()]
         self.session.commit_slice(events, [source for source, _ in known])
@@ -246,13 +247,13 @@ class Live:
     async def _consult(self, desk: AdviceDesk, ts: int) -> None:
         """Ask the advisor without waiting for it: what it says enters between slices, at the time when it comes."""
         before = len(desk.exchanges)
-        events = np.zeros(0, dtype=t.BAR_EVENT)
+        answer = NO_SIGNALS
         try:
             wait = desk.begin(ts)
             if wait is not None:
                 settle = await in_thread(wait)
-                events = settle(self._now_ts())
-            self.session.commit(events, "llm", [one.stored() for one in desk.exchanges[before:]])
+                answer = settle(self._now_ts())
+            self.session.commit(answer, "llm", [one.stored() for one in desk.exchanges[before:]])
         except PaperbotError as error:
             self._give_up(error)
         except Exception as error:  # noqa: BLE001  (the next question is asked all the same)
@@ -280,8 +281,8 @@ class Live:
         now = self.feed.server.now_ms() * MS if is_venue else self.clock.now_ns()
         return max(int(self.session.runner.machine.account["clock_ts"]), now)
 
-    def _control(self, kind: t.EventKind, reason: int = 0) -> Records:
-        return control_event(kind, self.session.runner, reason, self._now_ts())
+    def _control(self, command: Halt | Resume) -> Controls:
+        return events_of(command, self._now_ts())
 
     # ---- from time to time
     async def _tick(self) -> None:
@@ -320,7 +321,7 @@ class Live:
             self.observers.log.error("feed_stale", age_s=round(self.feed.age_s, 1))
             self.notifier.tell("stale_feed", f"no bar for {self.feed.age_s:.0f} s; trading is halted")
             if not self.session.runner.machine.account["halted"]:
-                self.session.commit(self._control(t.EventKind.HALT, t.HaltReason.FEED), "feed")
+                self.session.commit(self._control(Halt(t.HaltReason.FEED)), "feed")
         self.stale_told = is_stale
 
     async def _refresh(self) -> None:
@@ -339,20 +340,16 @@ class Live:
         self.artifacts.write(moment_of(self.session))
         self.artifacts.close()
 
-    async def handle(self, command: str) -> dict[str, Any]:
+    async def handle(self, command: Command) -> dict[str, Any]:
         """A command from outside; the answer comes when it is durable."""
-        if command in {"halt", "resume"}:
-            kind = t.EventKind.HALT if command == "halt" else t.EventKind.RESUME
-            reason = t.HaltReason.MANUAL if command == "halt" else t.HaltReason.NONE
+        if isinstance(command, Halt | Resume):
             try:
-                self.session.commit(self._control(kind, reason), "command")
+                self.session.commit(self._control(command), "command")
             except PaperbotError as error:
                 self._give_up(error)
                 return {"error": str(error)}
-        elif command == "stop":
+        elif isinstance(command, Stop):
             self.stop.set()
-        elif command != "status":
-            return {"error": f"unknown command {command}"}
         feed = {
             "connected": self.feed.listening,
             "age_s": round(self.feed.age_s, 3),

@@ -5,8 +5,8 @@ from typing import Any
 import numpy as np
 
 from paperbot.core import types as t
+from paperbot.events import Events, Records
 from paperbot.names import Names
-from paperbot.ports import Records
 from paperbot.store.statistics import RoundTrips
 from paperbot.telemetry import lines
 from paperbot.telemetry.notify import Notifier
@@ -28,7 +28,7 @@ class News:
         """Take in records from before a restart without sending messages about them."""
         self._go_over(records, is_new=False)
 
-    def events(self, events: Records) -> None:
+    def events(self, events: Events) -> None:
         """Messages are about what came out, not about inputs."""
 
     def records(self, records: Records) -> None:

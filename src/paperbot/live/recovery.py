@@ -3,14 +3,13 @@
 from collections.abc import Iterable
 from pathlib import Path
 
-import numpy as np
-
 from paperbot.core import types as t
 from paperbot.engine.params import Plan
 from paperbot.engine.planrecord import decode_plan
 from paperbot.engine.snapshot import Snapshot, decode, encode, restore
 from paperbot.engine.userland import PythonDesk
 from paperbot.errors import PaperbotError, StateError
+from paperbot.events import Bars, Signals, decoded, halt
 from paperbot.failpoint import fail_point
 from paperbot.live.identity import check_fixed_part, check_name
 from paperbot.live.session import (
@@ -19,14 +18,13 @@ from paperbot.live.session import (
     Recovered,
     Session,
     Writer,
-    control_event,
     create_session,
     inputs_of,
     opening_runner,
     params_input,
     snapshots_in,
 )
-from paperbot.ports import Clock, Records
+from paperbot.ports import Clock
 from paperbot.store.journal import Input, Journal, Lock, Row
 from paperbot.store.outputs import OutputLog
 
@@ -90,9 +88,9 @@ def _recover(name: str, folder: Path, lock: Lock, journal: Journal, plan: Plan |
     if unanswered is not None and session.python is not None:
         session.answer(unanswered)
     if found.quarantined is not None:
-        halt = control_event(t.EventKind.HALT, runner, t.HaltReason.JOURNAL)
-        journal.append(inputs_of(halt, "recovery", clock.now_ns()), meta={QUARANTINED: ""})
-        runner.feed(halt)
+        halted = halt(int(runner.machine.account["clock_ts"]), t.HaltReason.JOURNAL)
+        journal.append(inputs_of(halted, "recovery", clock.now_ns()), meta={QUARANTINED: ""})
+        runner.feed(halted)
     return session
 
 
@@ -109,10 +107,9 @@ def _quarantine(folder: Path, journal: Journal, first: int, clock: Clock) -> Non
             snapshot.replace(where / snapshot.name)
 
 
-def feed_tail(session: Session, rows: Iterable[Row], where: str) -> Records | None:
+def feed_tail(session: Session, rows: Iterable[Row], where: str) -> Signals | None:
     """Feed the rest of the journal. Returns what Python strategies say to a last slice that nobody has answered."""
-    waiting: list[bytes] = []
-    answers: Records | None = None
+    answers: Signals | None = None
     answered = int(session.journal.meta(ANSWERED) or 0)
     for row in rows:
         session.recovered.replayed += 1
@@ -121,16 +118,13 @@ def feed_tail(session: Session, rows: Iterable[Row], where: str) -> Records | No
             if row.seq > 1:
                 session.runner.go_on_with(decode_plan(params, where))
             continue
-        event = np.frombuffer(row.content, dtype=t.BAR_EVENT)
+        event = decoded(row.content)
         session.runner.feed(event)
         if session.python is None or event["kind"][0] != t.EventKind.BAR:
             continue
-        waiting.append(row.content)
-        if event["flags"][0] & t.BarFlag.END_OF_SLICE:
-            bars = np.frombuffer(b"".join(waiting), dtype=t.BAR_EVENT)
-            waiting.clear()
-            if not event["flags"][0] & t.BarFlag.WARMUP:
-                said = session.python.ask(bars.tolist())
+        for _, bars in session.slices.add(Bars(event)):
+            if bars is not None:
+                said = session.python.ask(bars)
                 answers = said if row.seq > answered else None
     return answers
 

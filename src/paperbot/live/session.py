@@ -14,19 +14,18 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-
-from paperbot.core import types as t
 from paperbot.engine.books import unbalanced
 from paperbot.engine.params import Plan
 from paperbot.engine.planrecord import encode_plan
 from paperbot.engine.runner import Runner
+from paperbot.engine.slices import Slices
 from paperbot.engine.snapshot import Snapshot, carry_over, decode, encode, identity, restore
 from paperbot.engine.userland import PythonDesk
 from paperbot.errors import StateError
+from paperbot.events import Bars, Events, Records, Signals, decoded
 from paperbot.failpoint import fail_point
 from paperbot.live.identity import CURRENT, check_name
-from paperbot.ports import Clock, Records, Watcher
+from paperbot.ports import Clock, Watcher
 from paperbot.store.durable import write_whole
 from paperbot.store.journal import FILE, PARAMS, Input, Journal, Lock
 from paperbot.store.outputs import OutputLog, OutputView
@@ -51,7 +50,7 @@ class Writer:
     def __init__(self, log: OutputLog) -> None:
         self._log = log
 
-    def events(self, events: Records) -> None:
+    def events(self, events: Events) -> None:
         """Inputs are in the journal."""
 
     def records(self, records: Records) -> None:
@@ -85,27 +84,29 @@ class Session:
     runner: Runner
     clock: Clock
     python: PythonDesk | None = None
+    slices: Slices = field(default_factory=Slices)
     recovered: Recovered = field(default_factory=Recovered)
     committing_s: float = 0.0
 
     # ---- in
-    def commit(self, events: Records, source: str, advice: Sequence[Mapping[str, Any]] = ()) -> None:
+    def commit(self, events: Events, source: str, advice: Sequence[Mapping[str, Any]] = ()) -> None:
         """Make events, and the exchanges with the advisor behind them, durable; then feed them."""
         self._append(inputs_of(events, source, self.clock.now_ns()), advice)
         self.runner.feed(events)
 
-    def commit_slice(self, events: Records, sources: Sequence[str]) -> None:
+    def commit_slice(self, bars: Bars, sources: Sequence[str]) -> None:
         """One whole slice, each bar with its source, then what Python strategies answer to it, in a commit of its
         own.
         """
         now = self.clock.now_ns()
-        rows = [Input(events[k : k + 1].tobytes(), now, sources[k]) for k in range(len(events))]
-        self._append(rows)
-        self.runner.feed(events)
-        if self.python is not None and not events["flags"][-1] & t.BarFlag.WARMUP:
-            self.answer(self.python.ask(events.tolist()))
+        self._append([Input(bars[k : k + 1].tobytes(), now, source) for k, source in enumerate(sources)])
+        self.runner.feed(bars)
+        if self.python is not None:
+            for _, rows in self.slices.add(bars):
+                if rows is not None:
+                    self.answer(self.python.ask(rows))
 
-    def answer(self, answers: Records) -> None:
+    def answer(self, answers: Signals) -> None:
         """The Python strategies' answers to the last slice, and that they have been given."""
         about = self.journal.seq
         self._append(inputs_of(answers, "python", self.clock.now_ns()), meta={ANSWERED: str(about)})
@@ -159,7 +160,7 @@ class Session:
             self.lock.free()
 
 
-def inputs_of(events: Records, source: str, now_ns: int) -> list[Input]:
+def inputs_of(events: Events, source: str, now_ns: int) -> list[Input]:
     """Events as rows of the journal."""
     return [Input(events[k : k + 1].tobytes(), now_ns, source) for k in range(len(events))]
 
@@ -231,7 +232,7 @@ def create_session(
     if plan.python_strategies:
         session.python = PythonDesk(plan.python_strategies, plan, runner.machine)
     if inputs:
-        runner.feed(np.frombuffer(b"".join(one.content for one in inputs), dtype=t.BAR_EVENT))
+        runner.feed(decoded(b"".join(one.content for one in inputs)))
     return session
 
 
@@ -243,11 +244,3 @@ def _carried(snapshot: Snapshot, plan: Plan) -> bytes:
     if wrong:
         raise StateError(f"the books of {', '.join(wrong)} do not add up in what would be carried on")
     return encode(first, {"seq": 0, "h": "", "outputs": 0})
-
-
-def control_event(kind: t.EventKind, runner: Runner, reason: int = 0, ts: int = 0) -> Records:
-    """HALT or RESUME between slices."""
-    event = np.zeros(1, dtype=t.CONTROL_EVENT)
-    event["kind"], event["reason"] = kind, reason
-    event["ts"] = max(int(runner.machine.account["clock_ts"]), ts)
-    return event.view(t.BAR_EVENT)

@@ -1,4 +1,4 @@
-"""How a running session is spoken to: one line of JSON over a Unix socket, answered when it is durable."""
+"""Commands to a running session: one line of JSON over a Unix socket, answered when it is durable."""
 
 import asyncio
 import contextlib
@@ -10,14 +10,15 @@ from collections.abc import Awaitable, Callable
 from pathlib import Path
 from typing import Any
 
-from paperbot.errors import StateError
+from paperbot.errors import CommandError, StateError
+from paperbot.live import commands
 
 LONGEST_PATH = 100
 """A Unix socket's path has at most 108 bytes on Linux."""
 
 TIMEOUT_S = 10.0
 
-Handler = Callable[[str], Awaitable[dict[str, Any]]]
+Handler = Callable[[commands.Command], Awaitable[dict[str, Any]]]
 
 
 def socket_path(folder: Path) -> Path:
@@ -31,17 +32,16 @@ def socket_path(folder: Path) -> Path:
 
 @contextlib.asynccontextmanager
 async def serve(folder: Path, handle: Handler) -> Any:
-    """Answer commands until left. The caller holds the session's lock, so an old socket is nobody's."""
+    """Answer commands until left. The caller holds the session's lock, so a socket that is there is left over."""
     path = socket_path(folder)
     path.unlink(missing_ok=True)
 
     async def talk(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         with contextlib.suppress(ConnectionError):
-            line = await reader.readline()
             try:
-                command = str(json.loads(line)["command"])
-            except (ValueError, KeyError, TypeError):
-                answer: dict[str, Any] = {"error": "expected an object with a command"}
+                command = commands.decode(await reader.readline())
+            except CommandError as error:
+                answer: dict[str, Any] = {"error": str(error)}
             else:
                 answer = await handle(command)
             writer.write(json.dumps(answer).encode() + b"\n")
@@ -57,13 +57,13 @@ async def serve(folder: Path, handle: Handler) -> Any:
         path.unlink(missing_ok=True)
 
 
-def ask(folder: Path, command: str) -> dict[str, Any]:
+def ask(folder: Path, word: str) -> dict[str, Any]:
     """Send a command to a running session and wait for its answer. Raises StateError when none comes."""
     try:
         with socket.socket(socket.AF_UNIX) as connection:
             connection.settimeout(TIMEOUT_S)
             connection.connect(str(socket_path(folder)))
-            connection.sendall(json.dumps({"command": command}).encode() + b"\n")
+            connection.sendall(commands.encode(word))
             answer = b""
             while not answer.endswith(b"\n"):
                 part = connection.recv(1 << 16)

@@ -13,9 +13,9 @@ from paperbot.engine.machine import Machine
 from paperbot.engine.names import names_of
 from paperbot.engine.params import Plan
 from paperbot.engine.preview import view_of
+from paperbot.events import Events, Records
 from paperbot.live.session import Session
 from paperbot.names import Names
-from paperbot.ports import Records
 from paperbot.telemetry import lines
 
 LAST_BLOCKED = 10
@@ -27,7 +27,7 @@ class LastBlocked:
     def __init__(self) -> None:
         self.kept: deque[np.void] = deque(maxlen=LAST_BLOCKED)
 
-    def events(self, events: Records) -> None:
+    def events(self, events: Events) -> None:
         """Ignored."""
 
     def records(self, records: Records) -> None:

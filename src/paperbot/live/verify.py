@@ -12,11 +12,11 @@ from paperbot.engine.names import names_of
 from paperbot.engine.planrecord import decode_plan
 from paperbot.engine.runner import Runner
 from paperbot.errors import StateError
+from paperbot.events import Records, decoded
 from paperbot.live.artifacts import Outcome, finish
 from paperbot.live.inspect import Keeper, inspect_session, refuse_damaged
 from paperbot.live.session import OUTPUTS, opening_runner
 from paperbot.live.start import chosen_session
-from paperbot.ports import Records
 from paperbot.store.journal import Journal, is_locked
 from paperbot.store.outputs import read_outputs
 from paperbot.store.parquet import Artifacts
@@ -47,7 +47,7 @@ def rerun(root: Path, name: str) -> Rerun:
 
         def feed() -> None:
             if runner is not None and waiting:
-                runner.feed(np.frombuffer(b"".join(waiting), dtype=t.BAR_EVENT))
+                runner.feed(decoded(b"".join(waiting)))
             waiting.clear()
 
         for row in journal.rows():

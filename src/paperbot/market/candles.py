@@ -8,12 +8,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from paperbot.clock import format_ts
-from paperbot.core import types as t
 from paperbot.errors import DataError
+from paperbot.events import Bars, blank_bars
 from paperbot.timeframe import Timeframe
 
 Floats = NDArray[np.float64]
-Records = NDArray[np.void]
 
 _LARGEST_VOLUME = 1e18
 _LARGEST_MOVE = 1e-4
@@ -94,13 +93,11 @@ class Checker:
     last_close_ts: int = np.iinfo(np.int64).min
     overlapped: bool = False
 
-    def events(self, columns: Columns) -> Records:
+    def events(self, columns: Columns) -> Bars:
         """BAR_EVENTs of a batch, without flags. Raises DataError that names row and value."""
         self._check(columns)
         closes = self._closes(columns)
-        events = np.zeros(len(columns), dtype=t.BAR_EVENT)
-        events["kind"] = t.EventKind.BAR
-        events["symbol"] = self.symbol_id
+        events = blank_bars(self.symbol_id, len(columns))
         events["open_ts"] = columns.open_ts
         events["close_ts"] = closes
         for name in ("open", "high", "low", "close"):

@@ -19,9 +19,10 @@ from typing import Any
 import numpy as np
 
 from paperbot.errors import DataError
+from paperbot.events import Bars, joined
 from paperbot.market.candles import Checker, Columns, Grid
 from paperbot.market.source import MS, Candle, ServerTime, Source, SourceError
-from paperbot.ports import Clock, Records
+from paperbot.ports import Clock
 from paperbot.timeframe import fixed
 
 REMEMBERED = 2_000
@@ -39,7 +40,7 @@ class Arrival:
     symbol: int
     close_ts: int
     source: str
-    event: Records | None = None
+    event: Bars | None = None
 
 
 @dataclass
@@ -111,7 +112,7 @@ class Feed:
         for lane in self._lanes.values():
             lane.next_ms = next_ms
 
-    async def history(self, symbol: str, bars: int, before_ms: int) -> Records:
+    async def history(self, symbol: str, bars: int, before_ms: int) -> Bars:
         """BAR_EVENTs of the last `bars` bars that closed at or before `before_ms`. Raises SourceError, DataError."""
         lane = self._lanes[symbol]
         since, candles = before_ms - bars * self._step_ms, []
@@ -123,8 +124,7 @@ class Feed:
             candles += kept
             since = kept[-1].open_ms + self._step_ms
         events = [self._event(lane, one) for one in candles]
-        known = [one for one in events if one is not None]
-        return np.concatenate(known) if known else lane.checker.events(_columns([]))
+        return joined([bars for bars in events if bars is not None])
 
     # ---- run
     async def run(self) -> None:
@@ -180,7 +180,7 @@ class Feed:
             return None
         return Candle(opened, *values)
 
-    def _event(self, lane: _Lane, candle: Candle) -> Records | None:
+    def _event(self, lane: _Lane, candle: Candle) -> Bars | None:
         """The bar at the border that every bar crosses; None, with a refusal, when it contradicts itself."""
         try:
             return lane.checker.events(_columns([candle]))
@@ -225,7 +225,7 @@ class Feed:
             if len(lane.taken) > REMEMBERED:
                 del lane.taken[next(iter(lane.taken))]
 
-    def _go_in(self, lane: _Lane, source: str, event: Records | None) -> None:
+    def _go_in(self, lane: _Lane, source: str, event: Bars | None) -> None:
         lane.next_ms += self._step_ms
         lane.contradictory, lane.tries, lane.not_before_s = None, 0, 0.0
         where = "catch_up" if lane.next_ms <= self.present_ms else source

@@ -6,9 +6,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from paperbot.clock import format_ts
-from paperbot.core import types as t
 from paperbot.errors import ConfigError, DataError
-from paperbot.ports import Records
+from paperbot.events import Bars, as_bars, joined, no_bars
 from paperbot.timeframe import DAY_NS, Timeframe
 
 _MONDAY_NS, _WEEK_NS = 4 * DAY_NS, 7 * DAY_NS
@@ -32,22 +31,22 @@ class Resampler:
     def __init__(self, source: str, long: Timeframe) -> None:
         self._source, self._long = source, long
 
-    def bars(self, batches: Iterator[Records]) -> Iterator[Records]:
+    def bars(self, batches: Iterator[Bars]) -> Iterator[Bars]:
         """Yields the built bars (BAR_EVENT). Raises DataError for a bar that crosses the boundary of a long one."""
-        waiting = np.zeros(0, dtype=t.BAR_EVENT)
+        waiting = no_bars()
         begun: int | None = None  # Start of an incomplete first bar, -1 if the first one is complete.
         for batch in batches:
-            events = np.concatenate((waiting, batch))
+            events = joined([waiting, batch])
             start = self._starts(events["open_ts"])
             if begun is None and len(events):
                 begun = int(start[0]) if start[0] != events["open_ts"][0] else -1
-            events, start = events[start != begun], start[start != begun]
+            events, start = as_bars(events[start != begun]), start[start != begun]
             if len(events) == 0:
                 continue
             is_last = start == start[-1]
-            waiting = events[is_last]
+            waiting = as_bars(events[is_last])
             if not is_last.all():
-                yield self._built(events[~is_last], start[~is_last])
+                yield self._built(as_bars(events[~is_last]), start[~is_last])
         if len(waiting):
             start = self._starts(waiting["open_ts"])
             if waiting["close_ts"][-1] == self._long.closes(start)[-1]:
@@ -60,10 +59,10 @@ class Resampler:
         offset = _MONDAY_NS if self._long.ns % _WEEK_NS == 0 else 0
         return (open_ts - offset) // self._long.ns * self._long.ns + offset
 
-    def _built(self, events: Records, start: NDArray[np.int64]) -> Records:
+    def _built(self, events: Bars, start: NDArray[np.int64]) -> Bars:
         first = np.flatnonzero(np.append(True, start[1:] != start[:-1]))
         last = np.append(first[1:], len(events)) - 1
-        bars = events[first].copy()
+        bars = as_bars(events[first].copy())
         bars["open_ts"], bars["close_ts"] = start[first], self._long.closes(start[first])
         wide = np.flatnonzero(events["close_ts"][last] > bars["close_ts"])
         if len(wide):

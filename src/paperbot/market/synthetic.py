@@ -9,13 +9,10 @@ from math import sqrt
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 
-from paperbot.core import types as t
 from paperbot.core.numeric import hash64, kernel
 from paperbot.core.types import Array
-
-Records = NDArray[np.void]
+from paperbot.events import Bars, blank_bars
 
 START_NS = 1_704_067_200_000_000_000
 """2024-01-01T00:00:00Z, where every synthetic market starts."""
@@ -75,14 +72,12 @@ def _fill(events: Array, seed: int, first: int, timeframe_ns: int, tick: int, ti
 
 def synthetic_bars(
     symbol: str, symbol_id: int, seed: int, bars: int, timeframe_ns: int, tick: int, price_unit: float
-) -> Iterator[Records]:
+) -> Iterator[Bars]:
     """BAR_EVENTs of a market named `symbol`, in batches. `tick` in price units of 1 / `price_unit` of the quote."""
     quote = symbol.partition("/")[2]
     salted = seed * 1_000_003 + sum(letter * 31**k % 65_521 for k, letter in enumerate(symbol.encode()))
     state = np.array([_START_PRICES.get(quote, _START_PRICE), 4.0e-7])
     for first in range(0, bars, _BATCH):
-        events = np.zeros(min(_BATCH, bars - first), dtype=t.BAR_EVENT)
-        events["kind"] = t.EventKind.BAR
-        events["symbol"] = symbol_id
+        events = blank_bars(symbol_id, min(_BATCH, bars - first))
         _fill(events, salted, first, timeframe_ns, tick, tick / price_unit, state)
         yield events

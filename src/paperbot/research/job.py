@@ -12,12 +12,12 @@ from paperbot.config import ConfigFiles, Configuration
 from paperbot.engine.params import Plan, make_plan
 from paperbot.engine.replay import Window
 from paperbot.errors import CommandError, ConfigError
+from paperbot.events import Bars
 from paperbot.market.candles import Checker, Columns
 from paperbot.market.files import BarFile, Reading
 from paperbot.market.resample import Resampler, check_resample
 from paperbot.market.rules import describe, first_rows, grid_of, learn_data, learn_venue
 from paperbot.market.synthetic import synthetic_bars
-from paperbot.ports import Records
 from paperbot.symbols import split_symbol, understood
 from paperbot.timeframe import Timeframe, check_declared, parse_timeframe, told_by
 
@@ -161,7 +161,7 @@ class Job:
     configuration: Configuration
     plan: Plan
     sources: list[Source]
-    batches: list[Iterator[Records]]
+    batches: list[Iterator[Bars]]
     files: ConfigFiles
     overrides: list[Tree]
     """What the command line laid over the files, the account's layer included."""
@@ -220,13 +220,13 @@ def declared_timeframe(text: str | None) -> Timeframe | None:
         raise CommandError(f"--timeframe: {error}") from None
 
 
-def bar_events(configuration: Configuration, plan: Plan, index: int, source: Source) -> Iterator[Records]:
+def bar_events(configuration: Configuration, plan: Plan, index: int, source: Source) -> Iterator[Bars]:
     """The bar events of one source. Raises DataError for the first row that contradicts itself."""
     events = _own_events(configuration, plan, index, source)
     return events if source.built is None else Resampler(source.text.partition("=")[2], source.built).bars(events)
 
 
-def _own_events(configuration: Configuration, plan: Plan, index: int, source: Source) -> Iterator[Records]:
+def _own_events(configuration: Configuration, plan: Plan, index: int, source: Source) -> Iterator[Bars]:
     if source.synthetic:
         seed, bars = source.synthetic
         params = plan.params.symbols[index]

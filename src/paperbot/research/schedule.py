@@ -1,6 +1,6 @@
 """Where trials run: on threads of this process, or on a Ray cluster (the only file that imports it).
 
-Bars go into Ray's object store once, and every worker of a machine reads them there.
+AllBars go into Ray's object store once, and every worker of a machine reads them there.
 """
 
 import os
@@ -11,9 +11,9 @@ from itertools import islice
 from typing import Any
 
 from paperbot.errors import CommandError
-from paperbot.research.trials import Bars, Task, Tree, Trials
+from paperbot.research.trials import AllBars, Task, Tree, Trials
 
-Runner = Callable[[Trials, Bars, Iterable[Task], int], Iterator[tuple[Task, Tree]]]
+Runner = Callable[[Trials, AllBars, Iterable[Task], int], Iterator[tuple[Task, Tree]]]
 """Runs tasks somewhere, and yields each with its figures as it is done."""
 
 QUEUED_A_WORKER = 2
@@ -28,7 +28,7 @@ def runner_at(ray: str | None, jobs: int) -> Runner:
     return on_threads if ray is None else on_ray(ray, jobs)
 
 
-def on_threads(trials: Trials, bars: Bars, tasks: Iterable[Task], jobs: int) -> Iterator[tuple[Task, Tree]]:
+def on_threads(trials: Trials, bars: AllBars, tasks: Iterable[Task], jobs: int) -> Iterator[tuple[Task, Tree]]:
     """Run tasks on threads of this process: the compiled engine leaves the interpreter to the others meanwhile."""
     waiting = iter(tasks)
     with ThreadPoolExecutor(max_workers=jobs, thread_name_prefix="trial") as pool:
@@ -69,7 +69,7 @@ def on_ray(address: str, jobs: int = 0) -> Runner:
         except (ConnectionError, RuntimeError, ValueError) as error:
             raise CommandError(f"--ray {address}: {str(error).splitlines()[0]}") from None
 
-    def run(trials: Trials, bars: Bars, tasks: Iterable[Task], _: int) -> Iterator[tuple[Task, Tree]]:
+    def run(trials: Trials, bars: AllBars, tasks: Iterable[Task], _: int) -> Iterator[tuple[Task, Tree]]:
         try:
             yield from _run(ray, trials, bars, tasks)
         except ray.exceptions.RayError as error:
@@ -96,7 +96,7 @@ def _knock(address: str) -> None:
         raise CommandError(f"--ray {address}: nobody answers there: {error}") from None
 
 
-def _run(ray: Any, trials: Trials, bars: Bars, tasks: Iterable[Task]) -> Iterator[tuple[Task, Tree]]:
+def _run(ray: Any, trials: Trials, bars: AllBars, tasks: Iterable[Task]) -> Iterator[tuple[Task, Tree]]:
     shared = ray.put(bars), ray.put(trials)
     remote = ray.remote(_some)
     waiting = iter(tasks)
@@ -115,7 +115,7 @@ def _run(ray: Any, trials: Trials, bars: Bars, tasks: Iterable[Task]) -> Iterato
                 yield task, outcome
 
 
-def _some(bars: Bars, trials: Trials, work: list[tuple[Any, Any]]) -> list[Tree | Exception]:
+def _some(bars: AllBars, trials: Trials, work: list[tuple[Any, Any]]) -> list[Tree | Exception]:
     """Runs on a worker. A fault of ours ends the batch as its last outcome, so that those before it are kept."""
     outcomes: list[Tree | Exception] = []
     for values, span in work:

@@ -16,9 +16,9 @@ import numpy as np
 
 from paperbot import __version__
 from paperbot.clock import parse_time
-from paperbot.core import types as t
 from paperbot.core.numeric import CACHE_FOLDER
 from paperbot.errors import CommandError, ConfigError, DataError, StrategyError
+from paperbot.events import joined
 from paperbot.provenance import config_hash
 from paperbot.research.job import Job, ReplayRequest, prepare
 from paperbot.research.schedule import Runner, runner_at
@@ -27,7 +27,7 @@ from paperbot.research.trials import (
     ERROR,
     FIGURES,
     LEFT_OUT,
-    Bars,
+    AllBars,
     Part,
     Span,
     Task,
@@ -130,7 +130,7 @@ class _Ready:
     """A sweep in which no mistake was found, before anything is written. `spans`: see `spans_of`."""
 
     request: SweepRequest
-    bars: Bars
+    bars: AllBars
     spans: list[Span]
     trials: Trials
     sets: list[tuple[Value, ...]]
@@ -262,19 +262,18 @@ def _choose(rows: Sequence[Row], objective: str) -> int | None:
     return best["set"] if best["fills"] and best[objective] is not None else None
 
 
-def _read(job: Job) -> Bars:
+def _read(job: Job) -> AllBars:
     """All bars, in memory once. Raises DataError when there is none."""
     by_symbol = []
     for batches in job.batches:
         parts = list(batches)
-        none = np.zeros(0, dtype=t.BAR_EVENT)
-        by_symbol.append(parts[0] if len(parts) == 1 else np.concatenate([none, *parts]))
+        by_symbol.append(parts[0] if len(parts) == 1 else joined(parts))
     if not any(len(events) for events in by_symbol):
         raise DataError("there is no bar")
-    return Bars(tuple(by_symbol), job.plan.timeframes_ns)
+    return AllBars(tuple(by_symbol), job.plan.timeframes_ns)
 
 
-def _fingerprint(request: SweepRequest, job: Job, bars: Bars, space: Space) -> str:
+def _fingerprint(request: SweepRequest, job: Job, bars: AllBars, space: Space) -> str:
     """What must be the same for trials to be taken over: bars, settings, the space, folds, and the engine. How it was
     typed does not matter, nor does an option that has no effect.
     """

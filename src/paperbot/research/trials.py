@@ -15,7 +15,7 @@ from paperbot.engine.params import Plan, make_plan
 from paperbot.engine.replay import Window
 from paperbot.engine.runner import Runner, closing_records, fault_error
 from paperbot.errors import CommandError, ConfigError, PaperbotError
-from paperbot.ports import Records
+from paperbot.events import Bars, Events, Records, as_bars, joined, no_bars
 from paperbot.research.space import Axis, Value, as_tree
 from paperbot.store.report import Statistics, summarize
 from paperbot.store.statistics import MIN_RETURNS
@@ -67,15 +67,15 @@ class Task:
 
 
 @dataclass
-class Bars:
+class AllBars:
     """All bars of a sweep: one array for each symbol, and one of all in the order of the engine.
 
     Wherever a window begins and ends between two slices it is a part of that one array, and every trial reads it there.
     """
 
-    by_symbol: tuple[Records, ...]
+    by_symbol: tuple[Bars, ...]
     timeframes_ns: tuple[int, ...]
-    merged: Records = field(init=False)
+    merged: Bars = field(init=False)
 
     def __post_init__(self) -> None:
         """Merge all; the bars of one symbol alone are in order as they are, and are flagged where they lie."""
@@ -85,20 +85,20 @@ class Bars:
         else:
             self.merged = self._merge(Window())
 
-    def window(self, span: Span, warmup_bars: int) -> list[Records]:
+    def window(self, span: Span, warmup_bars: int) -> list[Bars]:
         """The events of a window, in one or two arrays: the bars that only warm up, and those that count."""
         first, last = self._cut(span.start_ns, 0), self._cut(span.end_ns, len(self.merged))
         if first is None or last is None:  # A long bar may close after a short one that counts.
             return [self._merge(Window(span.start_ns, span.end_ns, warmup_bars))]
-        counting = self.merged[first:last]
+        counting = as_bars(self.merged[first:last])
         if span.start_ns is None or warmup_bars == 0:
             return [counting]
         before = []
         for events in self.by_symbol:
             begin = int(np.searchsorted(events["open_ts"], span.start_ns))
             stop = len(events) if span.end_ns is None else int(np.searchsorted(events["open_ts"], span.end_ns))
-            before.append(events[max(begin - warmup_bars, 0) : begin] if begin < stop else events[:0])
-        warming = np.concatenate([before[0][:0], *merge([iter([one]) for one in before], self.timeframes_ns)])
+            before.append(as_bars(events[max(begin - warmup_bars, 0) : begin]) if begin < stop else no_bars())
+        warming = joined(list(merge([iter([one]) for one in before], self.timeframes_ns)))
         warming["flags"] |= t.BarFlag.WARMUP
         return [warming, counting]
 
@@ -121,12 +121,10 @@ class Bars:
         after = min((int(events["close_ts"][at]) for events, at in pairs if at < len(events)), default=None)
         return sum(places) if after is None or before < after else None
 
-    def _merge(self, window: Window) -> Records:
+    def _merge(self, window: Window) -> Bars:
         batches = [window.apply(iter([events])) for events in self.by_symbol]
         parts = list(merge(batches, self.timeframes_ns))
-        if not parts:
-            return self.by_symbol[0][:0]
-        return parts[0] if len(parts) == 1 else np.concatenate(parts)
+        return parts[0] if len(parts) == 1 else joined(parts)
 
 
 @dataclass(frozen=True)
@@ -158,7 +156,7 @@ class Trials:
                 raise CommandError("execution.tick_size cannot be varied: it is what synthetic bars were made with")
         return plan
 
-    def run(self, values: Sequence[Value], span: Span, bars: Bars) -> Tree:
+    def run(self, values: Sequence[Value], span: Span, bars: AllBars) -> Tree:
         """The figures of a set over a window. Where there are none, the reason: `left_out` for settings that do not go
         together (as when a grid asks for a fast mean slower than the slow one), `error` for a set that failed midway.
         """
@@ -173,7 +171,7 @@ class Trials:
         """A set, as people write it."""
         return ", ".join(f"{axis.key}={value}" for axis, value in zip(self.axes, values, strict=True))
 
-    def _run(self, plan: Plan, span: Span, bars: Bars) -> Tree:
+    def _run(self, plan: Plan, span: Span, bars: AllBars) -> Tree:
         collector = _Collector(Statistics(names_of(plan)))
         events = bars.window(span, plan.warmup_bars)
         # The digest costs a fifth of the run, so it is left out unless it is wanted; the runner always makes it.
@@ -190,7 +188,7 @@ class _Collector:
 
     statistics: Statistics
 
-    def events(self, events: Records) -> None:
+    def events(self, events: Events) -> None:
         """What goes in is none of its business."""
 
     def records(self, records: Records) -> None:
@@ -198,14 +196,14 @@ class _Collector:
         self.statistics.add(records)
 
 
-def _with_digest(plan: Plan, events: Sequence[Records], collector: _Collector) -> tuple[Machine, str]:
+def _with_digest(plan: Plan, events: Sequence[Bars], collector: _Collector) -> tuple[Machine, str]:
     runner = Runner(plan, (), collectors=[collector])
     for part in events:
         runner.run(part)
     return runner.machine, runner.finish()
 
 
-def _bare(plan: Plan, events: Sequence[Records], collector: _Collector) -> tuple[Machine, str]:
+def _bare(plan: Plan, events: Sequence[Bars], collector: _Collector) -> tuple[Machine, str]:
     machine = Machine(plan.params)
     for part in events:
         for records in machine.advance(part):
@@ -232,7 +230,7 @@ def without_effect(axes: Sequence[Axis], rows: Iterable[Mapping[str, Any]]) -> I
             yield f"{axis.key} has no effect here: sets that differ in it alone have equal figures"
 
 
-def without_value(objective: str, spans: Sequence[Span], bars: Bars) -> Iterator[str]:
+def without_value(objective: str, spans: Sequence[Span], bars: AllBars) -> Iterator[str]:
     """A sentence when no set can have the objective in some window, because its bars are of too few days."""
     fewest = FEWEST_DAYS.get(objective, 0)
     for span in spans:

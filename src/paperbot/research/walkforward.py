@@ -8,7 +8,7 @@ import numpy as np
 
 from paperbot.clock import parse_time
 from paperbot.errors import CommandError, DataError
-from paperbot.research.trials import Bars, Span
+from paperbot.research.trials import AllBars, Span
 
 
 @dataclass(frozen=True)
@@ -24,7 +24,7 @@ class Walk:
     anchored: bool
 
 
-def spans_of(walk: Walk, bars: Bars) -> list[Span]:
+def spans_of(walk: Walk, bars: AllBars) -> list[Span]:
     """The whole, or each fold's training and test window. Raises DataError or CommandError.
 
     Test windows have one length, follow each other and end with the bars; what is left over before them belongs to the

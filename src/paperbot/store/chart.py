@@ -7,6 +7,7 @@ import pyarrow as pa
 from numpy.typing import NDArray
 
 from paperbot.core.types import BarFlag, EventKind
+from paperbot.events import Events
 from paperbot.names import Names
 
 Records = NDArray[np.void]
@@ -47,7 +48,7 @@ class Chart:
         self._candles = [np.zeros(0, dtype=_CANDLE) for _ in names.symbols]
         self._waiting: list[list[Records]] = [[] for _ in names.symbols]
 
-    def events(self, events: Records) -> None:
+    def events(self, events: Events) -> None:
         """Take in the bars that count."""
         bars = events[(events["kind"] == EventKind.BAR) & ((events["flags"] & BarFlag.WARMUP) == 0)]
         self.bars += len(bars)

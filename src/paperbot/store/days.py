@@ -16,9 +16,9 @@ import pyarrow.parquet as pq
 
 from paperbot.core import types as t
 from paperbot.errors import OutputError
+from paperbot.events import Records
 from paperbot.failpoint import fail_point
 from paperbot.names import Names
-from paperbot.ports import Records
 from paperbot.store import tables
 from paperbot.store.durable import sync_folder
 from paperbot.store.parquet import FILES, lock_folder, unfinished, write_beside

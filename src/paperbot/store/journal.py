@@ -22,11 +22,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Self
 
-import numpy as np
-from numpy.typing import NDArray
-
-from paperbot.core.types import BAR_EVENT, EVENT_BYTES
+from paperbot.core.types import EVENT_BYTES
 from paperbot.errors import StateError
+from paperbot.events import Events, decoded
 from paperbot.failpoint import fail_point
 
 SCHEMA = 1
@@ -271,14 +269,14 @@ class Journal:
         except sqlite3.DatabaseError as error:
             raise StateError(f"{self.path}: cannot be read: {error}; it is left as it is") from None
 
-    def events(self, after: int = 0, up_to: int | None = None) -> Iterator[NDArray[np.void]]:
-        """The events with numbers above `after`, up to and including `up_to`, as BAR_EVENT, in order and in blocks."""
+    def events(self, after: int = 0, up_to: int | None = None) -> Iterator[Events]:
+        """The events with numbers above `after`, up to and including `up_to`,, in order and in blocks."""
         between = f"seq > ? AND seq <= ? AND length(bytes) = {EVENT_BYTES}"
         query = f"SELECT bytes FROM inputs WHERE {between} ORDER BY seq"  # noqa: S608
         try:
             found = self._db.execute(query, (after, LAST_SEQ if up_to is None else up_to))
             while rows := found.fetchmany(BLOCK):
-                yield np.frombuffer(b"".join(row[0] for row in rows), dtype=BAR_EVENT)
+                yield decoded(b"".join(row[0] for row in rows))
         except sqlite3.DatabaseError as error:
             raise StateError(f"{self.path}: cannot be read: {error}; it is left as it is") from None
 

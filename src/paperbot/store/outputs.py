@@ -13,7 +13,7 @@ import numpy as np
 
 from paperbot.core import types as t
 from paperbot.errors import OutputError
-from paperbot.ports import Records
+from paperbot.events import Records
 
 BATCH = 1 << 16
 _BYTES = t.OUTPUT_BYTES

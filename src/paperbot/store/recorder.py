@@ -6,8 +6,8 @@ from typing import Any, Self
 
 import numpy as np
 
+from paperbot.events import Events, Records
 from paperbot.names import Names, RunFacts
-from paperbot.ports import Records
 from paperbot.store.chart import Chart
 from paperbot.store.parquet import FILES, Artifacts
 from paperbot.store.report import Statistics, summarize
@@ -40,7 +40,7 @@ class Recorder:
         """Bars that counted, so far."""
         return self._chart.bars
 
-    def events(self, events: Records) -> None:
+    def events(self, events: Events) -> None:
         """Keep what a picture needs of the bars."""
         self._chart.events(events)
 

@@ -7,8 +7,9 @@ import numpy as np
 
 from paperbot.core import types as t
 from paperbot.core.records import of_kind
+from paperbot.events import Events, Records
 from paperbot.names import Names
-from paperbot.ports import Clock, Records
+from paperbot.ports import Clock
 from paperbot.settings import PatternFollower, Strategy
 from paperbot.telemetry import lines
 from paperbot.telemetry.logs import PLAIN, Log
@@ -100,7 +101,7 @@ class Telemetry:
         }
 
     # ---- what a watcher is
-    def events(self, events: Records) -> None:
+    def events(self, events: Events) -> None:
         """Bars on their way into the core."""
         self._handed_s = self._clock.monotonic_s()
         self._usd = self._oracle_usd() if self._names.usd_rate is None else self._names.usd_rate
