@@ -96,12 +96,12 @@ def config_page() -> str:
     return f"""{MADE}
 # Configuration
 
-Layers, later ones win: built-in values, `config/config.yaml`, `--set KEY=VALUE` on the command line. For what holds
-in a symbol: built-in,
+Layers, later ones win: built-in values, `config/config.yaml`, `--set KEY=VALUE` on the command line. For the keys of a
+symbol: built-in values,
 the preset of `realism`, the profile in `config/exchanges/` that matches `exchange` and `environment`, its patterns of
 symbols (the most specific last),
 `execution` of the configuration, its patterns, the command line. `paperbot config show` prints every key, its value
-and where it is from;
+and its source;
 `paperbot config check` checks everything. An unknown key is an error with a hint.
 
 ## `config/config.yaml`
@@ -109,16 +109,16 @@ and where it is from;
 {_table(head, list(_keys(Settings)))}
 
 ## Strategies
-A list; the name `llm` is the advisor's.
+A list. The name `llm` is reserved for the advisor.
 
 {strategies}
 
-## What holds in a symbol
-In a profile (`config/exchanges/*.yml`), under its `symbols`, and under `execution` and `execution.symbols`.
+## Keys of a symbol
+They are set in a profile (`config/exchanges/*.yml`), under its `symbols`, under `execution` and `execution.symbols`.
 
 {_table(head, list(_keys(MarketKnobs)))}
 
-`realism` sets these before the profile does:
+`realism` sets these; a profile or the configuration can override them:
 
 {_table(("realism", *(f"`{name}`" for name in names)), presets)}
 
@@ -128,9 +128,9 @@ as unset.
 
 {_table(("variable", "default", "allowed", "meaning"), variables)}
 
-A venue's credentials are named after the configuration: `<EXCHANGE>_<ENVIRONMENT>` in capitals, `-` as `_`, such as
+A venue's credentials are named after the configuration: `<EXCHANGE>_<ENVIRONMENT>` in capitals, `_` in place of `-`:
 `{key}` and `{secret}`.
-The advisor's key is in the variable that `llm.credential_env` names. Secrets are masked wherever something is written.
+The advisor's key is in the variable that `llm.credential_env` names. Secrets are masked in all output.
 """
 
 
@@ -156,11 +156,11 @@ def metrics_page() -> str:
     return f"""{MADE}
 # Metrics
 
-Served at `/metrics` on `METRICS_HOST` (default 127.0.0.1) and `PROMETHEUS_PORT` (default 8000; taken: a warning, and
-the run goes on). All values come from
-what the engine put out; a scrape sees all of a batch of records or nothing of it. Series whose labels are known exist
+Served at `/metrics` on `METRICS_HOST` (default 127.0.0.1) and `PROMETHEUS_PORT` (default 8000; if it is taken, the run
+logs a warning and continues). Trading figures come from
+the engine's output records; a scrape sees all of a batch of records or none of it. Series whose labels are known exist
 as zero from the first scrape on.
-Beside these the usual `process_*` metrics are served.
+The usual `process_*` metrics are served, too.
 
 {_table(("metric", "type", "labels", "unit", "meaning"), rows)}
 
@@ -212,10 +212,9 @@ def cli_page() -> str:
     return f"""{MADE}
 # The command line
 
-A mistake of yours is one sentence on standard error and exit code 2, and leaves what was there as it was; a fault of
-the program's is a traceback and 1.
-`python -m paperbot.main` without arguments runs what the environment asks for: with `OFFLINE_DEMO=1` the same as
-`paperbot demo`.
+A user's mistake gives one sentence on standard error and exit code 2, and changes nothing; a fault of the program
+gives a traceback and exit code 1.
+`python -m paperbot.main` without arguments runs `paperbot demo` with `OFFLINE_DEMO=1`, and otherwise `paperbot run`.
 
 {body}
 """
@@ -229,10 +228,10 @@ def data_page() -> str:
 
 
 def _layout(layout: Layout) -> str:
-    units = {"base": "base", "quote": "quote", "two": "told by price x volume", "unsaid": "asked for"}
+    units = {"base": "base", "quote": "quote", "two": "found by price x volume", "unsaid": "must be given"}
     facts = [f"volume: {units[layout.volume]}"]
     if layout.zone != "UTC":
-        facts.append(f"zone: {layout.zone or 'asked for'}")
+        facts.append(f"zone: {layout.zone or 'must be given'}")
     if layout.formats:
         facts.append("times also as " + ", ".join(f"`{form}`" for form in layout.formats))
     facts += [layout.note] if layout.note else []
