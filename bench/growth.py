@@ -103,7 +103,7 @@ def ladder_order(machine, number: int):
     from paperbot.core import types as t
 
     order = np.zeros(1, dtype=t.ORDER_EVENT)
-    order["ts"], order["kind"], order["side"] = machine.account["clock_ts"], t.EventKind.ORDER, t.Side.BUY
+    order["ts"], order["kind"], order["side"] = machine.market["clock_ts"], t.EventKind.ORDER, t.Side.BUY
     order["order_type"], order["time_in_force"] = t.OrderType.LIMIT, t.TimeInForce.GTC
     order["quantity"], order["limit_price"] = 10**7, (5_000 - number) * 10**6
     return order.view(t.BAR_EVENT)

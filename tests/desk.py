@@ -169,7 +169,7 @@ class Desk:
     def _feed(self, event: np.ndarray) -> "Desk":
         for out in self.machine.advance(event):
             self.records.extend(out)
-        assert self.machine.account["fault"] == t.Fault.NONE
+        assert self.machine.market["fault"] == t.Fault.NONE
         return self
 
     def _symbol(self, name: str | None) -> int:

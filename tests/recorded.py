@@ -52,7 +52,7 @@ def run_events(plan: Plan, events: np.ndarray, cuts: Iterable[int] = (), spare_r
         for records in machine.advance(events[start:stop]):
             digest.add(records)
             outputs.append(records)
-    assert machine.account["fault"] == t.Fault.NONE
+    assert machine.market["fault"] == t.Fault.NONE
     return Run(plan, events, machine, np.concatenate(outputs), digest.final(machine.state))
 
 

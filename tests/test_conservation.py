@@ -64,7 +64,7 @@ def test_after_every_event_of_random_streams(seed):
         list(machine.advance(events[at : at + 1]))
         check_balances(machine, (seed, at))
         check_pairs(machine, (seed, at))
-    assert machine.account["fault"] == t.Fault.NONE
+    assert machine.market["fault"] == t.Fault.NONE
 
 
 @pytest.mark.parametrize("fee_asset", ["quote", "received"])

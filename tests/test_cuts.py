@@ -163,11 +163,11 @@ def test_events_that_cannot_be_stop_the_run(market, kind, fields, fault):
     for name, value in fields.items():
         event[name] = value
     list(machine.advance(event.view(t.BAR_EVENT)))
-    assert machine.account["fault"] == fault
+    assert machine.market["fault"] == fault
 
 
 def test_time_going_back_stops_the_run(market):
     plan, events = market
     machine = Machine(plan.params)
     list(machine.advance(events[[0, 1, 4, 5, 2, 3]]))
-    assert machine.account["fault"] == t.Fault.TIME_WENT_BACK
+    assert machine.market["fault"] == t.Fault.TIME_WENT_BACK

@@ -331,6 +331,32 @@ def test_a_session_of_an_earlier_version_is_carried_on(tmp_path, has_snapshot):
     again.close()
 
 
+@pytest.mark.parametrize("has_snapshot", [True, False])
+def test_a_session_from_before_the_state_had_two_parts_is_carried_on(tmp_path, has_snapshot):
+    """Every value is found where it belongs now: clock and slice with the market, chains with the account."""
+    shutil.copytree(Path(__file__).parent / "golden/session_before_parts", tmp_path / "before")
+    if not has_snapshot:
+        (tmp_path / "before/263.state").unlink()
+    told = json.loads((tmp_path / "before/told.json").read_text())["state"]
+    plan, _ = read(["BTC/USDT=synthetic:5:200", "ETH/USDT=synthetic:5:200"])
+    session = carry_session(tmp_path, "before", "after", plan, CLOCK)
+    arrays = session.runner.machine.state.arrays()
+    moved = {("account", "clock_ts"): "market", ("account", "slice_ts"): "market"}
+    moved |= {("symbols", field): "chains" for field in ("head", "tail", "orders")}
+    skipped = {("account", "seq")}  # The new session's own records count from 1.
+    for name, fields in told.items():
+        if name == "rings":
+            assert arrays["rings"].tolist() == fields
+            continue
+        for field, values in fields.items():
+            home = arrays[moved.get((name, field), name)]
+            if (name, field) not in skipped and field in home.dtype.names:
+                assert home[field].tolist() == values, (name, field)
+    assert arrays["chains"]["orders"].tolist() == [1, 1]
+    assert arrays["market"]["clock_ts"][0] > 0
+    session.close()
+
+
 def test_what_arrives_in_a_slice_is_free_after_it_when_another_core_goes_on(market):
     plan, events, _ = market
     runner, later = Runner(plan, []), Runner(plan, [])
@@ -401,7 +427,7 @@ carry_session(Path({str(tmp_path)!r}), "s", "second", plan, SystemClock())
     third = carry_session(tmp_path, "second", "third", plan, CLOCK)
     for name in ("free", "locked", "opening", "venue", "fees", "held"):
         assert third.runner.machine.state.assets[name].tolist() == whole.machine.state.assets[name].tolist()
-    assert third.runner.machine.account["slice_ts"] == whole.machine.account["slice_ts"]
+    assert third.runner.machine.market["slice_ts"] == whole.machine.market["slice_ts"]
     assert third.runner.machine.account["equity"] == whole.machine.account["equity"]
     third.close()
 

@@ -456,7 +456,7 @@ def test_whatever_is_answered_exposure_stays_within_the_caps(answers):
             assert int(order["quantity"]) * int(signal["close"]) / 1e16 <= 1000.0 + 1e-6
     for row in seen.of(t.OutputKind.LEDGER, t.OUT_LEDGER):
         assert int(row["gross"]) <= 0.3 * int(row["equity"]) * 1.05  # The gate looks at the close, fills are later.
-    assert machine.account["fault"] == t.Fault.NONE
+    assert machine.market["fault"] == t.Fault.NONE
     json.dumps([one.stored() for one in desk.exchanges])
 
 

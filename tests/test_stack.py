@@ -28,6 +28,7 @@ LIVE_ONLY = {
     "panel Feed age A",
     "panel Clock skew A",
     "panel Inputs in the journal A",
+    "panel Longest stall of the loop A",
 }
 """What a demo has no feed and no journal for."""
 

@@ -11,7 +11,7 @@ from desk import Desk
 from paperbot.app.replay import replay
 from paperbot.config import parse_assignment
 from paperbot.core import types as t
-from paperbot.core.records import of_kind
+from paperbot.core.fields import of_kind
 from paperbot.engine.names import names_of
 from paperbot.engine.replay import run_replay
 from paperbot.research.job import ReplayRequest, prepare

@@ -25,7 +25,7 @@ def test_random_streams_agree(block):
         params = streams.random_params(random)
         events = streams.random_events(random, params, int(random.integers(10, 150)))
         machine, outputs = streams.run(params, events)
-        assert machine.account["fault"] == t.Fault.NONE, seed
+        assert machine.market["fault"] == t.Fault.NONE, seed
         books = naive.check(*_inputs(params), events, outputs)
         _compare_state(books, machine, f"seed {seed}")
 

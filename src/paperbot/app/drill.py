@@ -71,7 +71,7 @@ def _job(request: DrillRequest, say: Callable[[str], None]) -> Job:
 
 def _order(runner: Runner, quantity: int) -> Orders:
     """A market buy of that quantity (base, minor units), as a user would send it."""
-    return market_order(int(runner.machine.account["clock_ts"]), 0, 0, t.Side.BUY, quantity)
+    return market_order(int(runner.machine.market["clock_ts"]), 0, 0, t.Side.BUY, quantity)
 
 
 def _bar(runner: Runner, share: float) -> Bars:
@@ -110,7 +110,7 @@ def trip(request: DrillRequest, say: Callable[[str], None], present: Callable[[D
         observers.machine = runner.machine
         for batch in merge(job.batches, job.plan.timeframes_ns):
             runner.run(batch)
-        ts = int(runner.machine.account["clock_ts"])
+        ts = int(runner.machine.market["clock_ts"])
         runner.feed(signal_event(job.plan, ts, STRATEGY, job.plan.symbols[0], t.Target.LONG, 1.0, 0))
         runner.feed(_bar(runner, 1.0))
         bought = int(runner.machine.state.positions[0]["quantity"])
@@ -149,7 +149,7 @@ def reload(
     machine = observers.machine = runner.machine
     telemetry.catch_up(machine.account, machine.state.symbols, machine.state.positions, machine.state.orders)
     with observers:
-        ts = runner.machine.account["clock_ts"]
+        ts = runner.machine.market["clock_ts"]
         if resume:
             runner.feed(events.resume(int(ts)))
         runner.feed(_order(runner, int(runner.machine.state.positions[0]["quantity"]) // 20))

@@ -61,7 +61,7 @@ def command_session(out: Path, name: str | None, word: Literal["halt", "resume"]
             refuse_damaged(journal, chosen)
         session = open_session(root, chosen, None, SystemClock())
         try:
-            ts = int(session.runner.machine.account["clock_ts"])
+            ts = int(session.runner.machine.market["clock_ts"])
             session.commit(commands.events_of(command, ts), "command")
             session.save()
             answer = {**status_of(session), "running": False}

@@ -72,8 +72,8 @@ def open_books(w: World, bar: Record) -> None:
 def close_day(w: World) -> None:
     """Write the row of the last slice, unless it has one: when the first bar of a new day arrives, and at the end."""
     account = w.account
-    if account["slices"] > 0 and account["last_row_ts"] != account["clock_ts"]:
-        write_row(w, account["clock_ts"], 0)
+    if account["slices"] > 0 and account["last_row_ts"] != w.market["clock_ts"]:
+        write_row(w, w.market["clock_ts"], 0)
 
 
 @kernel
@@ -131,7 +131,7 @@ def _next_entry(w: World, order_id: int) -> int:
     """The slot of the open entry with the lowest id above `order_id`, over all symbols; or NOBODY."""
     best = NOBODY
     for symbol in range(w.risk["n_symbols"]):
-        slot = w.symbols[symbol]["head"]
+        slot = w.chains[symbol]["head"]
         while slot != NOBODY:
             order = w.orders[slot]
             if order["role"] == Role.ENTRY and order["id"] > order_id:

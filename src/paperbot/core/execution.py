@@ -114,13 +114,13 @@ def _fit_pairs(w: World, strategy: int, symbol: int, ts: int) -> None:
     """Shrink the strategy's pairs, oldest first, until they cover no more than the position."""
     index = strategy * w.risk["n_symbols"] + symbol
     excess = -round_down(w.positions[index]["quantity"], w.symbol_params[symbol]["step"])
-    slot = w.symbols[symbol]["head"]
+    slot = w.chains[symbol]["head"]
     while slot != NOBODY:
         order = w.orders[slot]
         if order["strategy"] == strategy and _leads_pair(order):
             excess += order["quantity"] - order["filled"]
         slot = order["next"]
-    slot = w.symbols[symbol]["head"]
+    slot = w.chains[symbol]["head"]
     while slot != NOBODY and excess > 0:
         order = w.orders[slot]
         order_id = order["id"]

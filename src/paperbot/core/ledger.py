@@ -271,11 +271,11 @@ def settle(w: World) -> None:
 @kernel
 def stop_run(w: World, fault: int, symbol: int, strategy: int) -> None:
     """Mark the run as failed; the loop stops after this event and the shell says why."""
-    account = w.account
-    if account["fault"] == Fault.NONE:
-        account["fault"] = fault
-        account["fault_symbol"] = symbol
-        account["fault_strategy"] = strategy
+    market = w.market
+    if market["fault"] == Fault.NONE:
+        market["fault"] = fault
+        market["fault_symbol"] = symbol
+        market["fault_strategy"] = strategy
 
 
 @kernel

@@ -112,7 +112,7 @@ def _was_reached_at_open(w: World, order: Record, bar: Record) -> bool:
 
 @kernel
 def _expire(w: World, bar: Record, symbol: int) -> None:
-    slot = w.symbols[symbol]["head"]
+    slot = w.chains[symbol]["head"]
     while slot != NOBODY:
         order = w.orders[slot]
         following = order["next"]
@@ -125,7 +125,7 @@ def _expire(w: World, bar: Record, symbol: int) -> None:
 def _grow_older(w: World, bar: Record, symbol: int, newest: int) -> None:
     """Phase 5: count the bar for the orders that took part; give up entries that waited too long."""
     timeout = w.risk["entry_timeout_bars"]
-    slot = w.symbols[symbol]["head"]
+    slot = w.chains[symbol]["head"]
     while slot != NOBODY:
         order = w.orders[slot]
         following = order["next"]
@@ -157,7 +157,7 @@ def _is_quiet(w: World, order: Record, bar: Record) -> bool:
 
 @kernel
 def _all_quiet(w: World, bar: Record, symbol: int) -> bool:
-    slot = w.symbols[symbol]["head"]
+    slot = w.chains[symbol]["head"]
     while slot != NOBODY:
         if not _is_quiet(w, w.orders[slot], bar):
             return False
@@ -180,7 +180,7 @@ def _match_phases(w: World, bar: Record, symbol: int, newest: int) -> None:
     cap = bar_capacity(params, bar)
     _expire(w, bar, symbol)
     for phase in range(1, 4):
-        slot = w.symbols[symbol]["head"]
+        slot = w.chains[symbol]["head"]
         while slot != NOBODY and w.orders[slot]["id"] < newest:
             order = w.orders[slot]
             order_id = order["id"]

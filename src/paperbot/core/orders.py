@@ -99,15 +99,15 @@ def insert(w: World, ts: int, atr: int) -> int:
     order = w.orders[slot]
     order["id"] = account["next_order_id"]
     account["next_order_id"] += 1
-    symbol = w.symbols[order["symbol"]]
-    order["previous"] = symbol["tail"]
+    chain = w.chains[order["symbol"]]
+    order["previous"] = chain["tail"]
     order["next"] = NOBODY
-    if symbol["tail"] == NOBODY:
-        symbol["head"] = slot
+    if chain["tail"] == NOBODY:
+        chain["head"] = slot
     else:
-        w.orders[symbol["tail"]]["next"] = slot
-    symbol["tail"] = slot
-    symbol["orders"] += 1
+        w.orders[chain["tail"]]["next"] = slot
+    chain["tail"] = slot
+    chain["orders"] += 1
     position = w.positions[position_index(w, order)]
     if order["role"] == Role.ENTRY:
         account["entry_orders"] += 1
@@ -153,7 +153,7 @@ def end(w: World, slot: int, code: int, ts: int) -> None:
     if released > 0:
         quote = w.assets[w.symbol_params[order["symbol"]]["quote"]]
         order["locked"] = 0
-        if account["slice_ts"] > account["clock_ts"]:
+        if w.market["slice_ts"] > w.market["clock_ts"]:
             quote["arriving"] += released
             w.account["arrivals"] = 1
         else:
@@ -173,16 +173,16 @@ def end(w: World, slot: int, code: int, ts: int) -> None:
         position["exits"] -= 1
     account["open_orders"] -= 1
     _unlink(w, slot)
-    symbol = w.symbols[order["symbol"]]
+    chain = w.chains[order["symbol"]]
     if order["previous"] == NOBODY:
-        symbol["head"] = order["next"]
+        chain["head"] = order["next"]
     else:
         w.orders[order["previous"]]["next"] = order["next"]
     if order["next"] == NOBODY:
-        symbol["tail"] = order["previous"]
+        chain["tail"] = order["previous"]
     else:
         w.orders[order["next"]]["previous"] = order["previous"]
-    symbol["orders"] -= 1
+    chain["orders"] -= 1
     order["id"] = 0
     order["next"] = account["free_slot"]
     account["free_slot"] = slot
@@ -193,7 +193,7 @@ def after(w: World, symbol: int, order_id: int) -> int:
     """The slot of the symbol's first open order with a higher id, or NOBODY. Fills end and make orders, so a walk over
     the list asks anew after each one.
     """
-    slot = w.symbols[symbol]["head"]
+    slot = w.chains[symbol]["head"]
     while slot != NOBODY and w.orders[slot]["id"] <= order_id:
         slot = w.orders[slot]["next"]
     return slot
@@ -202,7 +202,7 @@ def after(w: World, symbol: int, order_id: int) -> int:
 @kernel
 def end_role(w: World, strategy: int, symbol: int, role: int, code: int, ts: int) -> None:
     """End one strategy's working orders of a role in one symbol, in id order."""
-    slot = w.symbols[symbol]["head"]
+    slot = w.chains[symbol]["head"]
     while slot != NOBODY:
         order = w.orders[slot]
         following = order["next"]

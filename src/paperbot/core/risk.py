@@ -225,7 +225,7 @@ def _breaks_collar(w: World, draft: Record) -> bool:
 def _entries_value(w: World, symbol: int) -> int:
     """Quote value of what the symbol's open entries may still buy, at the last close; OVERFLOW beyond 2^62."""
     total = 0
-    slot = w.symbols[symbol]["head"]
+    slot = w.chains[symbol]["head"]
     while slot != NOBODY:
         order = w.orders[slot]
         if order["role"] == Role.ENTRY:
@@ -256,7 +256,7 @@ def _exposure(w: World) -> int:
     """Account value of all positions and of all open entries' rests, or OVERFLOW."""
     total = w.account["gross"]
     for symbol in range(w.risk["n_symbols"]):
-        if w.symbols[symbol]["orders"] > 0:
+        if w.chains[symbol]["orders"] > 0:
             value = to_account(w, w.symbol_params[symbol]["quote"], _entries_value(w, symbol), EVEN)
             if value == OVERFLOW:
                 return OVERFLOW
@@ -310,7 +310,7 @@ def _risk_rule(w: World, draft: Record, ts: int) -> int:  # noqa: C901
     buy = draft["side"] == Side.BUY
     if account["halted"] != 0:
         return Code.KILLSWITCH
-    if account["catching_up"] != 0:
+    if w.market["catching_up"] != 0:
         return Code.CATCHING_UP
     if not _has_prices(w, draft):
         return Code.NO_PRICE

@@ -69,7 +69,7 @@ def enter(w: World, ts: int, strategy: int, symbol: int, max_quantity: int) -> i
     draft["target_distance"] = max(target_distance, 0)
     if code == Code.NONE:
         return submit(w, ts)
-    if code != Code.OVERFLOW and w.account["catching_up"] != 0:
+    if code != Code.OVERFLOW and w.market["catching_up"] != 0:
         code = Code.CATCHING_UP
     if code != Code.OVERFLOW and w.account["halted"] != 0:
         code = Code.KILLSWITCH

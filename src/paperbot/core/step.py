@@ -25,7 +25,7 @@ def step(w: World, index: int) -> None:
     kind = bar["kind"]
     if kind == t.EventKind.BAR:
         _on_bar(w, bar)
-    elif kind != t.EventKind.END and w.control_events[index]["ts"] < w.account["clock_ts"]:
+    elif kind != t.EventKind.END and w.control_events[index]["ts"] < w.market["clock_ts"]:
         stop_run(w, t.Fault.TIME_WENT_BACK, t.NOBODY, t.NOBODY)
     elif kind == t.EventKind.SIGNAL:
         _on_signal(w, w.signal_events[index])
@@ -45,70 +45,91 @@ def step(w: World, index: int) -> None:
 
 @kernel(inline=True)
 def _on_bar(w: World, bar: Record) -> None:
-    """Fills, mark and features of one symbol; at the end of the slice the account and the strategies."""
-    account = w.account
+    """The account meets the bar with its open orders; then the market takes it in; at the end of the slice the account
+    is judged and strategies decide.
+    """
+    market = w.market
     symbol = np.int64(bar["symbol"])
     if not 0 <= symbol < w.risk["n_symbols"]:
         stop_run(w, t.Fault.BAD_EVENT, t.NOBODY, t.NOBODY)
         return
-    market = w.symbols[symbol]
-    close_ts = bar["close_ts"]
-    if close_ts < account["slice_ts"] or close_ts <= market["last_close_ts"]:
+    if bar["close_ts"] < market["slice_ts"] or bar["close_ts"] <= w.symbols[symbol]["last_close_ts"]:
         stop_run(w, t.Fault.TIME_WENT_BACK, symbol, t.NOBODY)
         return
-    account["slice_ts"] = close_ts
-    account["catching_up"] = 1 if (bar["flags"] & t.BarFlag.CATCH_UP) != 0 else 0
+    market["slice_ts"] = bar["close_ts"]
+    market["catching_up"] = 1 if (bar["flags"] & t.BarFlag.CATCH_UP) != 0 else 0
     counts = (bar["flags"] & t.BarFlag.WARMUP) == 0
     if counts:
-        if account["started"] == 0:
-            open_books(w, bar)
-        elif close_ts > account["day_end_ts"] and account["slice_symbols"] == 0:
-            close_day(w)
-        if market["orders"] > 0:
-            match_bar(w, bar, symbol)
+        _meet(w, bar, symbol)
         _join_slice(w, symbol)
-    market["last_open"] = bar["open"]
-    market["last_high"] = bar["high"]
-    market["last_low"] = bar["low"]
-    market["last_volume"] = bar["volume"]
-    market["last_close"] = bar["close"]
-    market["last_close_ts"] = close_ts
-    market["bars"] += 1
+    _observe(w, bar, symbol, counts)
+    # A slice counts if any of its bars does: the last one may be a long bar that still warms up.
+    if (bar["flags"] & t.BarFlag.END_OF_SLICE) != 0 and market["slice_symbols"] > 0:
+        _end_slice(w, bar["close_ts"])
+
+
+@kernel(inline=True)
+def _meet(w: World, bar: Record, symbol: int) -> None:
+    """The account's part of a bar: the books open or a day closes, and the bar fills open orders."""
+    account = w.account
+    if account["started"] == 0:
+        open_books(w, bar)
+    elif bar["close_ts"] > account["day_end_ts"] and w.market["slice_symbols"] == 0:
+        close_day(w)
+    if w.chains[symbol]["orders"] > 0:
+        match_bar(w, bar, symbol)
+
+
+@kernel(inline=True)
+def _observe(w: World, bar: Record, symbol: int, counts: bool) -> None:  # noqa: FBT001
+    """The market's part of a bar: prices, features and patterns, the same for every account."""
+    last = w.symbols[symbol]
+    last["last_open"] = bar["open"]
+    last["last_high"] = bar["high"]
+    last["last_low"] = bar["low"]
+    last["last_volume"] = bar["volume"]
+    last["last_close"] = bar["close"]
+    last["last_close_ts"] = bar["close_ts"]
+    last["bars"] += 1
     update_features(w, bar, symbol)
     if w.risk["pattern_mask"] != 0:
         find_patterns(w, bar, symbol, counts)
     if not counts:
-        market["oracle_close"] = bar["close"]
-    # A slice counts if any of its bars does: the last one may be a long bar that still warms up.
-    if (bar["flags"] & t.BarFlag.END_OF_SLICE) != 0 and account["slice_symbols"] > 0:
-        _end_slice(w, close_ts)
+        last["oracle_close"] = bar["close"]
 
 
 @kernel(inline=True)
 def _join_slice(w: World, symbol: int) -> None:
     """Keep the slice's symbols in id order; bars of different timeframes may arrive in another."""
-    account = w.account
-    at = account["slice_symbols"]
+    market = w.market
+    at = market["slice_symbols"]
     while at > 0 and w.slice_symbols[at - 1] > symbol:
         w.slice_symbols[at] = w.slice_symbols[at - 1]
         at -= 1
     w.slice_symbols[at] = symbol
-    account["slice_symbols"] += 1
+    market["slice_symbols"] += 1
 
 
 @kernel(inline=True)
 def _end_slice(w: World, ts: int) -> None:
+    """The clock moves and the oracle sees the slice's closes; then the account is judged and strategies decide."""
+    market = w.market
+    market["clock_ts"] = ts
+    for k in range(market["slice_symbols"]):
+        last = w.symbols[w.slice_symbols[k]]
+        last["oracle_close"] = last["last_close"]
+    _judge(w, ts)
+    market["slice_symbols"] = 0
+
+
+@kernel(inline=True)
+def _judge(w: World, ts: int) -> None:
     """The one place where the account is judged and strategies speak: everything is marked, nothing is half done."""
-    account = w.account
-    account["clock_ts"] = ts
     settle(w)
-    for k in range(account["slice_symbols"]):
-        market = w.symbols[w.slice_symbols[k]]
-        market["oracle_close"] = market["last_close"]
     update_equity(w, ts)
     check_losses(w, ts)
     n_symbols = w.risk["n_symbols"]
-    for k in range(account["slice_symbols"]):
+    for k in range(w.market["slice_symbols"]):
         symbol = w.slice_symbols[k]
         for strategy in range(w.risk["n_strategies"]):
             index = strategy * n_symbols + symbol
@@ -120,7 +141,6 @@ def _end_slice(w: World, ts: int) -> None:
                     _take_target(w, ts, strategy, symbol, target, score, 0)
                 elif w.positions[index]["exit_due"] != 0:
                     leave_again(w, ts, strategy, symbol)
-    account["slice_symbols"] = 0
     row_if_due(w, ts)
 
 
@@ -150,12 +170,12 @@ def _take_target(w: World, ts: int, strategy: int, symbol: int, target: int, sco
 
 @kernel
 def _emit_signal(w: World, ts: int, strategy: int, symbol: int, target: int, score: int) -> None:
-    market = w.symbols[symbol]
+    last = w.symbols[symbol]
     out = w.out_signal[emit(w, t.OutputKind.SIGNAL, ts, symbol, strategy, t.Code.NONE)]
     out["strength_ppb"] = score
     out["target"] = target
-    out["atr"] = market["atr"]
-    out["close"] = market["last_close"]
+    out["atr"] = last["atr"]
+    out["close"] = last["last_close"]
     params = w.strategy_params[strategy]
     first = symbol * w.risk["n_features"]
     if params["feature"][0] != t.NOBODY:
@@ -230,7 +250,7 @@ def run(w: World, count: int, room: int) -> int:
         if len(w.out_head) - w.cursor[0] < room:
             return index
         step(w, index)
-        if w.account["fault"] != t.Fault.NONE:
+        if w.market["fault"] != t.Fault.NONE:
             return index
     return count
 

@@ -87,13 +87,13 @@ def _pattern_follower(w: World, params: Record, symbol: int, target: int) -> int
 def _compiled(w: World, strategy: int, symbol: int, target: int, ts: int) -> int:
     """Ask a user's compiled strategy. Its frame: open, high, low, close, volume, held, target, then its features."""
     params = w.strategy_params[strategy]
-    market = w.symbols[symbol]
+    last = w.symbols[symbol]
     unit = w.symbol_params[symbol]["price_unit"]
-    w.frame[0] = market["last_open"] / unit
-    w.frame[1] = market["last_high"] / unit
-    w.frame[2] = market["last_low"] / unit
-    w.frame[3] = market["last_close"] / unit
-    w.frame[4] = market["last_volume"]
+    w.frame[0] = last["last_open"] / unit
+    w.frame[1] = last["last_high"] / unit
+    w.frame[2] = last["last_low"] / unit
+    w.frame[3] = last["last_close"] / unit
+    w.frame[4] = last["last_volume"]
     held = w.positions[strategy * w.risk["n_symbols"] + symbol]["quantity"]
     w.frame[5] = held / w.symbol_params[symbol]["base_unit"]
     w.frame[6] = float(target)

@@ -21,17 +21,19 @@ SLOTS: dict[str, np.dtype[Any]] = {
     "strategy_params": t.STRATEGY_PARAMS,
     "feature_params": t.FEATURE_PARAMS,
     "enabled": _INTEGER,
-    "account": t.ACCOUNT,
-    "assets": t.ASSET,
+    "market": t.MARKET,
     "symbols": t.SYMBOL,
-    "positions": t.POSITION,
-    "orders": t.ORDER,
-    "draft": t.ORDER,
     "features": t.FEATURE,
     "candles": t.CANDLES,
     "rings": _FLOAT,
-    "scratch": _FLOAT,
     "slice_symbols": _INTEGER,
+    "account": t.ACCOUNT,
+    "chains": t.CHAIN,
+    "assets": t.ASSET,
+    "positions": t.POSITION,
+    "orders": t.ORDER,
+    "draft": t.ORDER,
+    "scratch": _FLOAT,
     "rate_ts": _INTEGER,
     "frame": _FLOAT,
     "bars": t.BAR_EVENT,
@@ -41,8 +43,8 @@ SLOTS: dict[str, np.dtype[Any]] = {
 }
 """The table: a field's place in it is its address's, and `len(SLOTS)` further on its length's.
 
-Parameters, then state, then events, then outputs. A position's index is strategy * n_symbols + symbol, a feature's
-symbol * n_features + slot.
+Parameters, then the market, the account, events, and outputs. A position's index is strategy * n_symbols + symbol, a
+feature's symbol * n_features + slot.
 """
 
 VIEWS: dict[str, tuple[str, np.dtype[Any]]] = {
@@ -59,7 +61,7 @@ VIEWS: dict[str, tuple[str, np.dtype[Any]]] = {
 }
 """Further names for the same memory, one for each kind of event and of output."""
 
-SINGLE = {"risk", "account", "draft"}
+SINGLE = {"risk", "market", "account", "draft"}
 """Fields that are one record, not an array."""
 
 DTYPES = {**SLOTS, **{name: dtype for name, (_, dtype) in VIEWS.items()}}

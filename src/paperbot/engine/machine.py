@@ -5,6 +5,7 @@ The whole state is one block of bytes, so that a snapshot is a copy and equality
 
 from collections.abc import Iterator
 from dataclasses import dataclass, fields
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -18,7 +19,7 @@ from paperbot.events import Records, no_bars
 if JIT:
     from paperbot.core.step import advance, value_at
 
-_FAULT = dict(t.ACCOUNT.fields or {})["fault"][1] // 8
+_FAULT = dict(t.MARKET.fields or {})["fault"][1] // 8
 _BARS = PLACES["bars"]
 
 
@@ -37,45 +38,70 @@ class Params:
 
 @dataclass
 class State:
-    """Named views over one block of memory."""
+    """Named views over one block of memory: first the market's part, then the account's from `account_at` on."""
 
     memory: NDArray[np.uint8]
-    account: Records
-    assets: Records
+    account_at: int
+    market: Records
     symbols: Records
-    positions: Records
-    orders: Records
-    draft: Records
     features: Records
     candles: Records
     rings: NDArray[np.float64]
-    scratch: NDArray[np.float64]
     slice_symbols: NDArray[np.int64]
+    account: Records
+    chains: Records
+    assets: Records
+    positions: Records
+    orders: Records
+    draft: Records
+    scratch: NDArray[np.float64]
     rate_ts: NDArray[np.int64]
     frame: NDArray[np.float64]
 
+    def arrays(self) -> dict[str, NDArray[Any]]:
+        """The views by name, in their order in memory."""
+        return {name: getattr(self, name) for name in ARRAYS}
 
-def _layout(params: Params) -> dict[str, tuple[np.dtype[np.generic], int]]:
+
+ARRAYS = tuple(field.name for field in fields(State) if field.name not in {"memory", "account_at"})
+_INTEGER, _FLOAT = np.dtype(np.int64), np.dtype(np.float64)
+Layout = dict[str, tuple[np.dtype[Any], int]]
+
+
+def market_layout(params: Params) -> Layout:
+    """(type, length) of each array of the market's part: it follows from the bars alone."""
     risk = params.risk[0]
-    n_symbols, n_strategies = int(risk["n_symbols"]), int(risk["n_strategies"])
-    n_positions = n_symbols * n_strategies
-    integer, floating = np.dtype(np.int64), np.dtype(np.float64)
-    scratch = int(params.strategies["scratch"].sum()) * n_symbols
+    n_symbols = int(risk["n_symbols"])
+    return {
+        "market": (t.MARKET, 1),
+        "symbols": (t.SYMBOL, n_symbols),
+        "features": (t.FEATURE, n_symbols * int(risk["n_features"])),
+        "candles": (t.CANDLES, n_symbols),
+        "rings": (_FLOAT, n_symbols * int(risk["ring_size"])),
+        "slice_symbols": (_INTEGER, n_symbols),
+    }
+
+
+def account_layout(params: Params) -> Layout:
+    """(type, length) of each array of an account's part."""
+    risk = params.risk[0]
+    n_symbols = int(risk["n_symbols"])
+    n_positions = n_symbols * int(risk["n_strategies"])
     return {
         "account": (t.ACCOUNT, 1),
+        "chains": (t.CHAIN, n_symbols),
         "assets": (t.ASSET, len(params.assets)),
-        "symbols": (t.SYMBOL, n_symbols),
         "positions": (t.POSITION, n_positions),
         "orders": (t.ORDER, int(risk["order_capacity"]) + n_positions),
         "draft": (t.ORDER, 1),
-        "features": (t.FEATURE, n_symbols * int(risk["n_features"])),
-        "candles": (t.CANDLES, n_symbols),
-        "rings": (floating, n_symbols * int(risk["ring_size"])),
-        "scratch": (floating, scratch),
-        "slice_symbols": (integer, n_symbols),
-        "rate_ts": (integer, int(risk["rate_orders"])),
-        "frame": (floating, t.FRAME_SIZE),
+        "scratch": (_FLOAT, int(params.strategies["scratch"].sum()) * n_symbols),
+        "rate_ts": (_INTEGER, int(risk["rate_orders"])),
+        "frame": (_FLOAT, t.FRAME_SIZE),
     }
+
+
+def _layout(params: Params) -> Layout:
+    return {**market_layout(params), **account_layout(params)}
 
 
 def allocate(params: Params) -> State:
@@ -83,17 +109,17 @@ def allocate(params: Params) -> State:
     layout = _layout(params)
     sizes = {name: dtype.itemsize * count for name, (dtype, count) in layout.items()}
     memory = np.zeros(sum(sizes.values()), dtype=np.uint8)
-    views: dict[str, NDArray[np.generic]] = {}
+    views: dict[str, NDArray[Any]] = {}
     at = 0
     for name, (dtype, _) in layout.items():
         views[name] = memory[at : at + sizes[name]].view(dtype)
         at += sizes[name]
-    state = State(memory, **views)  # type: ignore[arg-type]
+    state = State(memory, sum(sizes[name] for name in market_layout(params)), **views)
     state.account["next_order_id"] = 1
     state.assets["opening"] = params.opening
     state.assets["free"] = params.opening
-    state.symbols["head"] = t.NOBODY
-    state.symbols["tail"] = t.NOBODY
+    state.chains["head"] = t.NOBODY
+    state.chains["tail"] = t.NOBODY
     state.orders["next"] = np.arange(1, len(state.orders) + 1)
     state.orders["next"][-1] = t.NOBODY
     return state
@@ -128,15 +154,14 @@ class Machine:
         self._output_bytes = self._outputs.view(np.uint8)
         # Plain views of words: indexing an array from Python costs several times as much.
         self._count = self._cursor.data
-        self._account_words = self.state.account.view(np.int64).data
+        self._market_words = self.state.market.view(np.int64).data
         self._table = np.zeros(2 * len(SLOTS), dtype=np.int64)
         self._table_address = self._table.ctypes.data
         self._words = self._table.data
         given = [getattr(params, field.name) for field in fields(Params)][:6]
-        held = [getattr(self.state, field.name) for field in fields(State)][1:]
         blank = np.zeros(1, dtype=t.OUT_HEAD)
         rest = [no_bars(), self._outputs, blank, self._cursor]
-        self._arrays = dict(zip(SLOTS, [*given, *held, *rest], strict=True))
+        self._arrays = dict(zip(SLOTS, [*given, *self.state.arrays().values(), *rest], strict=True))
         self._events: Records | None = None
         self._events_address = 0
         for name, array in self._arrays.items():
@@ -156,6 +181,11 @@ class Machine:
             self._place(name, self._arrays[name])
 
     @property
+    def market(self) -> np.void:
+        """Where the stream of events stands: clock, slice and fault."""
+        return self.state.market[0]  # type: ignore[no-any-return]
+
+    @property
     def account(self) -> np.void:
         """The account's record."""
         return self.state.account[0]  # type: ignore[no-any-return]
@@ -164,10 +194,10 @@ class Machine:
         """Step through the events from one index up to another; yields the output records whenever the buffer is
         drained and at the end.
 
-        Stops early when the run has failed: `account["fault"]` then says why.
+        Stops early when the run has failed: `market["fault"]` then says why.
         """
         stop = len(events) if stop is None else stop
-        while start < stop and not self._account_words[_FAULT]:
+        while start < stop and not self._market_words[_FAULT]:
             start += self._call(events, start, stop)
             count = self._count[0]
             if count:
@@ -177,7 +207,7 @@ class Machine:
     @property
     def failed(self) -> bool:
         """Whether the run has stopped with a fault."""
-        return self._account_words[_FAULT] != t.Fault.NONE
+        return self._market_words[_FAULT] != t.Fault.NONE
 
     def value(self, asset: int, amount: int) -> int | None:
         """What an amount (minor units) is worth in the account currency's minor unit; None without a price."""

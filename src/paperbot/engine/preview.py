@@ -78,7 +78,7 @@ def view_of(plan: Plan, names: Names, machine: Machine) -> AccountView:
         held[key] = names.quantity(int(position["quantity"]), number)
         targets[key] = int(position["target"])
     return AccountView(
-        ts=int(account["clock_ts"]),
+        ts=int(machine.market["clock_ts"]),
         currency=plan.currency,
         equity=int(account["equity"]) / names.account_unit() if valued else None,
         drawdown=1.0 - int(account["equity"]) / peak if valued and peak > 0 else None,

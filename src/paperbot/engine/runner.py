@@ -115,12 +115,12 @@ def closing_records(machine: Machine) -> Iterator[Records]:
 
 def fault_error(plan: Plan, machine: Machine) -> PaperbotError:
     """Why the core stopped, in one sentence."""
-    account = machine.account
-    fault = t.Fault(int(account["fault"]))
-    symbol = plan.symbols[int(account["fault_symbol"])] if account["fault_symbol"] >= 0 else "the account"
-    at = np.datetime_as_string(np.datetime64(int(account["slice_ts"]), "ns"), unit="s") + "Z"
+    market = machine.market
+    fault = t.Fault(int(market["fault"]))
+    symbol = plan.symbols[int(market["fault_symbol"])] if market["fault_symbol"] >= 0 else "the account"
+    at = np.datetime_as_string(np.datetime64(int(market["slice_ts"]), "ns"), unit="s") + "Z"
     if fault in {t.Fault.STRATEGY_RAISED, t.Fault.STRATEGY_NOT_FINITE}:
-        name = plan.strategies[int(account["fault_strategy"])]
+        name = plan.strategies[int(market["fault_strategy"])]
         what = "raised an error" if fault == t.Fault.STRATEGY_RAISED else "answered with a number that is not finite"
         return StrategyError(f"strategy {name} {what} on {symbol} at {at}")
     reasons = {

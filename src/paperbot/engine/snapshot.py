@@ -8,7 +8,7 @@ core was compiled.
 import hashlib
 import json
 import struct
-from dataclasses import dataclass, fields
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -69,8 +69,7 @@ def identity(plan: Plan) -> dict[str, Any]:
 
 def _layout(state: State) -> list[tuple[str, Any, int]]:
     """(name, type, count) of each array in the state's memory, in order."""
-    arrays = [(field.name, getattr(state, field.name)) for field in fields(State) if field.name != "memory"]
-    return [(name, described(array.dtype), len(array)) for name, array in arrays]
+    return [(name, described(array.dtype), len(array)) for name, array in state.arrays().items()]
 
 
 def encode(runner: Runner, extra: dict[str, Any]) -> bytes:
@@ -140,17 +139,27 @@ def carry_over(snapshot: Snapshot, runner: Runner) -> None:
             _refuse_lost(name, array, saved[name])
         if array is not None and len(array) == len(saved[name]):
             fill(array, saved[name])
+    for (name, field), to in MOVED.items():
+        if name in saved and field in (saved[name].dtype.names or ()):
+            getattr(state, to)[field] = saved[name][field]
     _carry_features(snapshot.header, saved["features"], saved["rings"], runner)
     state.account["arrivals"] = int(state.assets["arriving"].any())
     if "risk_peak" not in (saved["account"].dtype.names or ()):  # A core that had one peak for the rule and for people.
         state.account["risk_peak"] = state.account["peak"]
 
 
-_CARRIED = {"account", "assets", "symbols", "positions", "orders", "candles"}
+_CARRIED = {"market", "account", "chains", "assets", "symbols", "positions", "orders", "candles"}
 """What no version can do without; the other arrays are scratch of one call, or made anew."""
 
 GONE: dict[str, set[str]] = {}
 """Fields of earlier versions that nothing needs any more, by array."""
+
+_STREAM = ("clock_ts", "slice_ts", "slice_symbols", "catching_up", "fault", "fault_symbol", "fault_strategy")
+MOVED = {
+    **{("account", field): "market" for field in _STREAM},
+    **{("symbols", field): "chains" for field in ("head", "tail", "orders")},
+}
+"""(array, field) of earlier versions, and the array that holds the field now."""
 
 
 def _refuse_lost(name: str, ours: Any, saved: Any) -> None:
@@ -160,7 +169,7 @@ def _refuse_lost(name: str, ours: Any, saved: Any) -> None:
         raise StateError(f"the saved state has {len(saved)} {name}, and this version {there}")
     known = ours.dtype
     for field in saved.dtype.names or ():
-        if field in GONE.get(name, ()):
+        if field in GONE.get(name, ()) or (name, field) in MOVED:
             continue
         if field not in (known.names or ()) or known[field] != saved.dtype[field]:
             raise StateError(f"the saved state has a field {name}.{field} that this version cannot carry on")

@@ -116,12 +116,12 @@ class Live:
     # ---- start
     async def begin(self) -> None:
         """Find out where the venue is, warm up or catch up, and expect the next bar."""
-        account = self.session.runner.machine.account
+        market = self.session.runner.machine.market
         step_ms = self.session.runner.plan.timeframes_ns[0] // MS
         grace_ms = self.configuration.settings.feed.bar_grace_ms
         present_ms = (await self._patiently(self.feed.ask_time) - grace_ms) // step_ms * step_ms
-        last_ms = int(account["slice_ts"]) // MS
-        self._stop_if_over(int(account["slice_ts"]))
+        last_ms = int(market["slice_ts"]) // MS
+        self._stop_if_over(int(market["slice_ts"]))
         if last_ms == 0:
             await self._warm_up(present_ms)
             self.feed.begin(present_ms)
@@ -279,7 +279,7 @@ class Live:
         """The time of an input that is no bar: the clock port's, never before the last slice."""
         is_venue = self.configuration.settings.feed.clock == "venue"
         now = self.feed.server.now_ms() * MS if is_venue else self.clock.now_ns()
-        return max(int(self.session.runner.machine.account["clock_ts"]), now)
+        return max(int(self.session.runner.machine.market["clock_ts"]), now)
 
     def _control(self, command: Halt | Resume) -> Controls:
         return events_of(command, self._now_ts())

@@ -88,7 +88,7 @@ def _recover(name: str, folder: Path, lock: Lock, journal: Journal, plan: Plan |
     if unanswered is not None and session.python is not None:
         session.answer(unanswered)
     if found.quarantined is not None:
-        halted = halt(int(runner.machine.account["clock_ts"]), t.HaltReason.JOURNAL)
+        halted = halt(int(runner.machine.market["clock_ts"]), t.HaltReason.JOURNAL)
         journal.append(inputs_of(halted, "recovery", clock.now_ns()), meta={QUARANTINED: ""})
         runner.feed(halted)
     return session

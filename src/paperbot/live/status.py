@@ -8,7 +8,7 @@ import numpy as np
 
 from paperbot.clock import format_ts
 from paperbot.core import types as t
-from paperbot.core.records import of_kind
+from paperbot.core.fields import of_kind
 from paperbot.engine.machine import Machine
 from paperbot.engine.names import names_of
 from paperbot.engine.params import Plan

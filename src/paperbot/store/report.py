@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from paperbot.clock import format_ts
 from paperbot.core import types as t
-from paperbot.core.records import of_kind
+from paperbot.core.fields import of_kind
 from paperbot.names import Names
 from paperbot.store.starved import Starved
 from paperbot.store.statistics import Returns, RoundTrips, cagr, calmar, returns_of, sharpe, sortino

@@ -7,7 +7,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from paperbot.core import types as t
-from paperbot.core.records import of_kind
+from paperbot.core.fields import of_kind
 from paperbot.names import Names
 
 Records = NDArray[np.void]

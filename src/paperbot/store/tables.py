@@ -12,7 +12,7 @@ import pyarrow as pa
 from numpy.typing import NDArray
 
 from paperbot.core import types as t
-from paperbot.core.records import of_kind
+from paperbot.core.fields import of_kind
 from paperbot.names import Names
 from paperbot.store.statistics import RoundTrips
 

@@ -6,7 +6,7 @@ from typing import Any
 import numpy as np
 
 from paperbot.core import types as t
-from paperbot.core.records import of_kind
+from paperbot.core.fields import of_kind
 from paperbot.events import Events, Records
 from paperbot.names import Names
 from paperbot.ports import Clock
