@@ -258,13 +258,12 @@ def desk_at_the_end():
 
 
 @given(st.floats(1e-6, 1e9))
-def test_advised_money_is_never_exceeded_nor_missed_by_more_than_a_millionth(desk_at_the_end, wanted):
+def test_advised_money_is_never_exceeded_nor_missed_by_a_unit(desk_at_the_end, wanted):
     """Worth as the gate values it; what is less than a minor unit stays one."""
     desk = desk_at_the_end
     quantity = desk._quantity(parse(text(notional_usd=wanted), 4000))
-    worth = desk._worth_usd("BTC/USDT", quantity)
-    assert worth <= wanted or quantity == 1
-    assert desk._worth_usd("BTC/USDT", quantity + quantity // 500_000 + 2) > wanted
+    assert desk._value_usd("BTC/USDT", quantity / 1e8) <= wanted or quantity == 1
+    assert desk._value_usd("BTC/USDT", (quantity + 2) / 1e8) > wanted
 
 
 @given(st.floats(1e-12, 1e6))

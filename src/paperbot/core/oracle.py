@@ -5,8 +5,8 @@ An asset without a path, or with a symbol on it that had no bar yet, has no pric
 sees the closes of the last finished slice: what a fill costs must not depend on how its own slice ends elsewhere.
 """
 
-from paperbot.core.numeric import EVEN, OVERFLOW, kernel, mul_div
-from paperbot.core.types import RateVia, Record, World
+from paperbot.core.numeric import DOWN, EVEN, LIMIT, OVERFLOW, UP, kernel, mul_div, saturated
+from paperbot.core.types import NOBODY, RateVia, Record, World
 
 
 @kernel(inline=True)
@@ -114,3 +114,28 @@ def notional(w: World, symbol: int, quantity: int, price: int, rounding: int) ->
 def position_value(w: World, position: Record, symbol: int) -> int:
     """The value of a position in the symbol at its last close, in the quote's minor unit; OVERFLOW beyond 2^62."""
     return notional(w, symbol, position["quantity"], w.symbols[symbol]["last_close"], EVEN)
+
+
+@kernel
+def worth(w: World, symbol: int, quantity: int) -> int:
+    """What a quantity of the base costs at the last close, in the account currency's minor unit and rounded up; NOBODY
+    without a price, LIMIT for 2^62 and more.
+    """
+    quote = w.symbol_params[symbol]["quote"]
+    close = w.symbols[symbol]["last_close"]
+    if close == 0 or not priced(w, quote):
+        return NOBODY
+    cost = notional(w, symbol, quantity, close, UP)
+    value = OVERFLOW if cost == OVERFLOW else to_account(w, quote, cost, UP)
+    return LIMIT if value == OVERFLOW else value
+
+
+@kernel
+def affordable(w: World, symbol: int, amount: int) -> int:
+    """The largest quantity of the base with `worth` of at most this amount, below 2^62; NOBODY without a price."""
+    params = w.symbol_params[symbol]
+    close = w.symbols[symbol]["last_close"]
+    if close == 0 or not priced(w, params["quote"]):
+        return NOBODY
+    budget = saturated(from_account(w, params["quote"], amount, DOWN))
+    return saturated(mul_div(budget, params["scale"], close, DOWN))

@@ -8,7 +8,7 @@ from paperbot.core.features import update_features
 from paperbot.core.ledger import settle, stop_run
 from paperbot.core.matching import match_bar
 from paperbot.core.numeric import EVEN, JIT, bridge, kernel, to_integer
-from paperbot.core.oracle import priced, to_account
+from paperbot.core.oracle import affordable, priced, to_account, worth
 from paperbot.core.orders import end, end_role, is_flat, is_leg, new_draft
 from paperbot.core.outputs import emit, emit_order
 from paperbot.core.patterns import find_patterns
@@ -258,7 +258,7 @@ def run(w: World, count: int, room: int) -> int:
 @kernel
 def value_of(w: World, asset: int, amount: int) -> int:
     """What the oracle says an amount is worth in the account currency (minor units, half to even); NOBODY without a
-    price. For those who look on: it changes nothing.
+    price. It changes nothing.
     """
     return to_account(w, asset, amount, EVEN) if priced(w, asset) else t.NOBODY
 
@@ -275,3 +275,13 @@ if JIT:
     def value_at(table: int, asset: int, amount: int) -> int:
         """`value_of` on the world at `table`."""
         return value_of(world_at(table), asset, amount)  # type: ignore[call-arg]
+
+    @bridge
+    def worth_at(table: int, symbol: int, quantity: int) -> int:
+        """`worth` on the world at `table`."""
+        return worth(world_at(table), symbol, quantity)  # type: ignore[call-arg]
+
+    @bridge
+    def affordable_at(table: int, symbol: int, amount: int) -> int:
+        """`affordable` on the world at `table`."""
+        return affordable(world_at(table), symbol, amount)  # type: ignore[call-arg]

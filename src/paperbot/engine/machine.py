@@ -12,12 +12,13 @@ from numpy.typing import NDArray
 
 from paperbot.core import types as t
 from paperbot.core.numeric import JIT
+from paperbot.core.oracle import affordable, worth
 from paperbot.core.step import run, value_of
 from paperbot.core.world import PLACES, SLOTS, plain_world
 from paperbot.events import Records, no_bars
 
 if JIT:
-    from paperbot.core.step import advance, value_at
+    from paperbot.core.step import advance, affordable_at, value_at, worth_at
 
 _FAULT = dict(t.MARKET.fields or {})["fault"][1] // 8
 _BARS = PLACES["bars"]
@@ -211,11 +212,23 @@ class Machine:
 
     def value(self, asset: int, amount: int) -> int | None:
         """What an amount (minor units) is worth in the account currency's minor unit; None without a price."""
-        if JIT:
-            worth = int(value_at(self._table_address, asset, amount))
-        else:
-            worth = int(value_of(plain_world(self._arrays), asset, amount))
-        return worth if worth >= 0 else None
+        return self._asked(value_at if JIT else value_of, asset, amount)
+
+    def worth(self, symbol: int, quantity: int) -> int | None:
+        """What a quantity of the base (minor units) costs at the last close, in the account currency's minor unit and
+        rounded up; 2^62 for anything larger, None without a price.
+        """
+        return self._asked(worth_at if JIT else worth, symbol, quantity)
+
+    def affordable(self, symbol: int, amount: int) -> int | None:
+        """The largest quantity of the base (minor units) with a `worth` of at most this amount (minor units); None
+        without a price.
+        """
+        return self._asked(affordable_at if JIT else affordable, symbol, amount)
+
+    def _asked(self, function: Any, index: int, number: int) -> int | None:
+        answer = int(function(self._table_address if JIT else plain_world(self._arrays), index, number))
+        return answer if answer >= 0 else None
 
     def _call(self, events: Records, start: int, stop: int) -> int:
         if not JIT:

@@ -4,6 +4,7 @@ import json
 from collections.abc import Callable, Mapping
 from decimal import Decimal
 from fnmatch import fnmatchcase
+from fractions import Fraction
 from pathlib import Path
 from typing import Any
 
@@ -27,9 +28,8 @@ from paperbot.telemetry.logs import WHOLE, Log
 from paperbot.telemetry.metrics import Metrics
 
 LARGEST = 1 << 60
+"""Amounts and quantities beyond it (minor units) count as infinite."""
 MAX_REASON = 200
-PROBED = 1000
-"""So many units of the base are valued at once, so that a unit's price has enough digits."""
 
 
 def make_provider(configuration: Configuration, recorded: Path | None) -> Provider | None:
@@ -179,41 +179,31 @@ class AdviceDesk:
         )
 
     def _value_usd(self, symbol: str, quantity: float) -> float | None:
-        """What a quantity of the base is worth at the symbol's last close, in USD; None without a price."""
+        """What a quantity of the base costs at the symbol's last close, in USD; None without a price."""
         minor = quantity * self._unit(symbol)
-        if minor >= LARGEST:
-            return float("inf")
-        return self._worth_usd(symbol, int(minor))
+        worth = self._machine.worth(self._plan.symbols.index(symbol), int(min(minor, LARGEST)))
+        rate = self._usd_rate()
+        if worth is None or rate is None:
+            return None
+        return float("inf") if max(minor, worth) >= LARGEST else worth / self._names.account_unit() * rate
 
     def _unit(self, symbol: str) -> float:
         base = self._names.bases[self._plan.symbols.index(symbol)]
         return float(10.0 ** self._names.asset_decimals[base])
 
-    def _worth_usd(self, symbol: str, quantity: int) -> float | None:
-        """The same of minor units: as the gate values it, in the pair's own quote, rounded up."""
-        index = self._plan.symbols.index(symbol)
-        close = int(self._machine.state.symbols[index]["last_close"])
-        notional = -(-quantity * close // int(self._plan.params.symbols[index]["scale"]))
-        if close == 0 or notional >= LARGEST:
-            return float("inf") if close else None
-        worth = self._machine.value(self._names.quotes[index], notional)
-        rate = self._names.usd_rate or usd_rate_of(self._names, self._machine)
-        return None if worth is None or rate is None else worth / self._names.account_unit() * rate
+    def _usd_rate(self) -> float | None:
+        return self._names.usd_rate or usd_rate_of(self._names, self._machine)
 
     def _quantity(self, advice: Advice) -> int:
         """The most that advice may buy, in the base's minor unit; at least 1, because 0 would mean no limit."""
-        unit = self._unit(advice.symbol)
         if advice.size is not None:
-            return max(int(min(advice.size * unit, LARGEST)), 1)
-        wanted = advice.notional_usd or 0.0
-        probe = int(unit) * PROBED
-        worth = self._worth_usd(advice.symbol, probe)
-        if not worth or worth == float("inf"):
+            return max(int(min(advice.size * self._unit(advice.symbol), LARGEST)), 1)
+        rate = self._usd_rate()
+        if rate is None:
             return 1
-        quantity = int(min(wanted / worth * probe, LARGEST))
-        while quantity > 1 and (self._worth_usd(advice.symbol, quantity) or 0.0) > wanted:
-            quantity -= max(quantity // 10**6, 1)
-        return max(quantity, 1)
+        amount = Fraction(advice.notional_usd or 0.0) / Fraction(rate) * Fraction(self._names.account_unit())
+        bought = self._machine.affordable(self._plan.symbols.index(advice.symbol), min(int(amount), LARGEST))
+        return max(min(bought or 0, LARGEST), 1)
 
     def _event(self, advice: Advice, ts: int) -> Signals:
         """A SIGNAL that asks for at most what was advised."""
