@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from cases import Case, minutes
-from paperbot.store.statistics import cagr, calmar, returns_of, sharpe, sortino
+from paperbot.figures import cagr, calmar, returns_of, sharpe, sortino
 
 WEEKS = (100, 104, 101, 107, 110, 106, 112, 118, 115, 121, 125, 122, 128, 131)
 

@@ -5,6 +5,7 @@ import itertools
 import json
 import re
 import sys
+from collections import Counter
 
 import numpy as np
 import pyarrow as pa
@@ -19,7 +20,9 @@ from paperbot.config import parse_assignment
 from paperbot.errors import CommandError, DataError
 from paperbot.research.job import ReplayRequest
 from paperbot.store.parquet import FILES
-from paperbot.store.results import blocked_by_code, by_day, by_group, read_results, thinned
+from paperbot.store.periods import by_day
+from paperbot.store.results import read_results
+from paperbot.web.report import thinned
 from shell import ROOT, run
 from stack import need
 from test_live import two_markets
@@ -59,9 +62,11 @@ def test_a_run_leaves_its_summary_and_the_page_shows_it(ran):
 
 def test_blocked_orders_have_a_row_each_with_the_code_of_the_rule(ran):
     folder, summary, _ = ran
-    assert blocked_by_code(read_results(folder)) == summary["blocked"]
     rows = pq.read_table(folder / "blocked.parquet").to_pylist()
-    assert {row["code"] for row in rows} == set(summary["blocked"])
+    assert Counter(row["code"] for row in rows) == summary["blocked"]
+    shown = page_of(ReportRequest(folder, folder / "x", (), CONFIG), lambda _: None).blocked
+    assert shown == summary["blocked"]
+    assert list(shown.values()) == sorted(shown.values(), reverse=True)
     full = [row for row in rows if row["code"] == "max_position_value"]
     assert full
     assert all((row["side"], row["type"], row["role"]) == ("buy", "market", "entry") for row in full)
@@ -76,9 +81,9 @@ def test_days_and_groups_add_up_to_the_whole(ran):
     assert np.sum(days["fees"]) == pytest.approx(whole["fees"])
     assert np.sum(days["fills"]) == whole["fills"]
     for column in ("symbol", "strategy"):
-        groups = by_group(results, column)
+        groups = whole[f"by_{column}"]
         assert sum(group["fills"] for group in groups) == whole["fills"]
-        assert sum(group["round trips"] for group in groups) == whole["round_trips"]
+        assert sum(group["round_trips"] for group in groups) == whole["round_trips"]
         assert sum(group["fees"].get("USDT", 0) for group in groups) == pytest.approx(whole["fees"])
 
 
@@ -173,13 +178,19 @@ def read_bars(sources, symbol):
     return pq.read_table(source.partition("=")[2]).to_pydict()
 
 
-def test_groups_are_those_of_the_round_trips(ran):
-    trips = pq.read_table(ran[0] / "round_trips.parquet").to_pylist()
+def test_groups_are_those_of_the_fills_and_round_trips_and_the_page_shows_them(ran):
+    folder, summary, _ = ran
+    trips, fills = (pq.read_table(folder / f"{name}.parquet").to_pylist() for name in ("round_trips", "trades"))
+    page = page_of(ReportRequest(folder, folder / "x", (), CONFIG), lambda _: None)
     for column in ("symbol", "strategy"):
-        for group in by_group(read_results(ran[0]), column):
-            mine = [row for row in trips if row[column] == group[column]]
-            assert group["wins"] == sum(row["pnl"] > 0 for row in mine)
-            assert group["PnL of round trips"]["USDT"] == pytest.approx(sum(row["pnl"] for row in mine))
+        for group, shown in zip(summary[f"by_{column}"], page.tables[f"By {column}"], strict=True):
+            won = sum(row["pnl"] > 0 for row in trips if row[column] == group[column])
+            mine = [row for row in fills if row[column] == group[column]]
+            net = sum(row["realized_pnl"] - row["fee"] for row in mine)  # All fees are in USDT here.
+            assert (group["wins"], group["fills"]) == (won, len(mine))
+            assert group["net_pnl"] == {"USDT": pytest.approx(net)}
+            assert shown[column] == group[column]
+            assert (shown["won"], shown["PnL net of fees"], shown["fees"]) == (won, group["net_pnl"], group["fees"])
 
 
 def traces(text):

@@ -16,9 +16,8 @@ from paperbot.engine.names import names_of
 from paperbot.engine.replay import run_replay
 from paperbot.research.job import ReplayRequest, prepare
 from paperbot.store import tables
-from paperbot.store.report import Statistics
 from paperbot.store.starved import Starved, starved_in_words
-from paperbot.store.statistics import TRIP, RoundTrips
+from paperbot.store.statistics import TRIP, RoundTrips, Statistics
 from shell import ROOT
 
 BUSY = (

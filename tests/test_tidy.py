@@ -21,8 +21,8 @@ LAYERS = [
     {"live", "research", "exchange", "web"},
     {"engine", "market", "store", "llm", "telemetry"},
     {
-        *("events", "ports", "strategy", "config", "settings", "knobs", "environment", "names", "provenance", "cash"),
-        *("redact", "failpoint", "errors", "clock", "symbols", "timeframe", "validation", "yaml12"),
+        *("events", "ports", "strategy", "config", "settings", "knobs", "environment", "names"),
+        *("provenance", "cash", "figures", "redact", "failpoint", "errors", "clock", "symbols", "timeframe", "validation", "yaml12"),
     },
     {"core"},
 ]

@@ -18,7 +18,7 @@ from paperbot.ports import Watcher
 from paperbot.provenance import settings_of
 from paperbot.research.job import ReplayRequest, declared_timeframe, prepare, timeframe_of
 from paperbot.store.recorder import Recorder
-from paperbot.store.report import Statistics
+from paperbot.store.statistics import Statistics
 
 if TYPE_CHECKING:
     from paperbot.live.advisor import AdviceDesk

@@ -1,5 +1,6 @@
 """The summary of a run, as people read it."""
 
+from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
 from rich.console import Console
@@ -14,8 +15,8 @@ if TYPE_CHECKING:
 
 def print_summary(result: "ReplayResult") -> None:
     """Print the figures of a run, then those by symbol and by strategy."""
-    from paperbot.store.report import LABELS, halts_in_words  # noqa: PLC0415
     from paperbot.store.starved import starved_in_words  # noqa: PLC0415
+    from paperbot.store.summary import LABELS, halts_in_words  # noqa: PLC0415
 
     out = Console(highlight=False)
     summary = result.summary
@@ -38,7 +39,7 @@ def print_summary(result: "ReplayResult") -> None:
     table.add_row("currency", summary["currency"])
     table.add_row("digest", summary["digest"][:16])
     out.print(table)
-    out.print(_group_table(result))
+    out.print(_group_table(summary))
     for sentence in starved_in_words(summary["starved"]):
         note(sentence)
     if "overflow" in summary["blocked"]:
@@ -59,17 +60,13 @@ def _cell(value: Any) -> str:
     return f"{value:,.4f}".rstrip("0").rstrip(".") if isinstance(value, float) else str(value)
 
 
-def _group_table(result: "ReplayResult") -> Table:
-    names = result.statistics.names
+def _group_table(summary: Mapping[str, Any]) -> Table:
     table = Table("by", "fills", "round trips", "won", "fees", "PnL net of fees")
     for by in ("symbol", "strategy"):
-        for name, group in sorted(result.statistics.groups(by).items()):
-            money = []
-            for amounts in (group.fees, group.pnl):
-                parts = [
-                    f"{amount / 10.0 ** names.asset_decimals[names.assets.index(quote)]:,.6g} {quote}"
-                    for quote, amount in sorted(amounts.items())
-                ]
-                money.append(", ".join(parts))
-            table.add_row(f"{by} {name}", str(group.fills), str(group.round_trips), str(group.wins), *money)
+        for row in summary[f"by_{by}"]:
+            money = [
+                ", ".join(f"{amount:,.6g} {asset}" for asset, amount in row[key].items()) for key in ("fees", "net_pnl")
+            ]
+            counts = (str(row[key]) for key in ("fills", "round_trips", "wins"))
+            table.add_row(f"{by} {row[by]}", *counts, *money)
     return table

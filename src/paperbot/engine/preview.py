@@ -7,6 +7,7 @@ from paperbot.core import types as t
 from paperbot.engine.machine import Machine
 from paperbot.engine.params import Plan
 from paperbot.events import Orders, Signals, signals
+from paperbot.figures import drawdown
 from paperbot.names import Names
 
 
@@ -81,7 +82,7 @@ def view_of(plan: Plan, names: Names, machine: Machine) -> AccountView:
         ts=int(machine.market["clock_ts"]),
         currency=plan.currency,
         equity=int(account["equity"]) / names.account_unit() if valued else None,
-        drawdown=1.0 - int(account["equity"]) / peak if valued and peak > 0 else None,
+        drawdown=drawdown(int(account["equity"]), peak) if valued and peak > 0 else None,
         halted=t.HaltReason(int(account["halted"])).name.lower(),
         markets=markets,
         held=held,

@@ -26,7 +26,7 @@ from paperbot.store.journal import Journal
 from paperbot.store.outputs import first_records, read_outputs
 from paperbot.store.parquet import Artifacts
 from paperbot.store.recorder import summary_of
-from paperbot.store.report import Statistics
+from paperbot.store.statistics import Statistics
 from paperbot.timeframe import fixed
 
 

@@ -10,13 +10,15 @@ from paperbot.clock import format_ts
 from paperbot.engine.names import names_of
 from paperbot.engine.planrecord import decode_plan
 from paperbot.errors import StateError
+from paperbot.figures import change_pct, profit_factor, win_rate_pct
 from paperbot.live.session import OUTPUTS, current_session
 from paperbot.live.start import chosen_session, sessions_root
 from paperbot.names import Names
 from paperbot.store.journal import Journal
 from paperbot.store.outputs import first_records, read_outputs
-from paperbot.store.report import Statistics
-from paperbot.store.results import Results, by_period, read_results, results_of, start_equity
+from paperbot.store.periods import by_period, start_equity
+from paperbot.store.results import Results, read_results, results_of
+from paperbot.store.statistics import Statistics
 
 
 @dataclass(frozen=True)
@@ -68,12 +70,12 @@ def profit(out: Path, session: str | None, period: str | None, last: int) -> dic
         "start_equity": start,
         "equity": equity,
         "profit": gained,
-        "profit_pct": 100.0 * gained / start if gained is not None and start else None,
+        "profit_pct": change_pct(equity, start),
         "fees": float(ledger["fees"][-1]) if len(ledger["fees"]) else 0.0,
         "trades": len(pnl),
         "won": won,
-        "win_rate_pct": 100.0 * won / len(pnl) if len(pnl) else None,
-        "profit_factor": int(pnl[pnl > 0].sum()) / lost if lost else None,
+        "win_rate_pct": win_rate_pct(won, len(pnl)),
+        "profit_factor": profit_factor(int(pnl[pnl > 0].sum()), lost),
     }
     return answer if period is None else {**answer, "periods": by_period(run.results, period)[-last:]}
 
@@ -123,9 +125,9 @@ def with_history(status: dict[str, Any], folder: Path) -> dict[str, Any]:
     status["profit"] = {
         "today": None if equity is None or midnight is None else equity - midnight,
         "in_all": None if equity is None or start is None else equity - start,
-        "in_all_pct": 100.0 * (equity / start - 1.0) if equity is not None and start else None,
+        "in_all_pct": change_pct(equity, start),
         "trades": trips,
         "won": statistics.wins,
-        "win_rate_pct": 100.0 * statistics.wins / trips if trips else None,
+        "win_rate_pct": win_rate_pct(statistics.wins, trips),
     }
     return status

@@ -20,7 +20,7 @@ from paperbot.live.start import chosen_session
 from paperbot.store.journal import Journal, is_locked
 from paperbot.store.outputs import read_outputs
 from paperbot.store.parquet import Artifacts
-from paperbot.store.report import Statistics
+from paperbot.store.statistics import Statistics
 
 
 @dataclass(frozen=True)

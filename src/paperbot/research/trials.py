@@ -16,9 +16,10 @@ from paperbot.engine.replay import Window
 from paperbot.engine.runner import Runner, closing_records, fault_error
 from paperbot.errors import CommandError, ConfigError, PaperbotError
 from paperbot.events import Bars, Events, Records, as_bars, joined, no_bars
+from paperbot.figures import MIN_RETURNS
 from paperbot.research.space import Axis, Value, as_tree
-from paperbot.store.report import Statistics, summarize
-from paperbot.store.statistics import MIN_RETURNS
+from paperbot.store.statistics import Statistics
+from paperbot.store.summary import summarize
 
 Tree = dict[str, Any]
 Part = Literal["all", "train", "test"]

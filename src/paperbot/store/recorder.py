@@ -10,7 +10,8 @@ from paperbot.events import Events, Records
 from paperbot.names import Names, RunFacts
 from paperbot.store.chart import Chart
 from paperbot.store.parquet import FILES, Artifacts
-from paperbot.store.report import Statistics, summarize
+from paperbot.store.statistics import Statistics
+from paperbot.store.summary import summarize
 
 
 class Recorder:

@@ -1,20 +1,23 @@
-"""Where figures are computed. Sums run over blocks of output records, and do not depend on how a run is cut.
+"""Sums over what a run put out: round trips, and what the summary and the pages show of them and of days.
 
-Ratios follow empyrical: returns are those between the last equities of UTC days, and a figure is annualised by the
-mean time between them.
+They run over blocks of output records and do not depend on how a run is cut. The formulas are in `figures.py`.
 """
 
+from collections import Counter
 from collections.abc import Sequence
-from dataclasses import dataclass
-from math import sqrt
+from dataclasses import dataclass, field
+from math import inf
+from typing import Literal
 
 import numpy as np
 from numpy.typing import NDArray
 
 from paperbot.core import types as t
+from paperbot.core.fields import of_kind
+from paperbot.events import Records
+from paperbot.figures import Returns, returns_of
 from paperbot.names import Names
-
-Records = NDArray[np.void]
+from paperbot.store.starved import Starved
 
 _SUMS = ("realized", "fees", "account", "bought", "paid", "sold", "received")
 
@@ -83,77 +86,182 @@ class RoundTrips:
         return trips
 
 
-DAYS_A_YEAR = 365
-MIN_RETURNS = 10
+@dataclass
+class Trades:
+    """What completed round trips were like: sums over them, and extremes. Shares are of what was paid."""
+
+    count: int = 0
+    net: int = 0
+    shares: float = 0.0
+    best: float = -inf
+    worst: float = inf
+    duration_ns: int = 0
+    longest_ns: int = 0
+
+    def add(self, trips: Records) -> None:
+        """Count completed round trips (TRIP)."""
+        if len(trips) == 0:
+            return
+        paid = trips["paid"]
+        shares = (trips["realized"] - trips["fees"])[paid > 0] / paid[paid > 0]
+        durations = trips["exit_ts"] - trips["entry_ts"]
+        self.count += len(trips)
+        self.net += int(trips["account"].sum())
+        for share in shares.tolist():  # One after the other: a sum must not depend on how the trips are cut.
+            self.shares += share
+        self.best = max(self.best, float(shares.max(initial=-inf)))
+        self.worst = min(self.worst, float(shares.min(initial=inf)))
+        self.duration_ns += int(durations.sum())
+        self.longest_ns = max(self.longest_ns, int(durations.max()))
 
 
-@dataclass(frozen=True)
-class Returns:
-    """Relative changes of equity, and the mean time between them, in days; `days` 0 where there is none."""
+@dataclass
+class Group:
+    """Figures of one symbol or one strategy, in the quote currency of its fills."""
 
-    values: tuple[float, ...]
-    days: float
+    fills: int = 0
+    round_trips: int = 0
+    wins: int = 0
+    fees: dict[str, int] = field(default_factory=Counter)
+    pnl: dict[str, int] = field(default_factory=Counter)
+
+
+class Statistics:
+    """Collects what the summary needs from output records, in bounded memory (one number a day) and without a loop
+    over records.
+
+    Sums are kept for each pair of strategy and symbol: `fills`, `round_trips`, `wins`, and in minor units of the quote
+    `fees` and `pnl` (net of fees). `gained` and `lost`: round trips in minor units of the account's currency.
+    """
+
+    def __init__(self, names: Names) -> None:
+        self.names = names
+        self.orders = 0
+        self.blocked: Counter[str] = Counter()
+        self.gained = 0
+        self.lost = 0
+        self.last_ledger: Records | None = None
+        self.day_equity: dict[int, int] = {}
+        self.first_ts = self.last_ts = 0
+        self.halts: list[tuple[int, int]] = []
+        self.halted_ns = self.halted_since = 0
+        self.trades = Trades()
+        pairs = len(names.strategies) * len(names.symbols)
+        self._fills, self._fees, self._pnl, self._round_trips, self._wins = np.zeros((5, pairs), dtype=np.int64)
+        self._trips = RoundTrips(names)
+        self._traded = np.zeros(len(names.symbols))
+        self.starved = Starved(names)
+
+    def add(self, records: Records) -> None:
+        """Count output records, in their order."""
+        kinds = records["kind"]
+        self.orders += int(np.count_nonzero(kinds == t.OutputKind.ORDER))
+        codes, counts = np.unique(records["code"][kinds == t.OutputKind.BLOCKED], return_counts=True)
+        for code, count in zip(codes.tolist(), counts.tolist(), strict=True):
+            self.blocked[t.Code(code).name.lower()] += count
+        self.starved.add(records)
+        self._add_fills(of_kind(records, t.OutputKind.FILL, t.OUT_FILL))
+        self._add_rows(of_kind(records, t.OutputKind.LEDGER, t.OUT_LEDGER))
+        for record in records[(kinds == t.OutputKind.HALT) | (kinds == t.OutputKind.RESUME)]:
+            self._add_halt(record)
 
     @property
-    def a_year(self) -> float:
-        """How many of them a year has."""
-        return DAYS_A_YEAR / self.days if self.days else 0.0
+    def fills(self) -> int:
+        """Of all strategies and symbols."""
+        return int(self._fills.sum())
 
+    @property
+    def round_trips(self) -> int:
+        """Completed, flat to flat."""
+        return int(self._round_trips.sum())
 
-def returns_of(start: float, days: Sequence[int], equities: Sequence[float]) -> Returns:
-    """The returns from `start` over the last equities of days (ascending day numbers). The first return is as long as
-    the others usually are.
-    """
-    before = [start, *equities[:-1]] if len(equities) else []
-    values = [after / earlier - 1.0 for earlier, after in zip(before, equities, strict=True) if earlier > 0]
-    if len(days) < 2:  # noqa: PLR2004
-        return Returns(tuple(values), 1.0 if len(days) else 0.0)
-    usual = float(np.median(np.diff(days)))
-    return Returns(tuple(values), (days[-1] - days[0] + usual) / len(days))
+    @property
+    def wins(self) -> int:
+        """Round trips that gained, net of fees."""
+        return int(self._wins.sum())
 
+    def begun(self) -> Records:
+        """The round trips (TRIP) that have begun and not ended."""
+        return self._trips.begun()
 
-def sharpe(returns: Returns) -> float | None:
-    """Mean / sample deviation of the returns x sqrt(returns a year); None under 10 returns or without change.
+    def equity_before(self, ts: int) -> int | None:
+        """The last equity of an earlier day than that in which `ts` (ns UTC) lies, None when there was none."""
+        days = [day for day in self.day_equity if day < (ts - 1) // t.DAY_NS]
+        return self.day_equity[max(days)] if days else None
 
-    Source: empyrical.sharpe_ratio with a risk-free rate of 0.
-    """
-    values = returns.values
-    if len(values) < MIN_RETURNS:
-        return None
-    mean = sum(values) / len(values)
-    deviation = sqrt(sum((one - mean) ** 2 for one in values) / (len(values) - 1))
-    return mean / deviation * sqrt(returns.a_year) if deviation > 0 else None
+    def groups(self, by: Literal["symbol", "strategy"]) -> dict[str, Group]:
+        """Figures by name, of those that have a fill."""
+        n_symbols = len(self.names.symbols)
+        found: dict[str, Group] = {}
+        for pair in np.flatnonzero(self._fills).tolist():
+            strategy, symbol = divmod(pair, n_symbols)
+            name = self.names.symbols[symbol] if by == "symbol" else self.names.strategies[strategy]
+            quote = self.names.assets[self.names.quotes[symbol]]
+            group = found.setdefault(name, Group())
+            group.fills += int(self._fills[pair])
+            group.round_trips += int(self._round_trips[pair])
+            group.wins += int(self._wins[pair])
+            group.fees[quote] += int(self._fees[pair])
+            group.pnl[quote] += int(self._pnl[pair])
+        return found
 
+    def _add_fills(self, fills: Records) -> None:
+        if len(fills) == 0:
+            return
+        pair = fills["strategy"].astype(np.int64) * len(self.names.symbols) + fills["symbol"]
+        pnl = fills["realized"] - fills["fee_quote"]
+        np.add.at(self._fills, pair, 1)
+        np.add.at(self._traded, fills["symbol"], fills["notional"].astype(np.float64))
+        np.add.at(self._fees, pair, fills["fee_quote"])
+        np.add.at(self._pnl, pair, pnl)
+        self._add_round_trips(self._trips.add(fills))
 
-def sortino(returns: Returns) -> float | None:
-    """Mean / root mean square of the negative returns (over all of them) x sqrt(returns a year); None under 10 returns
-    or without a loss.
+    def _add_round_trips(self, trips: Records) -> None:
+        pair = trips["strategy"] * len(self.names.symbols) + trips["symbol"]
+        np.add.at(self._round_trips, pair, 1)
+        np.add.at(self._wins, pair, (trips["realized"] > trips["fees"]).astype(np.int64))
+        self.trades.add(trips)
+        account = trips["account"]
+        self.gained += int(account[account > 0].sum())
+        self.lost -= int(account[account < 0].sum())
 
-    Source: empyrical.sortino_ratio with a required return of 0.
-    """
-    values = returns.values
-    if len(values) < MIN_RETURNS:
-        return None
-    downside = sqrt(sum(min(one, 0.0) ** 2 for one in values) / len(values))
-    return sum(values) / len(values) / downside * sqrt(returns.a_year) if downside > 0 else None
+    def _add_halt(self, record: np.void) -> None:
+        ts = int(record["ts"])
+        if record["kind"] == t.OutputKind.HALT:
+            self.halts.append((ts, int(record["code"])))
+            self.halted_since = ts
+        elif self.halted_since:
+            self.halted_ns += ts - self.halted_since
+            self.halted_since = 0
 
+    def _add_rows(self, rows: Records) -> None:
+        valued = np.flatnonzero(rows["valued"])
+        valued = valued[rows["code"][valued] != 1]  # The opening row.
+        days = (rows["ts"][valued] - 1) // t.DAY_NS
+        last = np.flatnonzero(np.append(days[1:] != days[:-1], True)) if len(days) else np.zeros(0, dtype=np.int64)
+        self.day_equity.update(zip(days[last].tolist(), rows["equity"][valued[last]].tolist(), strict=True))
+        if len(rows):
+            self.first_ts = self.first_ts or int(rows["ts"][0])
+            self.last_ts = int(rows["ts"][-1])
+            self.last_ledger = rows[-1:].copy()
 
-def cagr(start: float, end: float, seconds: float) -> float | None:
-    """Compound annual growth rate, as a share: (end / start) ^ (a year / time) - 1; None under a day, or for a total
-    loss.
-    """
-    years = seconds / (86_400.0 * DAYS_A_YEAR)
-    if start <= 0 or end <= 0 or seconds < 86_400.0:  # noqa: PLR2004
-        return None
-    try:
-        return float((end / start) ** (1.0 / years) - 1.0)
-    except OverflowError:
-        return None
+    def returns(self, start_equity: int) -> Returns:
+        """The returns of daily equity; the opening equity comes first."""
+        days = sorted(self.day_equity)
+        return returns_of(start_equity, days, [self.day_equity[day] for day in days])
 
+    def turnover(self, rates: Sequence[float | None], start_equity: int) -> float | None:
+        """What was traded, bought and sold, over the mean of daily equity; None where a quote has no fixed rate."""
+        rate = [1.0 if one is None else one for one in rates]
+        unknown = any(one is None and traded > 0 for one, traded in zip(rates, self._traded.tolist(), strict=False))
+        equities = list(self.day_equity.values()) or [start_equity]
+        mean = sum(equities) / len(equities)
+        if unknown or mean <= 0 or len(rates) != len(self._traded):
+            return None
+        return float(sum(one * traded for one, traded in zip(rate, self._traded.tolist(), strict=True)) / mean)
 
-def calmar(growth: float | None, max_drawdown: float) -> float | None:
-    """Compound annual growth / largest drawdown, both shares; None without a drawdown.
-
-    Source: empyrical.calmar_ratio.
-    """
-    return growth / max_drawdown if growth is not None and max_drawdown > 0 else None
+    def halted_share(self) -> float:
+        """How much of the run was spent halted."""
+        span = self.last_ts - self.first_ts
+        since = self.last_ts - self.halted_since if self.halted_since else 0
+        return (self.halted_ns + since) / span if span > 0 else 0.0

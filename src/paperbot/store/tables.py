@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 
 from paperbot.core import types as t
 from paperbot.core.fields import of_kind
+from paperbot.figures import slippage_bps
 from paperbot.names import Names
 from paperbot.store.statistics import RoundTrips
 
@@ -124,7 +125,7 @@ def trades_table(records: Records, names: Names, source_of: SourceOf = replayed)
         "fee_account": fee_account,
         "realized_pnl": _scaled(fills["realized"], quote, decimals),
         "liquidity": _lower(t.Liquidity, fills["liquidity"]),
-        "slippage_bps": (fills["price"] / fills["reference"] - 1.0) * side * 10_000.0,
+        "slippage_bps": slippage_bps(fills["price"], fills["reference"], side),
         "role": _lower(t.Role, fills["role"]),
         "source": pa.array(map(source_of, fills["ts"].tolist(), symbol.tolist()), type=_TEXT),
         "parent_id": fills["parent"],

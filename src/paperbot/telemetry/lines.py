@@ -7,6 +7,7 @@ import numpy as np
 
 from paperbot.clock import format_ts
 from paperbot.core import types as t
+from paperbot.figures import slippage_bps
 from paperbot.names import Names
 from paperbot.settings import MeanReversion as Reversion
 from paperbot.settings import Momentum, PatternFollower, SmaCross, Strategy, UserStrategy
@@ -88,7 +89,7 @@ def fill(record: np.void, names: Names) -> Fields:
         "fee_usd": names.usd(int(record["fee_account"])),
         "realized_pnl": names.quote_amount(int(record["realized"]), symbol),
         "liquidity": _name(t.Liquidity, record["liquidity"]),
-        "slippage_bps": round(slippage_bps(record), _DIGITS),
+        "slippage_bps": round(slippage_bps(*(int(record[name]) for name in ("price", "reference", "side"))), _DIGITS),
         "role": _name(t.Role, record["role"]),
         "remaining": names.quantity(int(record["remaining"]), symbol),
     }
@@ -117,11 +118,6 @@ def halt(record: np.void, names: Names) -> Fields:
         "reference": int(record["reference"]) / unit,
         "trips": int(record["trips"]),
     }
-
-
-def slippage_bps(record: np.void) -> float:
-    """How far an OUT_FILL record's price is from the one before slippage, against the trader, in 1/10,000."""
-    return (int(record["price"]) / int(record["reference"]) - 1.0) * int(record["side"]) * 10_000.0
 
 
 def signal(record: np.void, names: Names, strategy: Strategy | None, patterns: Sequence[str]) -> Fields:

@@ -8,6 +8,7 @@ import numpy as np
 from paperbot.core import types as t
 from paperbot.core.fields import of_kind
 from paperbot.events import Events, Records
+from paperbot.figures import drawdown
 from paperbot.names import Names
 from paperbot.ports import Clock
 from paperbot.settings import PatternFollower, Strategy
@@ -136,9 +137,8 @@ class Telemetry:
                     self._metrics.set("paperbot_last_bar_timestamp_seconds", name, to=last_s)
             if account["valued"]:
                 self._set_equity(int(account["equity"]))
-                peak = int(account["peak"])
-                drawdown = 1.0 - int(account["equity"]) / peak if peak > 0 else 0.0
-                self._metrics.set("paperbot_drawdown_ratio", to=drawdown)
+                fallen = drawdown(int(account["equity"]), int(account["peak"]))
+                self._metrics.set("paperbot_drawdown_ratio", to=fallen)
                 unrealized = int(account["unrealized"]) / self._names.account_unit()
                 self._metrics.set("paperbot_unrealized_pnl", to=unrealized)
 

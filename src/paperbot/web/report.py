@@ -1,20 +1,16 @@
 """What the page about a run shows, from its artifacts."""
 
+from collections.abc import Mapping
+from itertools import pairwise
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
-from paperbot.store.report import LABELS, halts_in_words
-from paperbot.store.results import (
-    Columns,
-    Results,
-    blocked_by_code,
-    by_day,
-    by_group,
-    moment,
-    thinned,
-)
+from paperbot.store.periods import by_day
+from paperbot.store.results import Columns, Results, moment
 from paperbot.store.starved import starved_in_words
+from paperbot.store.summary import LABELS, halts_in_words
 from paperbot.timeframe import NS, fixed
 from paperbot.web.model import Line, Market, Marks, Page
 
@@ -43,10 +39,10 @@ def compose(results: Results, bars: Columns | None = None) -> Page:
         markets=[_market(results, symbol, candles, notes) for symbol in symbols],
         days=days,
         fees=Line(ledger["ts"][kept], ledger["fees"][kept]),
-        blocked=blocked_by_code(results),
+        blocked=dict(sorted(summary["blocked"].items(), key=lambda code: -code[1])),
         tables={
-            "By symbol": by_group(results, "symbol"),
-            "By strategy": by_group(results, "strategy"),
+            "By symbol": _group_rows(summary, "symbol"),
+            "By strategy": _group_rows(summary, "strategy"),
             "By day": _day_rows(days),
             "Round trips": _trip_rows(results.round_trips, notes),
         },
@@ -109,6 +105,13 @@ def _market(results: Results, symbol: str, candles: Columns, notes: list[str]) -
     return Market(symbol, bars, marks("buy"), marks("sell"), lines)
 
 
+def _group_rows(summary: Mapping[str, Any], by: str) -> list[dict[str, Any]]:
+    """The summary's figures of each symbol or strategy, under the names that people read."""
+    labels = {by: by, "fills": "fills", "round_trips": "round trips", "wins": "won", "fees": "fees"}
+    labels["net_pnl"] = "PnL net of fees"
+    return [{label: row[key] for key, label in labels.items()} for row in summary[f"by_{by}"]]
+
+
 def _day_rows(days: Columns) -> list[dict[str, Any]]:
     return [
         {"day": str(day), "change of equity": float(equity), "fees": float(fees), "fills": int(fills)}
@@ -136,3 +139,21 @@ def _trip_rows(trips: Columns, notes: list[str]) -> list[dict[str, Any]]:
         }
         for i in range(count - 1, max(count - TRIPS, 0) - 1, -1)
     ]
+
+
+def thinned(values: NDArray[Any], most: int) -> NDArray[np.int64]:
+    """Positions of at most about `most` rows that keep a line's look: the lowest and highest of each stretch.
+
+    `values`: float64, NaN allowed.
+    """
+    if len(values) <= most:
+        return np.arange(len(values))
+    edges = np.linspace(0, len(values), most // 2 + 1).astype(np.int64)
+    kept = {0, len(values) - 1}
+    for start, stop in pairwise(edges.tolist()):
+        part = values[start:stop]
+        if np.isnan(part).all():
+            kept.add(start)
+        else:
+            kept |= {start + int(np.nanargmin(part)), start + int(np.nanargmax(part))}
+    return np.array(sorted(kept), dtype=np.int64)
