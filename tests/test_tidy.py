@@ -22,7 +22,8 @@ LAYERS = [
     {"engine", "market", "store", "llm", "telemetry"},
     {
         *("events", "ports", "strategy", "config", "settings", "knobs", "environment", "names"),
-        *("provenance", "cash", "figures", "redact", "failpoint", "errors", "clock", "symbols", "timeframe", "validation", "yaml12"),
+        *("provenance", "cash", "figures", "redact", "failpoint", "errors", "clock"),
+        *("symbols", "timeframe", "validation", "yaml12"),
     },
     {"core"},
 ]
@@ -75,7 +76,7 @@ VENDORS = {
     "plotly": {"web/page.py"},
     "ray": {"research/schedule.py"},
     "ccxt": {"market/ccxt_source.py"},
-    "tenacity": {"market/ccxt_source.py"},
+    "tenacity": {"market/ccxt_source.py", "market/source.py", "store/journal.py"},
     "aiohttp": {"exchange/venue.py"},
     "sqlite3": {"store/journal.py"},
     "apprise": {"telemetry/notify.py"},

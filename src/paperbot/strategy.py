@@ -19,10 +19,12 @@ Both answer LONG, FLAT, SHORT, HOLD (no change), or a strength between 0 and 1 f
 from collections.abc import Callable
 from typing import Any, NamedTuple, TypeVar
 
+from paperbot.core import codes
+
 LONG = 1.0
 FLAT = 0.0
 SHORT = -1.0
-HOLD = 9.0
+HOLD = codes.HOLD
 
 F = TypeVar("F", bound=Callable[..., Any])
 

@@ -1,7 +1,7 @@
 """`paperbot data fetch`: a venue's bars into the Parquet that replay reads; stopped and started again, it goes on."""
 
 import asyncio
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -11,7 +11,7 @@ from paperbot.config import ConfigFiles
 from paperbot.errors import StateError
 from paperbot.knobs import duration_s
 from paperbot.live.link import learn_from, live_configuration, make_source
-from paperbot.market.source import MS, SourceError
+from paperbot.market.source import MS, Answer, SourceError, patiently
 from paperbot.store.bars import BarStore
 
 TRIES = 6
@@ -81,12 +81,8 @@ async def _fetch(
     return {"file": str(request.out), "bars": store.count, "last": last}
 
 
-async def _patiently(call: Callable[[], Any]) -> Any:
-    reason = ""
-    for attempt in range(TRIES):
-        try:
-            return await call()
-        except SourceError as error:
-            reason = str(error)
-            await asyncio.sleep(max(error.wait_s, 0.1 * 2**attempt))
-    raise StateError(f"the venue does not answer: {reason}; what was fetched is kept")
+async def _patiently(call: Callable[[], Awaitable[Answer]]) -> Answer:
+    try:
+        return await patiently(call, TRIES)
+    except SourceError as error:
+        raise StateError(f"the venue does not answer: {error}; what was fetched is kept") from None

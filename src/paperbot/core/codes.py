@@ -9,6 +9,8 @@ PPB: Any = np.int64(1_000_000_000)
 DAY_NS: Any = np.int64(86_400_000_000_000)
 NOBODY: Any = np.int64(-1)
 """An index that points at nothing: no slot, no symbol, no asset."""
+HOLD = 9.0
+"""A strategy's answer that changes nothing; all others lie between -1 and 1."""
 
 
 class EventKind(IntEnum):

@@ -13,6 +13,7 @@ from paperbot.core.numeric import JIT, kernel
 from paperbot.core.types import (
     FRAME_ANSWER,
     FRAME_HEAD,
+    HOLD,
     NOBODY,
     Fault,
     Record,
@@ -26,7 +27,6 @@ if JIT:
 else:
     from paperbot.core.plain import call_strategy
 
-HOLD = 9.0
 LARGEST = 9.0
 
 LONG: Any = np.int64(Target.LONG)

@@ -1,6 +1,5 @@
 """The venue of a live session: which one, with which key, and how its rules compare with the profile's."""
 
-import asyncio
 from collections.abc import Callable, Mapping, Sequence
 from decimal import Decimal
 from typing import Any
@@ -14,14 +13,13 @@ from paperbot.errors import ConfigError, StateError
 from paperbot.knobs import duration_s
 from paperbot.market.ccxt_source import BinanceSource, Endpoint
 from paperbot.market.instruments import VenueRules, kept_content, kept_path, read_kept
-from paperbot.market.source import SourceError
+from paperbot.market.source import SourceError, patiently
 from paperbot.provenance import plain
 from paperbot.store.durable import write_whole
 from paperbot.symbols import split_symbol
 
 Tree = dict[str, Any]
 START_TRIES = 8
-FIRST_PAUSE_S = 0.1
 
 
 def live_configuration(
@@ -89,13 +87,12 @@ def rule_differences(source: BinanceSource, configuration: Configuration, say: C
 
 async def open_source(source: BinanceSource, say: Callable[[str], None]) -> None:
     """Read the venue's symbols, with patience. Raises StateError."""
-    for attempt in range(START_TRIES):
-        try:
-            await source.open()
-        except SourceError as error:
-            if attempt == START_TRIES - 1 or "no symbol" in str(error):
-                raise StateError(f"the venue cannot be used: {error}") from None
-            say(f"the venue does not answer yet: {error}")
-            await asyncio.sleep(max(error.wait_s, FIRST_PAUSE_S * 2**attempt))
-        else:
-            return
+    try:
+        await patiently(
+            source.open,
+            START_TRIES,
+            lambda error: say(f"the venue does not answer yet: {error}"),
+            is_final=lambda error: "no symbol" in str(error),
+        )
+    except SourceError as error:
+        raise StateError(f"the venue cannot be used: {error}") from None

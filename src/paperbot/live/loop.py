@@ -1,7 +1,7 @@
 """The live session: a venue's bars, slice by slice, into the engine that replays, and nothing lost on the way."""
 
 import asyncio
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -18,10 +18,7 @@ from paperbot.live.advisor import AdviceDesk
 from paperbot.live.artifacts import LiveArtifacts, moment_of
 from paperbot.live.beside import cancel_all, in_thread
 from paperbot.live.commands import Command, Halt, Resume, Stop, events_of
-from paperbot.live.link import (
-    FIRST_PAUSE_S,
-    START_TRIES,
-)
+from paperbot.live.link import START_TRIES
 from paperbot.live.news import News
 from paperbot.live.observers import Observers
 from paperbot.live.session import Session
@@ -31,7 +28,7 @@ from paperbot.live.status import LastBlocked, status_of
 from paperbot.llm.advisor import Provider
 from paperbot.market.ccxt_source import BinanceSource
 from paperbot.market.feed import Arrival, Feed
-from paperbot.market.source import MS, SourceError
+from paperbot.market.source import MS, Answer, SourceError, patiently
 from paperbot.provenance import settings_of
 from paperbot.telemetry.notify import Notifier
 
@@ -138,16 +135,12 @@ class Live:
         self.feed.present_ms = present_ms
         self.feed.begin(last_ms)
 
-    async def _patiently(self, call: Callable[[], Any]) -> Any:
+    async def _patiently(self, call: Callable[[], Awaitable[Answer]]) -> Answer:
         """The call's answer, asked again while the venue fails. Raises StateError when it goes on failing."""
-        for attempt in range(START_TRIES):
-            try:
-                return await call()
-            except SourceError as error:
-                self._failed(str(error))
-                reason = str(error)
-                await asyncio.sleep(max(error.wait_s, FIRST_PAUSE_S * 2**attempt))
-        raise StateError(f"the venue cannot be reached: {reason}")
+        try:
+            return await patiently(call, START_TRIES, lambda error: self._failed(str(error)))
+        except SourceError as error:
+            raise StateError(f"the venue cannot be reached: {error}") from None
 
     async def _warm_up(self, present_ms: int) -> None:
         plan = self.session.runner.plan

@@ -1,12 +1,16 @@
 """An exchange's market data, as the feed asks for it: what an exchange has to answer, and its clock."""
 
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
-from typing import Any, Protocol
+from typing import Any, Protocol, TypeVar
+
+from tenacity import AsyncRetrying, RetryCallState, retry_if_exception, stop_after_attempt
 
 from paperbot.ports import Clock
 
+Answer = TypeVar("Answer")
 MS = 1_000_000
+FIRST_PAUSE_S = 0.1
 PAGE = 1000
 """Rows that are asked for at a time."""
 
@@ -29,6 +33,35 @@ class SourceError(Exception):
     def __init__(self, reason: str, wait_s: float = 0.0) -> None:
         super().__init__(reason)
         self.wait_s = wait_s
+
+
+async def patiently(
+    call: Callable[[], Awaitable[Answer]],
+    tries: int,
+    failed: Callable[[SourceError], None] = lambda _: None,
+    *,
+    is_final: Callable[[SourceError], bool] = lambda _: False,
+) -> Answer:
+    """The call's answer, asked again after pauses that double, or as long as the venue asks for.
+
+    `failed` is told each failure; `is_final`: which ones end it at once. Raises the last SourceError.
+    """
+
+    def pause_s(state: RetryCallState) -> float:
+        error = state.outcome.exception() if state.outcome else None
+        asked_s = error.wait_s if isinstance(error, SourceError) else 0.0
+        return max(asked_s, FIRST_PAUSE_S * 2.0 ** (state.attempt_number - 1))
+
+    async def once() -> Answer:
+        try:
+            return await call()
+        except SourceError as error:
+            failed(error)
+            raise
+
+    again = retry_if_exception(lambda error: isinstance(error, SourceError) and not is_final(error))
+    retrying = AsyncRetrying(stop=stop_after_attempt(tries), wait=pause_s, retry=again, reraise=True)
+    return await retrying(once)
 
 
 class OnState(Protocol):

@@ -5,7 +5,6 @@ from the output records whenever the session is opened.
 """
 
 import contextlib
-import os
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
@@ -17,11 +16,10 @@ import pyarrow.parquet as pq
 from paperbot.core import types as t
 from paperbot.errors import OutputError
 from paperbot.events import Records
-from paperbot.failpoint import fail_point
 from paperbot.names import Names
 from paperbot.store import tables
-from paperbot.store.durable import sync_folder
-from paperbot.store.parquet import FILES, lock_folder, unfinished, write_beside
+from paperbot.store.durable import discard, reason_of, replace_all, unfinished
+from paperbot.store.parquet import FILES, lock_folder, write_beside
 from paperbot.store.statistics import RoundTrips
 from paperbot.store.tables import OrderTracker, SourceOf
 
@@ -83,8 +81,7 @@ class DayArtifacts:
             stack.enter_context(lock_folder(self.out))
             unchanged = {f"{name}.parquet" for name in tables.SCHEMAS.keys() - changed}
             paths = [self.out / name for name in FILES if name not in unchanged or not (self.out / name).is_file()]
-            for path in paths:
-                stack.callback(unfinished(path).unlink, missing_ok=True)
+            stack.callback(discard, paths)
             for name, schema in tables.SCHEMAS.items():
                 if self.out / f"{name}.parquet" not in paths:
                     continue
@@ -93,13 +90,8 @@ class DayArtifacts:
                     for group in self._groups(name, closing):
                         if group.num_rows:
                             writer.write_table(group)
-                with new.open("rb") as file:
-                    os.fsync(file.fileno())
             write_beside(self.out, candles, summary)
-            for path in paths:
-                fail_point("parquet.before_rename")
-                unfinished(path).replace(path)
-            sync_folder(self.out)
+            replace_all(paths, point="parquet")
         self._changed.clear()
 
     def _groups(self, name: str, closing: Records) -> Iterator[Any]:
@@ -120,5 +112,4 @@ class DayArtifacts:
         try:
             yield
         except (OSError, pa.ArrowException) as error:
-            reason = os.strerror(error.errno) if isinstance(error, OSError) and error.errno else str(error)
-            raise OutputError(f"{folder}: results cannot be written: {reason}") from None
+            raise OutputError(f"{folder}: results cannot be written: {reason_of(error)}") from None

@@ -16,11 +16,12 @@ import os
 import shutil
 import sqlite3
 import tempfile
-import time
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Self
+
+from tenacity import retry, retry_if_result, stop_after_attempt, wait_fixed
 
 from paperbot.core.types import EVENT_BYTES
 from paperbot.errors import StateError
@@ -97,14 +98,16 @@ class Lock:
             self._file = os.open(folder / "lock", os.O_RDWR | os.O_CREAT, 0o644)
         except OSError as error:
             raise StateError(f"{folder}: cannot be written: {error.strerror}") from None
-        tries = 1
-        while not self._take():
-            if tries == LOCK_TRIES:
-                os.close(self._file)
-                raise StateError(f"{folder}: another process runs this session")
-            tries += 1
-            time.sleep(LOCK_PAUSE_S)
+        if not self._take():
+            os.close(self._file)
+            raise StateError(f"{folder}: another process runs this session")
 
+    @retry(
+        retry=retry_if_result(lambda is_ours: not is_ours),
+        stop=stop_after_attempt(LOCK_TRIES),
+        wait=wait_fixed(LOCK_PAUSE_S),
+        retry_error_callback=lambda _: False,
+    )
     def _take(self) -> bool:
         """Try to take the lock; whether it is ours now. Somebody may just be looking (`is_locked`), for a moment."""
         try:
@@ -294,6 +297,17 @@ class Journal:
         query = f"SELECT * FROM inputs WHERE {is_other} AND seq <= ? ORDER BY seq DESC LIMIT 1"  # noqa: S608
         found = self._db.execute(query, (seq,)).fetchone()
         return Row(*found).params if found else None
+
+    def all_params(self) -> Iterator[dict[str, Any]]:
+        """The parameters of each start, in order."""
+        query = f"SELECT * FROM inputs WHERE length(bytes) != {EVENT_BYTES} ORDER BY seq"  # noqa: S608
+        try:
+            for row in self._db.execute(query):
+                params = Row(*row).params
+                if params is not None:
+                    yield params
+        except (sqlite3.DatabaseError, ValueError) as error:
+            raise StateError(f"{self.path}: cannot be read: {error}; it is left as it is") from None
 
     def link_at(self, seq: int) -> bytes | None:
         """The chain at a row, None when there is no such row."""

@@ -19,10 +19,9 @@ import pyarrow.parquet as pq
 from numpy.typing import NDArray
 
 from paperbot.errors import OutputError
-from paperbot.failpoint import fail_point
 from paperbot.names import Names
 from paperbot.store import tables
-from paperbot.store.durable import sync_folder
+from paperbot.store.durable import discard, reason_of, replace_all, unfinished
 from paperbot.store.statistics import RoundTrips
 from paperbot.store.tables import OrderTracker, SourceOf, replayed
 
@@ -35,18 +34,10 @@ FILES = (*(f"{name}.parquet" for name in tables.SCHEMAS), "candles.parquet", RUN
 
 
 def write_beside(folder: Path, candles: Any, summary: Mapping[str, Any]) -> None:
-    """Write candles (CANDLES) and summary beside their final names; they are durable then. Raises OSError."""
-    paths = [folder / "candles.parquet", folder / RUN_FILE]
-    pq.write_table(candles, unfinished(paths[0]), compression="zstd", store_schema=False)
-    unfinished(paths[1]).write_text(json.dumps(summary, indent=1) + "\n", encoding="utf-8")
-    for path in paths:
-        with unfinished(path).open("rb") as file:
-            os.fsync(file.fileno())
-
-
-def unfinished(path: Path) -> Path:
-    """Where a file is made before it takes its place."""
-    return path.with_name(f".{path.name}.unfinished")
+    """Write candles (CANDLES) and summary beside their final names. Raises OSError."""
+    pq.write_table(candles, unfinished(folder / "candles.parquet"), compression="zstd", store_schema=False)
+    text = json.dumps(summary, indent=1) + "\n"
+    unfinished(folder / RUN_FILE).write_text(text, encoding="utf-8")
 
 
 @contextlib.contextmanager
@@ -67,9 +58,7 @@ class _Table:
     """One file in the making, beside its final name."""
 
     def __init__(self, path: Path, schema: Any) -> None:
-        self.path = path
-        self.unfinished = unfinished(path)
-        self._writer = pq.ParquetWriter(self.unfinished, schema, compression="zstd", store_schema=False)
+        self._writer = pq.ParquetWriter(unfinished(path), schema, compression="zstd", store_schema=False)
         self._waiting: list[Any] = []
         self._rows = 0
 
@@ -88,8 +77,6 @@ class _Table:
         if self._rows:
             self._writer.write_table(pa.concat_tables(self._waiting), row_group_size=ROW_GROUP_ROWS)
         self._writer.close()
-        with self.unfinished.open("rb") as file:
-            os.fsync(file.fileno())
 
     def discard(self) -> None:
         with contextlib.suppress(OSError, pa.ArrowException):
@@ -111,7 +98,8 @@ class Artifacts:
         self._round_trips = RoundTrips(names)
         self._tables: dict[str, _Table] = {}
         self._lock = contextlib.ExitStack()
-        self._replaced = 0
+        self._paths = [folder / name for name in FILES]
+        self._replaced: list[Path] = []
         self._finished = False
         self._is_new = not folder.exists()
         with self._guarded():
@@ -133,9 +121,8 @@ class Artifacts:
     def _discard(self) -> None:
         for table in self._tables.values():
             table.discard()
-        for name in FILES:
-            with contextlib.suppress(OSError):
-                unfinished(self.folder / name).unlink(missing_ok=True)
+        with contextlib.suppress(OSError):
+            discard(self._paths)
         if self._is_new:
             with contextlib.suppress(OSError):  # Somebody else may have written there.
                 self.folder.rmdir()
@@ -145,10 +132,9 @@ class Artifacts:
         try:
             yield
         except (OSError, pa.ArrowException) as error:
-            reason = os.strerror(error.errno) if isinstance(error, OSError) and error.errno else str(error)
             self._discard()
-            what = f"{self._replaced} files are new already" if self._replaced else "nothing was changed"
-            raise OutputError(f"{self.folder}: results cannot be written: {reason}; {what}") from None
+            what = f"{len(self._replaced)} files are new already" if self._replaced else "nothing was changed"
+            raise OutputError(f"{self.folder}: results cannot be written: {reason_of(error)}; {what}") from None
 
     def add(self, records: Records) -> None:
         """Append output records."""
@@ -166,14 +152,9 @@ class Artifacts:
             for table in self._tables.values():
                 table.finish()
             write_beside(self.folder, candles, summary)
-            paths = [self.folder / name for name in FILES]
-            for path in paths:
+            for path in self._paths:
                 if path.is_dir():
                     raise IsADirectoryError(errno.EISDIR, os.strerror(errno.EISDIR), str(path))
-            for path in paths:
-                fail_point("parquet.before_rename")
-                unfinished(path).replace(path)
-                self._replaced += 1
-            sync_folder(self.folder)
+            replace_all(self._paths, self._replaced, "parquet")
         self._finished = True
         self._lock.close()

@@ -1,8 +1,8 @@
 """What a sweep leaves behind: each trial as it is done, a line each, and in the end one Parquet file."""
 
 import contextlib
+import io
 import json
-import os
 from collections.abc import Collection, Iterable, Sequence
 from pathlib import Path
 from typing import Any, Self
@@ -11,6 +11,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from paperbot.errors import CommandError, OutputError, StateError
+from paperbot.store.durable import reason_of, write_whole
 from paperbot.store.parquet import lock_folder
 
 Row = dict[str, Any]
@@ -40,7 +41,7 @@ class TrialLog:
                 self._begin(folder, fingerprint, afresh=afresh)
                 self._held = stack.pop_all()
         except OSError as error:
-            raise OutputError(f"{folder}: results cannot be written: {_reason(error)}") from None
+            raise OutputError(f"{folder}: results cannot be written: {reason_of(error)}") from None
 
     def _begin(self, folder: Path, fingerprint: str, *, afresh: bool) -> None:
         """A log in which no trial is done yet is nobody's."""
@@ -88,7 +89,7 @@ class TrialLog:
         try:
             self._write(json.dumps({"key": key, "row": row}).encode() + b"\n")
         except OSError as error:
-            raise OutputError(f"{self._path}: cannot be written: {_reason(error)}") from None
+            raise OutputError(f"{self._path}: cannot be written: {reason_of(error)}") from None
         self.rows[key] = row
 
     def _write(self, line: bytes) -> None:
@@ -97,25 +98,16 @@ class TrialLog:
             line = line[self._file.write(line) :]
 
 
-def _reason(error: OSError) -> str:
-    return os.strerror(error.errno) if error.errno else str(error)
-
-
 def write_results(folder: Path, rows: Sequence[Row], columns: Iterable[str], words: Collection[str] = ()) -> Path:
     """The rows as Parquet, whole or not at all; `words`: columns that are text even where all is null.
 
     Raises OutputError.
     """
-    path = folder / RESULTS
-    unfinished = path.with_name(f".{path.name}.unfinished")
     table = pa.table({name: _column([row.get(name) for row in rows], is_text=name in words) for name in columns})
-    try:
-        pq.write_table(table, unfinished, compression="zstd", store_schema=False)
-        unfinished.replace(path)
-    except (OSError, pa.ArrowException) as error:
-        unfinished.unlink(missing_ok=True)
-        raise OutputError(f"{path}: cannot be written: {error}") from None
-    return path
+    sink = io.BytesIO()
+    pq.write_table(table, sink, compression="zstd", store_schema=False)
+    write_whole(folder / RESULTS, sink.getvalue())
+    return folder / RESULTS
 
 
 def _column(values: list[Any], *, is_text: bool) -> Any:
