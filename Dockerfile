@@ -34,6 +34,7 @@ ENV PATH=/opt/venv/bin:$PATH \
     PYTHONUNBUFFERED=1 \
     NUMBA_CPU_NAME=generic \
     PAPERBOT_CACHE_DIR=/tmp/cache \
+    XDG_STATE_HOME=/app/data/.state \
     METRICS_HOST=0.0.0.0 \
     PROMETHEUS_PORT=8000
 USER 10001:10001

@@ -33,6 +33,12 @@ def real_data_module() -> Path:
     return _folder_or_skip()
 
 
+@pytest.fixture(scope="session", autouse=True)
+def _own_state_folder(tmp_path_factory):
+    """What the tests' strategies are remembered by is not the developer's; started processes take it over."""
+    os.environ["XDG_STATE_HOME"] = str(tmp_path_factory.getbasetemp() / "state")
+
+
 @pytest.fixture(autouse=True)
 def _no_kept_rules(tmp_path_factory, monkeypatch):
     """No test depends on what a developer has fetched from a venue."""

@@ -5,7 +5,7 @@ from typing import Any, Literal
 
 from paperbot.clock import SystemClock, format_ts
 from paperbot.errors import CommandError
-from paperbot.live import commands, socket
+from paperbot.live import commands, socket, trust
 from paperbot.live.artifacts import write_artifacts, write_session_bars
 from paperbot.live.earnings import with_history
 from paperbot.live.inspect import inspect_session, refuse_damaged
@@ -36,13 +36,13 @@ def list_sessions(out: Path) -> list[dict[str, Any]]:
     return rows
 
 
-def session_status(out: Path, name: str | None) -> dict[str, Any]:
+def session_status(out: Path, name: str | None, *, trusted: bool = False) -> dict[str, Any]:
     """The status of a session, from the process that runs it, or else from its files."""
     root, chosen = chosen_session(out, name)
     if is_locked(root / chosen):
         answer = socket.ask(root / chosen, "status")
     else:
-        session = inspect_session(root, chosen)
+        session = inspect_session(root, chosen, trusted=trusted)
         try:
             answer = {**status_of(session), "running": False}
         finally:
@@ -50,7 +50,9 @@ def session_status(out: Path, name: str | None) -> dict[str, Any]:
     return answer if "error" in answer else with_history(answer, root / chosen)
 
 
-def command_session(out: Path, name: str | None, word: Literal["halt", "resume"]) -> dict[str, Any]:
+def command_session(
+    out: Path, name: str | None, word: Literal["halt", "resume"], *, trusted: bool = False
+) -> dict[str, Any]:
     """Halt or resume: through the process that runs the session, or else in its journal. Durable when it returns."""
     root, chosen = chosen_session(out, name)
     command = commands.Halt() if word == "halt" else commands.Resume()
@@ -59,7 +61,7 @@ def command_session(out: Path, name: str | None, word: Literal["halt", "resume"]
     else:
         with Journal(root / chosen, read_only=True) as journal:
             refuse_damaged(journal, chosen)
-        session = open_session(root, chosen, None, SystemClock())
+        session = open_session(root, chosen, None, SystemClock(), trusted=trusted)
         try:
             ts = int(session.runner.machine.market["clock_ts"])
             session.commit(commands.events_of(command, ts), "command")
@@ -70,12 +72,12 @@ def command_session(out: Path, name: str | None, word: Literal["halt", "resume"]
     return answer if "error" in answer else with_history(answer, root / chosen)
 
 
-def repair(out: Path, name: str | None) -> dict[str, Any]:
+def repair(out: Path, name: str | None, *, trusted: bool = False) -> dict[str, Any]:
     """Mend a session whose journal does not fit its chain: what does not is taken out of the way, and the session
     halts (`journal`). Derived files are written anew. Raises PaperbotError.
     """
     root, chosen = chosen_session(out, name)
-    session = open_session(root, chosen, None, SystemClock())
+    session = open_session(root, chosen, None, SystemClock(), trusted=trusted)
     try:
         session.save()
         found = session.recovered
@@ -90,12 +92,12 @@ def repair(out: Path, name: str | None) -> dict[str, Any]:
         session.close()
 
 
-def export(out: Path, name: str | None, to: Path) -> dict[str, Any]:
+def export(out: Path, name: str | None, to: Path, *, trusted: bool = False) -> dict[str, Any]:
     """Write a session's artifacts to a folder, whether it runs or not."""
     root, chosen = chosen_session(out, name)
     if is_locked(root / chosen):
         raise CommandError(f"session {chosen} is running; it writes its artifacts itself, to {out}")
-    session = inspect_session(root, chosen)
+    session = inspect_session(root, chosen, trusted=trusted)
     try:
         statistics = write_artifacts(to, session)
         bars = write_session_bars(to / "bars", session)
@@ -106,3 +108,10 @@ def export(out: Path, name: str | None, to: Path) -> dict[str, Any]:
 
 
 # ---- health
+
+
+def strategy_code(out: Path, name: str | None) -> list[dict[str, Any]]:
+    """Name and source of each compiled strategy in a session's journal; nothing of it is run."""
+    root, chosen = chosen_session(out, name)
+    with Journal(root / chosen, read_only=True) as journal:
+        return trust.code(journal)

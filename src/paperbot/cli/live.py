@@ -15,6 +15,7 @@ from paperbot.cli.options import (
     OutOption,
     SessionOption,
     SetOption,
+    TrustOption,
     app,
     assignments,
     config_path,
@@ -48,6 +49,7 @@ def run(
         list[str] | None, typer.Option(metavar="ASSET=AMOUNT", help="opening balance, in place of the configured ones")
     ] = None,
     set_: SetOption = None,
+    trust: TrustOption = False,
 ) -> None:
     """Trade paper on live bars, from where the session durably was. Ctrl-C or SIGTERM ends it in order."""
     from paperbot.app.run import run_live  # noqa: PLC0415
@@ -65,6 +67,7 @@ def run(
         new=new,
         duration_s=_seconds(for_, "--for"),
         until_ns=parse_time(until, "--until"),
+        trusted=trust,
     )
     run_live(request, note)
 
@@ -77,19 +80,23 @@ def _seconds(text: str | None, option: str) -> float | None:
 
 
 @app.command()
-def halt(out: OutOption = DATA, session: SessionOption = None, as_json: JsonOption = False) -> None:
+def halt(
+    out: OutOption = DATA, session: SessionOption = None, trust: TrustOption = False, as_json: JsonOption = False
+) -> None:
     """Stop all trading but exits, at once and durably, whether the session runs or not."""
     from paperbot.app.sessions import command_session  # noqa: PLC0415
 
-    tell(command_session(out, session, "halt"), as_json=as_json)
+    tell(command_session(out, session, "halt", trusted=trust), as_json=as_json)
 
 
 @app.command()
-def resume(out: OutOption = DATA, session: SessionOption = None, as_json: JsonOption = False) -> None:
+def resume(
+    out: OutOption = DATA, session: SessionOption = None, trust: TrustOption = False, as_json: JsonOption = False
+) -> None:
     """Lift a halt; losses are measured from the present equity on."""
     from paperbot.app.sessions import command_session  # noqa: PLC0415
 
-    tell(command_session(out, session, "resume"), as_json=as_json)
+    tell(command_session(out, session, "resume", trusted=trust), as_json=as_json)
 
 
 @app.command()

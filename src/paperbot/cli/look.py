@@ -14,6 +14,7 @@ from paperbot.cli.options import (
     JsonOption,
     OutOption,
     SessionOption,
+    TrustOption,
     app,
     say_if_compiling,
     session_app,
@@ -28,11 +29,13 @@ LastOption = Annotated[int, typer.Option("--last", min=1, help="how many of them
 
 
 @app.command()
-def status(out: OutOption = DATA, session: SessionOption = None, as_json: JsonOption = False) -> None:
+def status(
+    out: OutOption = DATA, session: SessionOption = None, trust: TrustOption = False, as_json: JsonOption = False
+) -> None:
     """Positions, profit, open orders, why the last ten orders were blocked, and the health of feed and journal."""
     from paperbot.app.sessions import session_status  # noqa: PLC0415
 
-    answer = session_status(out, session)
+    answer = session_status(out, session, trusted=trust)
     if as_json or "error" in answer:
         tell(answer, as_json=as_json)
         return
@@ -179,6 +182,7 @@ def sessions(out: OutOption = DATA, as_json: JsonOption = False) -> None:
 def verify(
     session: Annotated[str | None, typer.Argument(help="which session; the current one by default")] = None,
     out: OutOption = DATA,
+    trust: TrustOption = False,
     as_json: JsonOption = False,
 ) -> None:
     """Run a session again from its journal and compare: chain, outputs, digest, and that money adds up."""
@@ -186,7 +190,7 @@ def verify(
 
     say_if_compiling()
     with working("running the session again"):
-        answer = check(out, session)
+        answer = check(out, session, trusted=trust)
     tell(answer, as_json=as_json)
 
 
@@ -194,12 +198,32 @@ def verify(
 def session_repair(
     session: Annotated[str | None, typer.Argument(help="which session; the current one by default")] = None,
     out: OutOption = DATA,
+    trust: TrustOption = False,
     as_json: JsonOption = False,
 ) -> None:
     """Take what does not fit out of a damaged journal (a copy of it is kept) and halt; `run` does the same."""
     from paperbot.app.sessions import repair  # noqa: PLC0415
 
-    tell(repair(out, session), as_json=as_json)
+    tell(repair(out, session, trusted=trust), as_json=as_json)
+
+
+@session_app.command("code")
+def session_code(
+    session: Annotated[str | None, typer.Argument(help="which session; the current one by default")] = None,
+    out: OutOption = DATA,
+    as_json: JsonOption = False,
+) -> None:
+    """Print the code of the compiled strategies in a session's journal, without running it."""
+    from paperbot.app.sessions import strategy_code  # noqa: PLC0415
+
+    found = strategy_code(out, session)
+    if as_json:
+        typer.echo(json.dumps(found))
+        return
+    for one in found:
+        typer.echo(f"# strategy {one['strategy']}\n{one['source'].rstrip()}\n")
+    if not found:
+        typer.echo("none")
 
 
 @app.command()
@@ -207,6 +231,7 @@ def export(
     to: Annotated[Path, typer.Argument(help="folder for the Parquet files")],
     session: SessionOption = None,
     out: OutOption = DATA,
+    trust: TrustOption = False,
     as_json: JsonOption = False,
 ) -> None:
     """Write a stopped session's Parquet files to a folder, and under bars/ the bars it traded on, ready for replay."""
@@ -214,5 +239,5 @@ def export(
 
     say_if_compiling()
     with working("running the session again"):
-        answer = write(out, session, to)
+        answer = write(out, session, to, trusted=trust)
     tell(answer, as_json=as_json)

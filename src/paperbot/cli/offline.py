@@ -16,10 +16,12 @@ from paperbot.cli.options import (
     ColumnsOption,
     ConfigOption,
     HoldOption,
+    JsonOption,
     ResampleOption,
     SetOption,
     TimeFormatOption,
     TimezoneOption,
+    TrustOption,
     VolumeUnitOption,
     app,
     assignments,
@@ -76,13 +78,12 @@ def replay(
     timezone: TimezoneOption = None,
     volume_unit: VolumeUnitOption = None,
     set_: SetOption = None,
-    as_json: Annotated[
-        bool, typer.Option("--json", help="print one JSON object on standard output, nothing else")
-    ] = False,
+    trust: TrustOption = False,
+    as_json: JsonOption = False,
 ) -> None:
     """Run recorded bars through the engine; writes trades, ledger, orders, round_trips and blocked as Parquet."""
     if session is not None:
-        _replay_session(sessions, session, out, has_sources=bool(sources), as_json=as_json)
+        _replay_session(sessions, session, out, has_sources=bool(sources), trust=trust, as_json=as_json)
         return
     if not sources:
         raise CommandError("expected SYMBOL=FILE, or --session NAME")
@@ -114,14 +115,16 @@ def replay(
         print_summary(result)
 
 
-def _replay_session(sessions: Path, session: str, out: Path, *, has_sources: bool, as_json: bool) -> None:
+def _replay_session(
+    sessions: Path, session: str, out: Path, *, has_sources: bool, trust: bool, as_json: bool
+) -> None:
     from paperbot.live.verify import replay_session  # noqa: PLC0415
 
     if has_sources:
         raise CommandError("--session and SYMBOL=FILE do not go together")
     say_if_compiling()
     with working("running the session again"):
-        answer = replay_session(sessions, session, out)
+        answer = replay_session(sessions, session, out, trusted=trust)
     typer.echo(json.dumps(answer) if as_json else "\n".join(f"{key}: {value}" for key, value in answer.items()))
 
 

@@ -71,6 +71,9 @@ HoldOption = Annotated[
 ]
 OutOption = Annotated[Path, typer.Option("--out", help="folder of the artifacts, and of the sessions under it")]
 SessionOption = Annotated[str | None, typer.Option("--session", help="which session; the current one by default")]
+TrustOption = Annotated[
+    bool, typer.Option("--trust", help="run strategy code in the session's journal even if it is not known here")
+]
 JsonOption = Annotated[bool, typer.Option("--json", help="print one JSON object on standard output, nothing else")]
 
 

@@ -62,9 +62,16 @@ def encode_plan(plan: Plan) -> dict[str, Any]:
     }
 
 
-def decode_plan(record: dict[str, Any], where: str) -> Plan:
+def sources_of(record: dict[str, Any]) -> list[tuple[str, str]]:
+    """(name, source) of each compiled strategy in a PARAMS input."""
+    return [(str(one["name"]), str(one["source"])) for one in record.get("compiled", {}).values()]
+
+
+def decode_plan(record: dict[str, Any], where: str, *, runs: bool = True) -> Plan:
     """The plan of a PARAMS input, of this version or an earlier one: fields that there were not are 0, but a strategy's
     `needs`, which follows from its features. Raises StateError when an array does not fit its layout.
+
+    It runs the source of compiled strategies, unless `runs` is False: then the plan is good for its names only.
     """
     arrays = {}
     for name, dtype in _DTYPES.items():
@@ -77,7 +84,7 @@ def decode_plan(record: dict[str, Any], where: str) -> Plan:
         fill(arrays[name], np.frombuffer(content, dtype=told))
     arrays["strategies"]["needs"] = needs_of(arrays["features"], arrays["strategies"]["feature"])
     compiled = {}
-    for index, one in record["compiled"].items():
+    for index, one in record["compiled"].items() if runs else ():
         with tempfile.TemporaryDirectory() as folder:
             path = Path(folder) / f"{one['name']}.py"
             path.write_text(one["source"], encoding="utf-8")

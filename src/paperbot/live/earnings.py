@@ -46,7 +46,7 @@ def names_in(folder: Path) -> Names:
         params = journal.params_at(journal.seq)
         if params is None:
             raise StateError(f"{journal.path}: begins with no parameters")
-        return names_of(decode_plan(params, str(journal.path)))
+        return names_of(decode_plan(params, str(journal.path), runs=False))
 
 
 def profit(out: Path, session: str | None, period: str | None, last: int) -> dict[str, Any]:

@@ -7,6 +7,7 @@ from paperbot.core import types as t
 from paperbot.engine.snapshot import restore
 from paperbot.errors import PaperbotError, StateError
 from paperbot.events import Events, Records
+from paperbot.live import trust
 from paperbot.live.identity import check_name
 from paperbot.live.recovery import QUARANTINED, feed_tail, last_good, plan_at
 from paperbot.live.session import OUTPUTS, Recovered, Session, opening_runner
@@ -28,7 +29,7 @@ class Keeper:
         self.kept.append(records)
 
 
-def inspect_session(root: Path, name: str) -> Session:
+def inspect_session(root: Path, name: str, *, trusted: bool = False) -> Session:
     """The session as it durably is. Nothing can be committed to it. Raises StateError for what cannot be read, and for
     a journal that has to be repaired first.
     """
@@ -38,6 +39,7 @@ def inspect_session(root: Path, name: str) -> Session:
         raise StateError(f"{folder}: there is no such session")
     journal = Journal(folder, read_only=True)
     try:
+        trust.check(journal, name, trusted=trusted)
         return _inspected(name, folder, journal)
     except PaperbotError:
         journal.close()

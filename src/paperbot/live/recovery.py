@@ -11,6 +11,7 @@ from paperbot.engine.userland import PythonDesk
 from paperbot.errors import PaperbotError, StateError
 from paperbot.events import Bars, Signals, decoded, halt
 from paperbot.failpoint import fail_point
+from paperbot.live import trust
 from paperbot.live.identity import check_fixed_part, check_name
 from paperbot.live.session import (
     ANSWERED,
@@ -31,11 +32,11 @@ from paperbot.store.outputs import OutputLog
 QUARANTINED = "quarantined"
 
 
-def open_session(root: Path, name: str, plan: Plan | None, clock: Clock) -> Session:
+def open_session(root: Path, name: str, plan: Plan | None, clock: Clock, *, trusted: bool = False) -> Session:
     """Open a session where it durably was: the last good snapshot, then the journal's tail.
 
     `plan`: what the configuration asks for now, journaled as this start's parameters; None to go on as it was. Raises
-    StateError for what cannot be read, CommandError for a plan that does not fit.
+    StateError for what cannot be read, CommandError for a plan that does not fit. `trusted`: see `trust.check`.
     """
     check_name(name)
     folder = root / name
@@ -46,6 +47,7 @@ def open_session(root: Path, name: str, plan: Plan | None, clock: Clock) -> Sess
     try:
         began = clock.monotonic_s()
         journal = Journal(folder)
+        trust.check(journal, name, plan, trusted=trusted)
         session = _recover(name, folder, lock, journal, plan, clock)
         session.recovered.seconds = clock.monotonic_s() - began
     except PaperbotError:
@@ -157,13 +159,16 @@ def core_of(root: Path, name: str) -> str:
         return journal.meta("core") or ""
 
 
-def carry_session(root: Path, old: str, name: str, plan: Plan, clock: Clock) -> Session:
+def carry_session(
+    root: Path, old: str, name: str, plan: Plan, clock: Clock, *, trusted: bool = False
+) -> Session:
     """Close a session of another core at its last durable input, and open a new one with what it holds: balances,
     positions, orders, halts and day figures. Inputs after the old one's last snapshot come along.
     """
     lock = Lock(root / old)
     try:
         with Journal(root / old) as journal:
+            trust.check(journal, old, plan, trusted=trusted)
             snapshot, seq = last_good(root / old, journal)
             first = plan_at(journal, 1, str(journal.path))
             check_fixed_part(first, plan, old, carried=True)

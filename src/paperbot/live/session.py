@@ -24,6 +24,7 @@ from paperbot.engine.userland import PythonDesk
 from paperbot.errors import StateError
 from paperbot.events import Bars, Events, Records, Signals, decoded
 from paperbot.failpoint import fail_point
+from paperbot.live import trust
 from paperbot.live.identity import CURRENT, check_name
 from paperbot.ports import Clock, Watcher
 from paperbot.store.durable import write_whole
@@ -212,6 +213,7 @@ def create_session(
     taken.
     """
     check_name(name)
+    trust.remember(one.path.read_text(encoding="utf-8") for one in plan.compiled_strategies.values())
     folder = root / name
     if _is_begun(folder):
         raise StateError(f"{folder}: there is such a session already; choose another --session")

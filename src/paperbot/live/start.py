@@ -21,7 +21,9 @@ Tree = dict[str, Any]
 
 @dataclass(frozen=True)
 class LiveRequest:
-    """What `paperbot run` was asked for. `until_ns`: stop after the slice that closes then; `new`: start afresh."""
+    """What `paperbot run` was asked for. `until_ns`: stop after the slice that closes then; `new`: start afresh;
+    `trusted`: run strategy code of the journal wherever it is from.
+    """
 
     environment: Environment
     config: Path | None = None
@@ -32,6 +34,7 @@ class LiveRequest:
     new: bool = False
     duration_s: float | None = None
     until_ns: int | None = None
+    trusted: bool = False
 
 
 def sessions_root(out: Path) -> Path:
@@ -57,8 +60,8 @@ def open_or_create(request: LiveRequest, plan: Plan, clock: SystemClock) -> Sess
         session.recovered.left_behind = before
         return session
     if core_of(root, current) != identity(plan)["core"]:
-        return carry_session(root, current, f"{current}-carried", plan, clock)
-    return open_session(root, current, plan, clock)
+        return carry_session(root, current, f"{current}-carried", plan, clock, trusted=request.trusted)
+    return open_session(root, current, plan, clock, trusted=request.trusted)
 
 
 def tell_start(session: Session, observers: Observers, notifier: Notifier) -> None:

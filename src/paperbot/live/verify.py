@@ -13,6 +13,7 @@ from paperbot.engine.planrecord import decode_plan
 from paperbot.engine.runner import Runner
 from paperbot.errors import StateError
 from paperbot.events import Records, decoded
+from paperbot.live import trust
 from paperbot.live.artifacts import Outcome, finish
 from paperbot.live.inspect import Keeper, inspect_session, refuse_damaged
 from paperbot.live.session import OUTPUTS, opening_runner
@@ -33,13 +34,14 @@ class Rerun:
     digest: str
 
 
-def rerun(root: Path, name: str) -> Rerun:
+def rerun(root: Path, name: str, *, trusted: bool = False) -> Rerun:
     """Run a session again from its journal alone: no network, no strategy code but what the journal holds.
 
     Raises StateError at the first input whose link does not fit.
     """
     with Journal(root / name, read_only=True) as journal:
         refuse_damaged(journal, name)
+        trust.check(journal, name, trusted=trusted)
         where = str(journal.path)
         keeper = Keeper()
         runner: Runner | None = None
@@ -66,10 +68,10 @@ def rerun(root: Path, name: str) -> Rerun:
         return Rerun(runner, records, journal.seq, runner.digest.final(runner.machine.state))
 
 
-def replay_session(out: Path, name: str | None, to: Path) -> dict[str, Any]:
+def replay_session(out: Path, name: str | None, to: Path, *, trusted: bool = False) -> dict[str, Any]:
     """Run a session again and write its artifacts to another folder."""
     root, chosen = chosen_session(out, name)
-    again = rerun(root, chosen)
+    again = rerun(root, chosen, trusted=trusted)
     plan = again.runner.plan
     names = names_of(plan)
     statistics = Statistics(names)
@@ -80,7 +82,7 @@ def replay_session(out: Path, name: str | None, to: Path) -> dict[str, Any]:
     return {"session": chosen, "inputs": again.inputs, "digest": again.digest, "out": str(to)}
 
 
-def verify(out: Path, name: str | None) -> dict[str, Any]:
+def verify(out: Path, name: str | None, *, trusted: bool = False) -> dict[str, Any]:
     """Check a session: the chain, what came out of it, the digest, and that money adds up.
 
     Raises StateError that says what does not fit.
@@ -88,13 +90,13 @@ def verify(out: Path, name: str | None) -> dict[str, Any]:
     root, chosen = chosen_session(out, name)
     if is_locked(root / chosen):
         raise StateError(f"{root / chosen}: is running; verify it when it is stopped")
-    again = rerun(root, chosen)
+    again = rerun(root, chosen, trusted=trusted)
     given = again.records.tobytes()
     path = root / chosen / OUTPUTS
     known = b"".join(one.tobytes() for one in read_outputs(path))
     if known != given[: len(known)]:  # It may be shorter: what was written last is lost when the power fails.
         raise StateError(f"session {chosen}: {path} is not what the journal gives")
-    session = inspect_session(root, chosen)
+    session = inspect_session(root, chosen, trusted=trusted)
     try:
         digest = session.digest()
         if digest != again.digest:
