@@ -492,6 +492,15 @@ def test_strategies_do_not_net_with_each_other():
     assert (desk.position("manual"), desk.position("other")) == (0, 2)
 
 
+def test_a_position_whose_cost_would_leave_the_range_grows_no_more():
+    """Its cost is put where gains kept elsewhere could bring it: what is bought for 100 makes it 2^62 and no less."""
+    for room, end in ((100 * 10**8 + 1, "filled"), (100 * 10**8, "overflow")):
+        desk = Desk().bar(100).buy(1)
+        desk.machine.state.positions["cost"] = (1 << 62) - room
+        desk.bar(100)
+        assert desk.ends() == [(1, end)]
+
+
 def test_ledger_rows_at_start_fill_hour_and_day_end():
     desk = Desk().bar(100).buy(1).bar(100)
     for _ in range(24 * 60 - 1):

@@ -115,6 +115,17 @@ def test_a_page_that_was_cut_off_proves_nothing_beyond_it():
     asyncio.run(story())
 
 
+def test_bars_that_closed_before_the_present_are_caught_up_on_the_last_one_included():
+    async def story():
+        feed = hand(count=6)
+        feed.feed.present_ms = at(4)  # Bar 3 closes then.
+        later(feed, 6 * STEP_MS + GRACE_MS)
+        found = opens(await feed.prove())
+        assert found == [(at(k), "catch_up" if k < 4 else "backfill", True) for k in range(6)]
+
+    asyncio.run(story())
+
+
 def test_a_time_that_was_told_wrongly_is_mended_by_the_next_answer():
     async def story():
         feed = hand()

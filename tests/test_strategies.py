@@ -11,7 +11,9 @@ from paperbot.app.sessions import session_status
 from paperbot.clock import SystemClock
 from paperbot.config import parse_assignment
 from paperbot.core import types as t
+from paperbot.engine.runner import Runner
 from paperbot.errors import StrategyError
+from paperbot.events import as_bars
 from paperbot.live.recovery import open_session
 from paperbot.live.session import create_session
 from paperbot.live.verify import verify
@@ -251,3 +253,75 @@ def test_a_users_object_is_made_once_for_each_symbol(tmp_path):
     verify(tmp_path / "data", "s")
     session_status(tmp_path / "data", "s")
     assert made.read_text() == ""
+
+
+# ---- answers of Python strategies in a session ----------------------------------------------------------------------
+ALTERNATES = """
+from paperbot.strategy import FLAT, LONG
+
+class Strategy:
+    def __init__(self, params):
+        self.bars = 0
+
+    def on_bar(self, bar):
+        self.bars += 1
+        return LONG if self.bars % 2 else FLAT
+"""
+SLICES, DIES_AT = 40, 25
+
+
+def alternating(tmp_path):
+    path = written(tmp_path, ALTERNATES)
+    return read(MARKETS, (f"strategies=[{{name: mine, path: {path}}}]",))
+
+
+def commit(session, events, numbers):
+    for k in numbers:
+        session.commit_slice(as_bars(events[2 * k : 2 * k + 2]), ["stream"] * 2)
+
+
+def ended(session):
+    """The digest, and how many answers are in the journal."""
+    found = session.digest(), sum(1 for _ in session.journal.rows_from(("python",)))
+    session.close()
+    return found
+
+
+@pytest.mark.parametrize("answered", [True, False])
+def test_each_slice_is_answered_once_wherever_a_session_dies(tmp_path, monkeypatch, answered):
+    plan, events = alternating(tmp_path)
+    session = create_session(tmp_path / "whole", "s", plan, SystemClock())
+    commit(session, events, range(SLICES))
+    expected = ended(session)
+    assert expected[1] == 2 * SLICES  # Each bar changes the target.
+    session = create_session(tmp_path / "cut", "s", plan, SystemClock())
+    commit(session, events, range(DIES_AT))
+    if answered:
+        commit(session, events, [DIES_AT])
+    else:  # It dies between the slice's commit and the commit of the answers.
+        monkeypatch.setattr(session, "answer", lambda _: None)
+        commit(session, events, [DIES_AT])
+    session.close()
+    session = open_session(tmp_path / "cut", "s", plan, SystemClock())
+    assert sum(1 for _ in session.journal.rows_from(("python",))) == 2 * (DIES_AT + 1)
+    session.close()
+    session = open_session(tmp_path / "cut", "s", plan, SystemClock())  # Nor does a further start answer anything.
+    commit(session, events, range(DIES_AT + 1, SLICES))
+    assert ended(session) == expected
+
+
+def test_a_slice_counts_by_one_rule_in_replay_session_and_recovery(tmp_path):
+    """Its last bar still warms up, and another one counts: strategies are asked, wherever the bars are from."""
+    plan, events = alternating(tmp_path)
+    events = events[: 2 * SLICES].copy()
+    events["flags"][1 : 2 * 10 : 2] |= t.BarFlag.WARMUP  # The last bars of the first ten slices.
+    runner = Runner(plan, [])
+    runner.run(as_bars(events))
+    replayed = runner.digest.final(runner.machine.state)
+    session = create_session(tmp_path, "s", plan, SystemClock())
+    commit(session, events, range(SLICES))
+    assert session.digest() == replayed
+    session.close()
+    session = open_session(tmp_path, "s", plan, SystemClock())
+    assert session.digest() == replayed
+    session.close()
