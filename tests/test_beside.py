@@ -183,7 +183,7 @@ def test_the_longest_stall_is_that_of_the_loop_without_its_commits(monkeypatch):
 def test_an_input_is_never_older_than_the_market(clock, venue_ms, ours, expected):
     """A clock behind the market, ours or the venue's, must not put a command before the last slice."""
     market_ts = 1000 * 10**6
-    machine = SimpleNamespace(account={"clock_ts": market_ts})
+    machine = SimpleNamespace(market={"clock_ts": market_ts})
     settings = SimpleNamespace(feed=SimpleNamespace(clock=clock))
     live = SimpleNamespace(
         _now_ts=lambda: Live._now_ts(live),

@@ -370,7 +370,7 @@ def test_a_signal_that_another_thread_takes_ends_the_hold_too():
     """The system may hand a process's signal to any of its threads; the main one is then not woken by it."""
     script = """
 import signal, threading, time
-from paperbot.app.signals import holding
+from paperbot.signals import holding
 
 def take():
     time.sleep(0.5)

@@ -6,10 +6,10 @@ import numpy as np
 import pytest
 
 from cases import Case
-from paperbot.app.importing import ImportRequest, SyntheticRequest, import_bars, write_synthetic
 from paperbot.app.replay import replay
 from paperbot.errors import DataError, PaperbotError
 from paperbot.market.files import BarFile, Reading
+from paperbot.research.importing import ImportRequest, SyntheticRequest, import_bars, write_synthetic
 from paperbot.research.job import ReplayRequest
 from paperbot.store.tables import SCHEMAS
 from test_layouts import BARS, FILES, MONTHS, NS, TOLD, archive, read, same, written

@@ -106,7 +106,7 @@ def test_an_edit_in_a_leaf_file_changes_what_runs(tmp_path):
         return done.stdout.split()
 
     folder, before = run()
-    leaf = tmp_path / "paperbot" / "core" / "types.py"
+    leaf = tmp_path / "paperbot" / "core" / "codes.py"
     leaf.write_text(leaf.read_text().replace("np.int64(1_000_000_000)", "np.int64(500_000_000)"))
     other_folder, after = run()
     assert (before, after) == ("5", "10")

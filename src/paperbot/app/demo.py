@@ -6,7 +6,6 @@ from pathlib import Path
 from typing import Any
 
 from paperbot.app.replay import ReplayResult
-from paperbot.app.signals import holding, terminable
 from paperbot.config import load, shipped
 from paperbot.engine.names import facts_of, names_of
 from paperbot.engine.replay import run_replay
@@ -15,6 +14,7 @@ from paperbot.live.advisor import AdviceDesk, make_provider
 from paperbot.live.observers import Observers
 from paperbot.provenance import settings_of
 from paperbot.research.job import ReplayRequest, prepare
+from paperbot.signals import holding, terminable
 from paperbot.store.recorder import Recorder
 from paperbot.telemetry.logs import PLAIN
 

@@ -10,7 +10,6 @@ from pathlib import Path
 from typing import Any
 
 from paperbot import events
-from paperbot.app.signals import holding, terminable
 from paperbot.config import load
 from paperbot.core import types as t
 from paperbot.engine.merge import merge
@@ -22,6 +21,7 @@ from paperbot.errors import CommandError, StateError
 from paperbot.events import Bars, Orders, blank_bars, market_order
 from paperbot.live.observers import Observers
 from paperbot.research.job import Job, ReplayRequest, prepare
+from paperbot.signals import holding, terminable
 from paperbot.store.durable import write_whole
 
 STRATEGY = "drill"

@@ -281,7 +281,7 @@ def data_import(
     as_json: Annotated[bool, typer.Option("--json", help="print one JSON object")] = False,
 ) -> None:
     """Write bars of any layout as Paperbot's own Parquet; many files are joined, and what is odd is said."""
-    from paperbot.app.importing import ImportRequest, import_bars  # noqa: PLC0415
+    from paperbot.research.importing import ImportRequest, import_bars  # noqa: PLC0415
 
     request = ImportRequest(files, symbol, out, timeframe, reading(columns, time_format, timezone, volume_unit))
     with progress_bar("import", "files") as progress:
@@ -307,7 +307,7 @@ def data_synthetic(
     set_: SetOption = None,
 ) -> None:
     """Write bars of a made-up market, to play with: those of synthetic:SEED:BARS, as a file."""
-    from paperbot.app.importing import SyntheticRequest, write_synthetic  # noqa: PLC0415
+    from paperbot.research.importing import SyntheticRequest, write_synthetic  # noqa: PLC0415
 
     request = SyntheticRequest(seed, bars, out, symbol, timeframe, config_path(config), assignments(set_))
     typer.echo(write_synthetic(request, note))

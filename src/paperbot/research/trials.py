@@ -8,12 +8,11 @@ import numpy as np
 
 from paperbot.config import ConfigFiles, Configuration
 from paperbot.core import types as t
-from paperbot.engine.machine import Machine
 from paperbot.engine.merge import merge
 from paperbot.engine.names import fixed_rates, names_of
 from paperbot.engine.params import Plan, make_plan
 from paperbot.engine.replay import Window
-from paperbot.engine.runner import Runner, closing_records, fault_error
+from paperbot.engine.runner import Runner
 from paperbot.errors import CommandError, ConfigError, PaperbotError
 from paperbot.events import Bars, Events, Records, as_bars, joined, no_bars
 from paperbot.figures import MIN_RETURNS
@@ -174,11 +173,11 @@ class Trials:
 
     def _run(self, plan: Plan, span: Span, bars: AllBars) -> Tree:
         collector = _Collector(Statistics(names_of(plan)))
-        events = bars.window(span, plan.warmup_bars)
-        # The digest costs a fifth of the run, so it is left out unless it is wanted; the runner always makes it.
-        run = _with_digest if self.digests or plan.python_strategies else _bare
-        machine, digest = run(plan, events, collector)
-        summary = summarize(collector.statistics, machine.account, {}, fixed_rates(plan))
+        runner = Runner(plan, (), collectors=[collector], with_digest=self.digests)
+        for part in bars.window(span, plan.warmup_bars):
+            runner.run(part)
+        digest = runner.finish()
+        summary = summarize(collector.statistics, runner.machine.account, {}, fixed_rates(plan))
         summary["blocked"] = sum(summary["blocked"].values())
         return {**{name: summary[name] for name in FIGURES}, **({"digest": digest} if self.digests else {})}
 
@@ -195,25 +194,6 @@ class _Collector:
     def records(self, records: Records) -> None:
         """Count what came out."""
         self.statistics.add(records)
-
-
-def _with_digest(plan: Plan, events: Sequence[Bars], collector: _Collector) -> tuple[Machine, str]:
-    runner = Runner(plan, (), collectors=[collector])
-    for part in events:
-        runner.run(part)
-    return runner.machine, runner.finish()
-
-
-def _bare(plan: Plan, events: Sequence[Bars], collector: _Collector) -> tuple[Machine, str]:
-    machine = Machine(plan.params)
-    for part in events:
-        for records in machine.advance(part):
-            collector.records(records)
-        if machine.failed:
-            raise fault_error(plan, machine)
-    for records in closing_records(machine):
-        collector.records(records)
-    return machine, ""
 
 
 def without_effect(axes: Sequence[Axis], rows: Iterable[Mapping[str, Any]]) -> Iterator[str]:
