@@ -195,9 +195,9 @@ def test_a_damaged_session_is_told_and_mended_only_by_repair(killed, tmp_path):
 def test_repair_by_the_command_line(killed):
     out, folder = killed
     damage(folder)
-    code, _, err = shell.run(["status", "--out", str(out)], out.parent)
+    code, _, err = shell.call(["status", "--out", str(out)], out.parent)
     assert code == 2
     assert "mend it with: paperbot session repair s" in " ".join(err.split())
-    code, told, err = shell.run(["session", "repair", "--out", str(out)], out.parent)
+    code, told, err = shell.call(["session", "repair", "--out", str(out)], out.parent)
     assert code == 0, err
     assert "halted: journal" in told
