@@ -12,7 +12,7 @@ import time
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parent.parent
-WAITING = "live feed stack venue locks llm_guards beside commands demo drill journal inspect pattern_obs sweep_log cli"
+WAITING = "live feed stack venue locks llm_guards beside journal inspect pattern_obs"
 
 
 def burn():
@@ -22,7 +22,7 @@ def burn():
 
 def rounds(count, busy, workers, names, options):
     files = [f"tests/test_{name}.py" for name in names]
-    command = [sys.executable, "-m", "pytest", "-q", "-x", "-n", str(workers), "--dist", "worksteal", "--long"]
+    command = [sys.executable, "-m", "pytest", "-q", "-x", "-n", str(workers), "--dist", "worksteal"]
     others = [multiprocessing.Process(target=burn, daemon=True) for _ in range(busy)]
     for other in others:
         other.start()
@@ -46,6 +46,6 @@ if __name__ == "__main__":
     parser.add_argument("--busy", type=int, default=4, help="processes that do nothing but compute")
     parser.add_argument("--workers", type=int, default=4, help="workers of pytest-xdist")
     parser.add_argument("--tests", default=WAITING, help="names of test files, without test_ and .py")
-    parser.add_argument("options", nargs="*", help="more options for pytest, after --")
+    parser.add_argument("options", nargs="*", help="more options for pytest after --, such as --long")
     given = parser.parse_args()
     sys.exit(rounds(given.rounds, given.busy, given.workers, given.tests.split(), given.options))
