@@ -132,7 +132,7 @@ def to_run():
             yield pytest.param(page, line, marks=[] if page == "README.md" else [pytest.mark.long])
 
 
-@pytest.mark.parametrize(("page", "line"), to_run())
+@pytest.mark.parametrize(("page", "line"), list(to_run()))
 def test_a_line_runs_as_it_is_printed(page, line, desk, session):
     process = shell(line.replace("NAME", session), desk)
     words = until(line)

@@ -180,10 +180,12 @@ FAIL_POINTS = [
 def test_a_death_at_a_named_place_loses_nothing(market, point):
     folder, files, sources = market
     settings = {"run.snapshot_every": "40", "run.artifacts_every_s": "0.3"}
-    with VenueProcess(folder, *sources) as venue:
+    with SteeredVenue(folder, *sources) as venue:
         bot = Bot(folder, {**venue.settings(), **settings})
         process = bot.start("--until", until(files["ETH/USDT"]), PAPERBOT_FAIL_POINT=point)
+        venue.play(200)
         assert process.wait(PATIENCE_S) == -signal.SIGKILL, bot.log()[-2000:]
+        venue.play(400)  # The market is never over before the session has begun, however early it died.
         bot.run("--until", until(files["ETH/USDT"]))
     assert bot.ask("verify")["digest"] == bot.replay(*sources)
     trades = pq.read_table(folder / "data/trades.parquet").to_pylist()
