@@ -15,7 +15,11 @@ CANDIDATES := $(if $(PYTHON),'$(PYTHON)',python3 python3.11 python3.12 python3.1
 PROBE := import sys, venv, ensurepip; \
 	print(getattr(sys, "_base_executable", sys.executable)) if (3, 11) <= sys.version_info < (3, 14) else sys.exit(1)
 
-.PHONY: help venv demo test bench bench-core crash-sweep soak bench-live slow docs stack-tools golden lint lock clean
+# Half of the time a test waits for another process: two workers for each of two cores.
+WORKERS ?= 4
+PYTEST := '$(BIN)/python' -m pytest -q -n $(WORKERS) --dist worksteal
+
+.PHONY: help venv demo test test-all test-stress bench bench-core crash-sweep soak bench-live slow docs stack-tools golden lint lock clean
 
 help: ## this list
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 8
@@ -45,8 +49,14 @@ $(STAMP): requirements.lock pyproject.toml
 demo: $(STAMP) ## the offline demo: a made-up market through the real engine, told line by line
 	@OFFLINE_DEMO=1 '$(BIN)/python' -m paperbot.main
 
-test: $(STAMP) ## run the tests
-	@'$(BIN)/python' -m pytest -q -n 2
+test: $(STAMP) ## run the tests but the long ones, which it names (five minutes)
+	@$(PYTEST) -rs
+
+test-all: $(STAMP) ## run all tests but the slow ones, and all examples of each, as CI does
+	@$(PYTEST) -rs --long
+
+test-stress: $(STAMP) ## run the tests that wait for something while the processors are busy; ROUNDS=n BUSY=n
+	@'$(BIN)/python' bench/stress_tests.py --rounds $(or $(ROUNDS),10) --busy $(or $(BUSY),4)
 
 bench: $(STAMP) ## the same job side by side with the field (a quarter of an hour; environments of its own)
 	@'$(BIN)/python' bench/side_by_side.py
@@ -64,7 +74,7 @@ bench-live: $(STAMP) ## what being durable and being idle costs
 	@'$(BIN)/python' bench/live.py
 
 slow: $(STAMP) ## the tests that take minutes, too
-	@'$(BIN)/python' -m pytest -q -n 2 --slow
+	@$(PYTEST) -rs --slow
 
 docs: $(STAMP) ## write the pages and the dashboard that are made from code anew
 	@'$(BIN)/python' scripts/make_docs.py

@@ -1,10 +1,13 @@
-"""What all tests share: where the recorded market data lies."""
+"""What all tests share: where the recorded market data lies, and which tests a run leaves out."""
 
 import os
 from pathlib import Path
 
+import hypothesis
 import pytest
+from hypothesis import HealthCheck
 
+import effort
 from paperbot.market import instruments
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -46,5 +49,24 @@ def _no_kept_rules(tmp_path_factory, monkeypatch):
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
-    """`--slow` runs what takes minutes."""
-    parser.addoption("--slow", action="store_true", help="run the slow tests too")
+    """Two options for more than `make test` runs."""
+    parser.addoption("--long", action="store_true", help="run the long tests too, and all of each test's examples")
+    parser.addoption("--slow", action="store_true", help="run the slow tests too; includes --long")
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    """Set how much effort each test makes, before any test is imported. No example has a deadline: machines differ."""
+    effort.is_slow = config.getoption("--slow")
+    effort.is_long = effort.is_slow or config.getoption("--long")
+    is_fine = [HealthCheck.too_slow, HealthCheck.data_too_large, HealthCheck.function_scoped_fixture]
+    hypothesis.settings.register_profile("paperbot", deadline=None, suppress_health_check=is_fine)
+    hypothesis.settings.load_profile("paperbot")
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Skip what this run leaves out, each with the command that runs it."""
+    for item in items:
+        if item.get_closest_marker("slow") and not effort.is_slow:
+            item.add_marker(pytest.mark.skip(reason="slow: `make slow` runs it"))
+        elif item.get_closest_marker("long") and not effort.is_long:
+            item.add_marker(pytest.mark.skip(reason="long: `make test-all` runs it"))

@@ -1,15 +1,39 @@
 """The product as a user runs it: a process of its own, with an environment and a working directory of its own."""
 
+import contextlib
+import io
 import os
 import re
+import signal
 import subprocess
 import sys
+import threading
 import time
 import urllib.request
+from collections.abc import Callable, Iterator
 from pathlib import Path
+from unittest import mock
+
+import pytest
+
+from paperbot import cli
+from paperbot.market import instruments
 
 ROOT = Path(__file__).resolve().parent.parent
 KEYS = {"BINANCE_SPOT_TESTNET_API_KEY": "foo", "BINANCE_SPOT_TESTNET_API_SECRET": "bar"}
+
+PATIENCE_S = 300.0
+"""How long a test waits for something that is sure to come: as long as the busiest machine may need, and no test waits
+longer than it has to. A test that is about a time-out has a time of its own.
+"""
+
+
+def wait_until(condition: Callable[[], object], otherwise: Callable[[], str]) -> None:
+    """Wait until the condition holds. Fails with what `otherwise()` says when it never does."""
+    deadline = time.monotonic() + PATIENCE_S
+    while not condition():
+        assert time.monotonic() < deadline, otherwise()
+        time.sleep(0.02)
 
 
 def environment(**variables: str) -> dict[str, str]:
@@ -36,13 +60,59 @@ def start(arguments: list[str], cwd: Path, **variables: str) -> subprocess.Popen
 
 
 def finish(process: subprocess.Popen) -> tuple[int, str, str]:
-    """(exit code, standard output, standard error)."""
-    out, err = process.communicate(timeout=120)
-    return process.returncode, out, err
+    """(exit code, what is left of standard output, standard error).
+
+    Not by `communicate`: it reads past the file object, and loses what that has read ahead.
+    """
+    errors = []
+    reader = threading.Thread(target=lambda: errors.append(process.stderr.read() if process.stderr else ""))
+    killer = threading.Timer(PATIENCE_S, process.kill)
+    for thread in (reader, killer):
+        thread.start()
+    out = process.stdout.read()
+    reader.join()
+    code = process.wait()
+    killer.cancel()
+    return code, out, errors[0]
 
 
 def run(arguments: list[str], cwd: Path, **variables: str) -> tuple[int, str, str]:
     return finish(start(arguments, cwd, **variables))
+
+
+def call(arguments: list[str], cwd: Path, **variables: str) -> tuple[int, str, str]:
+    """The same command line inside this process: its start, of two seconds of computing, is saved.
+
+    For what a test needs beside the thing that it is about, in the main thread.
+    """
+    out, err = io.StringIO(), io.StringIO()
+    with (
+        mock.patch.dict(os.environ, environment(**variables), clear=True),
+        mock.patch.object(instruments, "FOLDER", Path("data/instruments")),
+        contextlib.chdir(cwd),
+        contextlib.redirect_stdout(out),
+        contextlib.redirect_stderr(err),
+        pytest.raises(SystemExit) as ended,
+        _alarm(),
+    ):
+        cli.main([str(one) for one in arguments])
+    return int(ended.value.code or 0), out.getvalue(), err.getvalue()
+
+
+@contextlib.contextmanager
+def _alarm() -> Iterator[None]:
+    """Fail where the block takes longer than any test waits."""
+
+    def ring(*_: object) -> None:
+        raise TimeoutError(f"not done after {PATIENCE_S} s")
+
+    before = signal.signal(signal.SIGALRM, ring)
+    signal.setitimer(signal.ITIMER_REAL, PATIENCE_S)
+    try:
+        yield
+    finally:
+        signal.setitimer(signal.ITIMER_REAL, 0)
+        signal.signal(signal.SIGALRM, before)
 
 
 def read_until(process: subprocess.Popen, pattern: str) -> str:
@@ -61,12 +131,13 @@ def url_of(output: str) -> str:
 
 
 def scrape(url: str) -> str:
-    deadline = time.monotonic() + 10
-    while True:
-        try:
-            with urllib.request.urlopen(url, timeout=5) as answer:  # noqa: S310
-                return answer.read().decode()
-        except OSError:
-            if time.monotonic() > deadline:
-                raise
-            time.sleep(0.05)
+    """What is served there, as soon as it is."""
+    answers = []
+
+    def answered() -> bool:
+        with contextlib.suppress(OSError), urllib.request.urlopen(url, timeout=PATIENCE_S) as answer:  # noqa: S310
+            answers.append(answer.read().decode())
+        return bool(answers)
+
+    wait_until(answered, lambda: f"{url} does not answer")
+    return answers[0]

@@ -6,7 +6,6 @@ import re
 import shutil
 import socket
 import subprocess
-import time
 import urllib.error
 import urllib.parse
 import urllib.request
@@ -15,7 +14,7 @@ from pathlib import Path
 import pytest
 import yaml
 
-from shell import ROOT
+from shell import PATIENCE_S, ROOT, wait_until
 
 CONFIG = ROOT / "config"
 RULES = CONFIG / "rules/paperbot.yml"
@@ -104,23 +103,23 @@ class Prometheus:
         self.process = subprocess.Popen(command, cwd=folder, stdout=self._log, stderr=self._log)
 
     def __enter__(self):
-        self.wait(self._is_ready, "ready")
+        self.wait(self._is_ready, lambda: "Prometheus is not ready")
         return self
 
     def __exit__(self, *_):
         self.process.terminate()
-        self.process.wait(20)
+        self.process.wait(PATIENCE_S)
         self._log.close()
 
     def _is_ready(self) -> bool:
         """An OSError while it is not: no one listens yet, or it answers that it is starting."""
-        with urllib.request.urlopen(f"{self.url}/-/ready", timeout=5):  # noqa: S310
+        with urllib.request.urlopen(f"{self.url}/-/ready", timeout=PATIENCE_S):  # noqa: S310
             return True
 
     def _get(self, path: str, **parameters: str):
         url = f"{self.url}{path}?{urllib.parse.urlencode(parameters)}"
         try:
-            with urllib.request.urlopen(url, timeout=5) as answer:  # noqa: S310
+            with urllib.request.urlopen(url, timeout=PATIENCE_S) as answer:  # noqa: S310
                 return json.load(answer)["data"]
         except urllib.error.HTTPError as error:
             raise AssertionError(f"{parameters}: {error.read().decode()}") from None
@@ -137,21 +136,21 @@ class Prometheus:
         alerts = self._get("/api/v1/alerts")["alerts"]
         return {alert["labels"]["alertname"] for alert in alerts if alert["state"] == "firing"}
 
-    def wait(self, condition, what: str, seconds: float = 60.0):
-        """The condition's first true answer."""
-        deadline = time.monotonic() + seconds
-        while time.monotonic() < deadline:
-            with contextlib.suppress(OSError):
-                if answer := condition():
-                    return answer
-            time.sleep(0.2)
-        raise AssertionError(f"not within {seconds} s: {what}")
+    def wait(self, condition, otherwise) -> None:
+        """Wait until the condition holds; a question that is not answered in time is asked again."""
 
-    def wait_for_series(self, promql: str, seconds: float = 60.0) -> list[dict]:
-        return self.wait(lambda: self.query(promql), promql, seconds)
+        def holds() -> bool:
+            with contextlib.suppress(OSError):
+                return condition()
+            return False
+
+        wait_until(holds, otherwise)
+
+    def wait_for_series(self, promql: str) -> None:
+        self.wait(lambda: self.query(promql), lambda: f"no series: {promql}")
 
     def wait_for_scrapes(self, count: int) -> None:
-        """Until the bot was scraped so many times, and the rules were evaluated after that."""
-        self.wait_for_series(f'count_over_time(up{{job="paperbot"}}[10m]) >= {count}')
+        """Wait until the bot has answered so many scrapes, and the rules were evaluated after that."""
+        self.wait_for_series(f'sum_over_time(up{{job="paperbot"}}[1h]) >= {count}')
         began = self.query("time()")[1]
         self.wait_for_series(f"min(timestamp(paperbot:orders_blocked:rate5m)) > {began}")

@@ -24,6 +24,7 @@ from paperbot.telemetry.logs import make_log
 from paperbot.telemetry.metrics import BACKGROUND, Metrics
 from paperbot.telemetry.notify import Notifier, report_fault
 from paperbot.telemetry.watch import domains
+from shell import PATIENCE_S
 
 
 def fail(*_, **__):
@@ -52,7 +53,7 @@ def test_what_a_thread_raises_is_raised_where_it_is_waited_for():
             await in_thread(fail)
         assert await in_thread(lambda: 3) == 3
 
-    asyncio.run(asyncio.wait_for(story(), 10))
+    asyncio.run(asyncio.wait_for(story(), PATIENCE_S))
 
 
 @pytest.mark.parametrize("where", ["begin", "wait", "settle"])
@@ -69,7 +70,7 @@ def test_an_advisor_that_fails_is_asked_again(capsys, where):
     def begin(_):
         return fail() if where == "begin" else wait
 
-    asyncio.run(asyncio.wait_for(Live._consult(live, SimpleNamespace(exchanges=[], begin=begin), 7), 10))
+    asyncio.run(asyncio.wait_for(Live._consult(live, SimpleNamespace(exchanges=[], begin=begin), 7), PATIENCE_S))
     faults, logged = seen.shown()
     assert live.consulting is None
     assert committed == []
@@ -97,7 +98,7 @@ def test_a_message_that_cannot_be_sent_does_not_end_the_notifier(capsys, monkeyp
     notifier = Notifier(settings, seen.log, seen.metrics)
     notifier.tell("halt", "first")
     notifier.tell("halt", "second")
-    assert [done.get(timeout=10), done.get(timeout=10)] == ["first", "second"]
+    assert [done.get(timeout=PATIENCE_S), done.get(timeout=PATIENCE_S)] == ["first", "second"]
     notifier.close()
     faults, logged = seen.shown()
     assert faults == {"notifier": 1}

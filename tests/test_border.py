@@ -196,7 +196,7 @@ def test_written_decimals_are_kept_however_they_are_written(tmp_path):
     comma = point.replace(",", ";").replace(".", ",")
     assert case.run("FOO/USDT", comma)["digest"] == expected["digest"]
     (tmp_path / "a.csv").write_text(point)
-    code, _, err = shell.run(["data", "import", "a.csv", "--symbol", "FOO/USDT", "--out", "a.parquet"], tmp_path)
+    code, _, err = shell.call(["data", "import", "a.csv", "--symbol", "FOO/USDT", "--out", "a.parquet"], tmp_path)
     assert code == 0, err
     assert case.run("FOO/USDT", (tmp_path / "a.parquet").read_bytes(), name="b.parquet")["digest"] == expected["digest"]
 
@@ -349,7 +349,7 @@ def test_data_check_reports_what_replay_refuses(tmp_path, text, timeframe, kind)
 
 # ---- import -------------------------------------------------------------------------------------------------------
 def imported(folder, *files, how=()):
-    return shell.run(["data", "import", *files, "--symbol", "FOO/USDT", "--out", "out.parquet", *how], folder)
+    return shell.call(["data", "import", *files, "--symbol", "FOO/USDT", "--out", "out.parquet", *how], folder)
 
 
 @pytest.mark.parametrize(

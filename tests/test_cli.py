@@ -153,7 +153,7 @@ def test_a_reader_that_goes_away_does_not_stop_the_work(tmp_path):
     process = start(["replay", "BTC/USDT=synthetic:1:2000", "--out", "out"], tmp_path)
     process.stdout.close()
     error = process.stderr.read()
-    assert process.wait(timeout=120) == 0
+    assert process.wait(timeout=shell.PATIENCE_S) == 0
     assert "Traceback" not in error
     assert "BrokenPipe" not in error
     assert (tmp_path / "out/trades.parquet").is_file()
@@ -170,8 +170,8 @@ def test_a_reader_that_goes_away_does_not_stop_the_work(tmp_path):
 def test_a_terminal_is_told_what_goes_on(tmp_path, command, said):
     """And a pipe is not."""
     for made in ("data synthetic 1 300 --out bars.parquet", "replay BTC/USDT=bars.parquet"):
-        assert shell.run(made.split(), tmp_path)[0] == 0
-    code, _, err = shell.run(list(command), tmp_path)
+        assert shell.call(made.split(), tmp_path)[0] == 0
+    code, _, err = shell.call(list(command), tmp_path)
     assert code == 0
     assert said not in err
     ours, theirs = os.openpty()
@@ -187,6 +187,6 @@ def test_a_terminal_is_told_what_goes_on(tmp_path, command, said):
     with contextlib.suppress(OSError):  # The terminal is gone when the process is.
         while part := os.read(ours, 4096):
             told += part
-    assert process.wait(60) == 0
+    assert process.wait(shell.PATIENCE_S) == 0
     os.close(ours)
     assert said in told.decode()

@@ -15,7 +15,7 @@ import pyarrow.parquet as pq
 import pytest
 
 from livelab import VenueProcess
-from shell import ROOT, environment, run
+from shell import PATIENCE_S, ROOT, environment, finish, run
 
 PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))]
 
@@ -105,7 +105,7 @@ def shell(line, folder):
 def told(process, words):
     """Read lines until one has the words; everything that was said."""
     said = []
-    deadline = time.monotonic() + 120
+    deadline = time.monotonic() + PATIENCE_S
     for line in process.stdout:
         said.append(line)
         if words in line:
@@ -120,12 +120,19 @@ def session(desk):
     process = shell("paperbot run", desk)
     told(process, "candle: ")
     process.send_signal(signal.SIGTERM)
-    rest = process.communicate(timeout=60)[0]
-    assert process.returncode == 0, rest
+    code, rest, _ = finish(process)
+    assert code == 0, rest
     return (desk / "data/sessions/current").read_text().strip()
 
 
-@pytest.mark.parametrize(("page", "line"), [one for one in LINES if not is_example(one[1])])
+def to_run():
+    """The lines that are run; those of other pages than the README only in the whole suite."""
+    for page, line in LINES:
+        if not is_example(line):
+            yield pytest.param(page, line, marks=[] if page == "README.md" else [pytest.mark.long])
+
+
+@pytest.mark.parametrize(("page", "line"), list(to_run()))
 def test_a_line_runs_as_it_is_printed(page, line, desk, session):
     process = shell(line.replace("NAME", session), desk)
     words = until(line)
@@ -133,8 +140,9 @@ def test_a_line_runs_as_it_is_printed(page, line, desk, session):
     if words is not None:
         said = told(process, words)
         process.send_signal(signal.SIGTERM)
-    said += process.communicate(timeout=120)[0]
-    assert process.returncode == 0, f"{page}: {line}\n{said[-2000:]}"
+    code, rest, _ = finish(process)
+    said += rest
+    assert code == 0, f"{page}: {line}\n{said[-2000:]}"
     assert words is None or words in said
     assert "Traceback" not in said
 

@@ -14,7 +14,7 @@ import pytest
 import yaml
 
 from paperbot.environment import Environment
-from shell import KEYS, ROOT, run
+from shell import KEYS, PATIENCE_S, ROOT, run
 from stack import CONFIG, logql, need
 
 COMPOSE = Path(sys.prefix) / "lib" / f"python3.{sys.version_info.minor}" / "site-packages/compose/docker-compose"
@@ -260,7 +260,7 @@ def test_the_entry_script_becomes_the_bot_and_brings_the_compiled_core(tmp_path)
     variables = {"PATH": f"{tmp_path / 'bin'}:/usr/bin:/bin", "PAPERBOT_CACHE_DIR": str(tmp_path / "cache")}
     command = ["/bin/sh", tmp_path / "script", "status", "--json"]
     process = subprocess.Popen(command, env=variables, stdout=subprocess.PIPE, text=True)
-    out, _ = process.communicate(timeout=10)
+    out, _ = process.communicate(timeout=PATIENCE_S)
     assert out.split() == [str(process.pid), "-m", "paperbot.main", "status", "--json"]
     assert (tmp_path / "cache/paperbot/core").read_text() == "compiled"
 

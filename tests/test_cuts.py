@@ -39,7 +39,7 @@ def test_chunks_change_nothing(market, chunk):
     assert_same(run_events(plan, events, range(chunk, len(events), chunk)), run_events(plan, events))
 
 
-@settings(max_examples=25, deadline=None)
+@settings(max_examples=25)
 @given(st.lists(st.integers(1, 5999), max_size=60), st.integers(0, 3))
 def test_any_cuts_change_nothing(market, cuts, spare_rows):
     """Cuts fall inside slices too; with no spare rows the output buffer is exactly at its minimum."""
@@ -51,7 +51,7 @@ def canonical(content):
     return json.dumps(content, sort_keys=True, separators=(",", ":")).encode()
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 @given(st.integers(0, 200), st.lists(st.integers(0, 200), max_size=8), st.integers(0, 2**32 - 1))
 def test_digest_is_the_chain_that_the_decision_describes(market, count, cuts, seed):
     """By ADR-0017: SHA-256 over the last link and 64 records, a shorter block at the end, then the money."""
@@ -81,7 +81,7 @@ def test_a_run_goes_on_from_a_snapshot_with_the_same_digest(market, at):
     assert second.finish() == first.finish() == run_events(plan, events).digest
 
 
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=40)
 @given(st.integers(1000, 100_000), st.lists(st.integers(1, 400), max_size=30))
 def test_any_cuts_of_streams_with_orders_change_nothing(seed, cuts):
     random = np.random.default_rng(seed)

@@ -7,15 +7,15 @@ import signal
 import socket
 import subprocess
 import sys
-import time
 
 import numpy as np
 import pyarrow.parquet as pq
 import pytest
 from prometheus_client.parser import text_string_to_metric_families
 
+from effort import amount
 from recorded import read
-from shell import KEYS, ROOT, environment, finish, read_until, run, scrape, start, url_of
+from shell import KEYS, PATIENCE_S, ROOT, environment, finish, read_until, run, scrape, start, url_of
 
 ARTIFACTS = ("trades.parquet", "ledger.parquet", "orders.parquet", "round_trips.parquet", "advice.jsonl")
 STAMP = re.compile(r'\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d+Z|(?<="url": )"[^"]*"|(?<=url=)\S+')
@@ -226,8 +226,8 @@ def assert_metrics_are_what_the_artifacts_say(text, folder):
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
 def test_a_signal_on_the_very_last_line_ends_the_hold_in_order(tmp_path, number):
     folder = workplace(tmp_path)
-    for _ in range(3):
-        process = start([], folder, OFFLINE_DEMO="1", PROMETHEUS_PORT="0", HOLD_METRICS_SECONDS="60", **KEYS)
+    for _ in range(amount(3, 1)):
+        process = start([], folder, OFFLINE_DEMO="1", PROMETHEUS_PORT="0", HOLD_METRICS_SECONDS="3600", **KEYS)
         read_until(process, "execution demo complete")
         process.send_signal(number)
         assert finish(process)[0] == 0
@@ -247,24 +247,22 @@ def test_two_runs_at_a_time_in_one_folder(tmp_path):
 
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
 def test_demo_holds_metrics_until_it_is_told_to_end(tmp_path, number):
-    variables = {"ENABLE_PATTERN_OBS_DEMO": "1", "PATTERN_OBS_DEMO_SECONDS": "0.2", "HOLD_METRICS_SECONDS": "120"}
+    variables = {"ENABLE_PATTERN_OBS_DEMO": "1", "PATTERN_OBS_DEMO_SECONDS": "0.2", "HOLD_METRICS_SECONDS": "3600"}
     process = start([], workplace(tmp_path), OFFLINE_DEMO="1", PROMETHEUS_PORT="0", **KEYS, **variables)
     before = read_until(process, "execution demo complete")
     text = scrape(url_of(before))
     assert_metrics_are_what_the_artifacts_say(text, tmp_path / "data")
-    time.sleep(0.5)
-    began = time.monotonic()
+    more = read_until(process, "pattern_intent")  # It goes on emitting while it holds.
     process.send_signal(number)
     code, after, err = finish(process)
     assert (code, err) == (0, "")
-    assert time.monotonic() - began < 5
     for name in CONTRACT_SERIES.split():
         assert re.search(rf"^{name}(\{{.*\}})? ", text, re.MULTILINE), name
     assert 'paperbot_killswitch_active{market="crypto"} 0.0' in text
     assert "_created" not in text
     fills = sum(float(line.split()[-1]) for line in text.splitlines() if line.startswith("fills_total{"))
     assert fills == len(payloads(before.splitlines(), "fill"))
-    events = [json.loads(line)["event"] for line in after.splitlines()]
+    events = [json.loads(line)["event"] for line in (more + after).splitlines()]
     assert set(events) == {"pattern_detected", "pattern_intent"}  # Nothing else after the last line.
     lines = before.splitlines()
     assert '"source": "demo"' in next(line for line in lines if "pattern_detected" in line)
@@ -373,14 +371,12 @@ import signal, threading, time
 from paperbot.signals import holding
 
 def take():
-    time.sleep(0.5)
+    time.sleep(0.5)  # The main thread waits by now; where it does not yet, the test shows less and still passes.
     signal.pthread_kill(threading.get_ident(), signal.SIGTERM)
-    time.sleep(30)
+    time.sleep(3600)
 
-with holding(20):
+with holding(3600):
     threading.Thread(target=take, daemon=True).start()
 """
-    began = time.monotonic()
-    done = subprocess.run([sys.executable, "-c", script], env=environment(), timeout=60, check=False)
+    done = subprocess.run([sys.executable, "-c", script], env=environment(), timeout=PATIENCE_S, check=False)
     assert done.returncode == 0
-    assert time.monotonic() - began < 15

@@ -11,7 +11,7 @@ import pytest
 from paperbot import __version__
 from paperbot.core import types as t
 from paperbot.llm.guards import CODES
-from shell import run
+from shell import call, run
 
 ROOT = Path(__file__).resolve().parent.parent
 DOCS = ROOT / "docs"
@@ -97,9 +97,8 @@ def test_commands_of_the_documents_exist():
         for words, rest in pattern.findall(blocks):
             command = tuple(words.split())
             if command not in helps:
-                code = [sys.executable, "-m", "paperbot.main", *command, "--help"]
-                done = subprocess.run(code, capture_output=True, text=True, check=False)
-                assert done.returncode == 0, (page, words, done.stderr)
+                code, _, err = call([*command, "--help"], ROOT)
+                assert code == 0, (page, words, err)
                 helps[command] = (DOCS / "cli.md").read_text()
             for option in re.findall(r"--[a-z][a-z-]+", rest.partition("#")[0]):
                 assert option in helps[command], (page, words, option)

@@ -7,7 +7,7 @@ import signal
 import pytest
 
 from paperbot.app.drill import STATE
-from shell import finish, read_until, run, scrape, start, url_of
+from shell import call, finish, read_until, run, scrape, start, url_of
 
 
 def signed(content, header):
@@ -73,7 +73,7 @@ def test_saved_state_that_is_not_whole_is_refused_and_kept(tripped, tmp_path, ch
     folder, _, _ = tripped
     content = change((folder / "data/drill" / STATE).read_bytes())
     (tmp_path / STATE).write_bytes(content)
-    code, _, err = run(["drill", "reload", "--out", str(tmp_path)], folder, PROMETHEUS_PORT="0")
+    code, _, err = call(["drill", "reload", "--out", str(tmp_path)], folder, PROMETHEUS_PORT="0")
     assert code == 2
     assert message in " ".join(err.split())
     assert (tmp_path / STATE).read_bytes() == content
@@ -81,7 +81,7 @@ def test_saved_state_that_is_not_whole_is_refused_and_kept(tripped, tmp_path, ch
 
 def test_saved_state_of_another_run_is_refused(tripped):
     folder, _, _ = tripped
-    code, _, err = run(["drill", "reload", "--set", "symbols=[ETH/USDT]"], folder, PROMETHEUS_PORT="0")
+    code, _, err = call(["drill", "reload", "--set", "symbols=[ETH/USDT]"], folder, PROMETHEUS_PORT="0")
     assert code == 2
     assert "was saved with another symbols: ['BTC/USDT'], not ['ETH/USDT']" in " ".join(err.split())
 
@@ -95,13 +95,13 @@ def test_saved_state_of_another_run_is_refused(tripped):
 )
 def test_a_drill_that_cannot_trip_says_so(tmp_path, settings, message):
     arguments = [part for setting in settings for part in ("--set", setting)]
-    code, _, err = run(["drill", "killswitch", *arguments], tmp_path, PROMETHEUS_PORT="0")
+    code, _, err = call(["drill", "killswitch", *arguments], tmp_path, PROMETHEUS_PORT="0")
     assert code == 2
     assert message in " ".join(err.split())
     assert not (tmp_path / "data/drill" / STATE).exists()
 
 
 def test_reload_without_a_state_says_so(tmp_path):
-    code, _, err = run(["drill", "reload"], tmp_path, PROMETHEUS_PORT="0")
+    code, _, err = call(["drill", "reload"], tmp_path, PROMETHEUS_PORT="0")
     assert code == 2
     assert "there is no saved state" in err

@@ -14,7 +14,7 @@ from paperbot.live.artifacts import write_artifacts
 from paperbot.live.earnings import profit, trades
 from paperbot.live.session import CURRENT, create_session
 from recorded import read
-from shell import run
+from shell import call
 from test_journal import slices
 
 SETTINGS = ("strategies=[{name: cross, kind: sma_cross, fast: 5, slow: 20}]", "ledger.every=1m")
@@ -133,19 +133,19 @@ def test_looking_changes_no_file(held):
 
 
 def test_a_replay_has_profit_and_trades_where_there_is_no_session(tmp_path):
-    code, out, err = run(["replay", "BTC/USDT=synthetic:7:5000", "--set", SETTINGS[0], "--json"], tmp_path)
+    code, out, err = call(["replay", "BTC/USDT=synthetic:7:5000", "--set", SETTINGS[0], "--json"], tmp_path)
     assert code == 0, err
     summary = json.loads(out)
-    code, out, err = run(["profit", "--json", "--daily"], tmp_path)
+    code, out, err = call(["profit", "--json", "--daily"], tmp_path)
     assert code == 0, err
     told = json.loads(out)
     assert told["profit"] == pytest.approx(summary["equity"] - summary["start_equity"])
     assert told["trades"] == summary["round_trips"]
     assert len(told["periods"]) == 4
-    code, out, _ = run(["trades", "--last", "2"], tmp_path)
+    code, out, _ = call(["trades", "--last", "2"], tmp_path)
     assert code == 0
     assert len(out.splitlines()) == 4
-    code, _, err = run(["profit", "--daily", "--weekly"], tmp_path)
+    code, _, err = call(["profit", "--daily", "--weekly"], tmp_path)
     assert (code, err.strip()) == (2, "error: give one of --daily, --weekly and --monthly")
 
 
@@ -156,7 +156,7 @@ def test_where_there_is_nothing_it_says_so(tmp_path):
 
 def test_what_people_read_is_rounded(held):
     out, _ = held
-    code, text, err = run(["status", "--out", str(out)], out)
+    code, text, err = call(["status", "--out", str(out)], out)
     assert code == 0, err
     lines = {line.partition(":")[0]: line.partition(":")[2].strip() for line in text.splitlines()}
     status = session_status(out, None)

@@ -6,12 +6,15 @@ import contextlib
 import numpy as np
 import pytest
 
+import effort
 from arrivals import GRACE_MS, STEP_MS, Hand, bars_of, failure, kline, opens, shuffled, slices_of
+from effort import amount
 from paperbot.clock import SystemClock
 from paperbot.live.beside import cancel_all
 from paperbot.live.session import create_session
 from paperbot.live.verify import rerun
 from recorded import FIVE_BITTREX, read, run_events
+from shell import PATIENCE_S
 
 BTC, ETH = "BTC/USDT", "ETH/USDT"
 T0 = 1_700_000_100_000 // STEP_MS * STEP_MS
@@ -179,12 +182,14 @@ def test_a_feed_that_is_stopped_just_when_a_bar_wakes_it_ends(turns):
     async def story():
         feed = hand()
         running = asyncio.create_task(feed.feed.run())
-        await asyncio.sleep(0.01)
+        for _ in range(20):  # Its tasks are started, and wait.
+            await asyncio.sleep(0)
+        assert feed.feed.listening
         feed.say(BTC, at(1))  # Bar 0 is missing, which wakes the asking for it.
         for _ in range(turns):
             await asyncio.sleep(0)
         running.cancel()
-        done, _ = await asyncio.wait({running}, timeout=2)
+        done, _ = await asyncio.wait({running}, timeout=PATIENCE_S)
         assert done
 
     asyncio.run(story())
@@ -314,12 +319,12 @@ def test_age_grows_while_something_is_overdue():
 def five(request):
     folder = request.getfixturevalue("real_data_module")
     plan, events = read([f"{symbol}={folder / name}" for symbol, name in FIVE_BITTREX.items()])
-    if not request.config.getoption("--slow"):
+    if not effort.is_slow:
         events = events[: np.searchsorted(events["close_ts"], events["close_ts"][0] + 3 * 86_400 * 10**9)]
     return plan, events, run_events(plan, events).digest
 
 
-@pytest.mark.parametrize("seed", range(20))
+@pytest.mark.parametrize("seed", range(amount(20, 4)))
 def test_live_in_any_order_of_arrival_has_the_digest_of_replay(five, tmp_path, seed):
     """Klines of three days (with --slow of all twenty) shuffled over eight bars, one in twenty lost, one told twice."""
     plan, events, whole = five
@@ -354,13 +359,13 @@ def test_live_in_any_order_of_arrival_has_the_digest_of_replay(five, tmp_path, s
 def test_a_task_that_loses_a_cancellation_is_told_again():
     async def deaf():
         with contextlib.suppress(asyncio.CancelledError):
-            await asyncio.sleep(60)
-        await asyncio.sleep(60)
+            await asyncio.sleep(3600)
+        await asyncio.sleep(3600)
 
     async def story():
         task = asyncio.create_task(deaf())
         await asyncio.sleep(0)
-        await asyncio.wait_for(cancel_all([task]), 5)
+        await asyncio.wait_for(cancel_all([task]), PATIENCE_S)
         assert task.cancelled()
 
     asyncio.run(story())

@@ -114,20 +114,25 @@ def test_another_user_may_look_at_what_he_cannot_write(killed, market, tmp_path)
 def test_a_journal_is_read_beside_its_writer(market, tmp_path):
     """What a reader sees is what was durable at one moment: a beginning of the chain."""
     code = f"""
+import sys
 from pathlib import Path
 from paperbot.store.journal import Input, Journal, Lock
 folder = Path({str(tmp_path)!r})
 lock, journal = Lock(folder), Journal(folder, create=True)
 print("begun", flush=True)
-for number in range(100_000):
-    journal.append([Input(bytes(64), number, "stream")] * 20)
+for _ in sys.stdin:
+    for number in range(50):
+        journal.append([Input(bytes(64), number, "stream")] * 20)
 """
     env = shell.environment()
-    writer = subprocess.Popen([sys.executable, "-c", code], stdout=subprocess.PIPE, text=True, env=env)
+    pipes = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE, "text": True}
+    writer = subprocess.Popen([sys.executable, "-c", code], env=env, **pipes)
     assert writer.stdout.readline() == "begun\n"
     seen = []
     try:
         while len(seen) < 40 or seen[-1] < 30_000:  # Beyond several checkpoints of the log.
+            writer.stdin.write("go on\n")  # A thousand rows for each look, written while we look.
+            writer.stdin.flush()
             with Journal(tmp_path, read_only=True) as journal:
                 assert journal.first_break() is None
                 seen.append(journal.seq)
@@ -197,9 +202,9 @@ def test_a_damaged_session_is_told_and_mended_only_by_repair(killed, tmp_path):
 def test_repair_by_the_command_line(killed):
     out, folder = killed
     damage(folder)
-    code, _, err = shell.run(["status", "--out", str(out)], out.parent)
+    code, _, err = shell.call(["status", "--out", str(out)], out.parent)
     assert code == 2
     assert "mend it with: paperbot session repair s" in " ".join(err.split())
-    code, told, err = shell.run(["session", "repair", "--out", str(out)], out.parent)
+    code, told, err = shell.call(["session", "repair", "--out", str(out)], out.parent)
     assert code == 0, err
     assert "halted: journal" in told

@@ -151,7 +151,7 @@ def test_a_journal_goes_on_after_a_commit_that_failed(tmp_path):
 
 def test_one_writer_at_a_time_and_the_lock_dies_with_it(tmp_path):
     code = f"from pathlib import Path; from paperbot.store.journal import Lock; Lock(Path({str(tmp_path)!r}));"
-    code += "print('locked', flush=True); import time; time.sleep(60)"
+    code += "print('locked', flush=True); import time; time.sleep(3600)"
     other = subprocess.Popen([sys.executable, "-c", code], stdout=subprocess.PIPE, text=True, env=environment())
     assert other.stdout.readline() == "locked\n"
     assert is_locked(tmp_path)

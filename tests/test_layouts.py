@@ -14,10 +14,11 @@ import pyarrow as pa
 import pyarrow.feather as pf
 import pyarrow.parquet as pq
 import pytest
-from hypothesis import HealthCheck, given, settings
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from cases import Case
+from effort import amount
 from paperbot.errors import ConfigError, DataError, PaperbotError
 from paperbot.market.candles import Columns
 from paperbot.market.files import BarFile, Reading, parse_columns
@@ -296,7 +297,7 @@ NAMES = {
 }
 
 
-@settings(max_examples=150, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=amount(150, 50))
 @given(data=st.data())
 def test_every_way_of_writing_one_table_gives_the_same_bars_or_a_refusal(tmp_path, data):
     form = data.draw(st.sampled_from(list(TIME_FORMS)))
@@ -683,10 +684,10 @@ SEEDS = [
 
 
 INSERTED = [b"\r", b"\n\n", b'"', b"\0", b"\xff\xfe", b"9" * 400, b"[" * 50, b",,,,"]
-DAMAGED = int(os.environ.get("PAPERBOT_DAMAGED_FILES", "300"))
+DAMAGED = int(os.environ.get("PAPERBOT_DAMAGED_FILES", amount(300, 100)))
 
 
-@settings(max_examples=DAMAGED, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=DAMAGED)
 @given(data=st.data())
 def test_damaged_files_are_one_short_sentence(tmp_path, data):
     """Bytes changed, cut out, doubled: the bars come out, or one sentence without a traceback."""

@@ -8,7 +8,6 @@ import signal
 import socket
 import sqlite3
 import threading
-import time
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
 import numpy as np
@@ -16,13 +15,14 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from livelab import BUSD_DAY, Bot, VenueProcess, kill
+from effort import amount
+from livelab import BUSD_DAY, START_MS, Bot, SteeredVenue, VenueProcess, kill
 from paperbot.core import types as t
 from recorded import FIVE_BITTREX
-from shell import ROOT, run, scrape, url_of
+from shell import PATIENCE_S, ROOT, finish, read_until, run, scrape, start, url_of
 
 
-def write_bars(path, bars, start_ms=1_700_006_400_000, step_ms=60_000, missing=(), seed=1):
+def write_bars(path, bars, start_ms=START_MS, step_ms=60_000, missing=(), seed=1):
     """A made-up market as a file that both venue and replay read."""
     random = np.random.default_rng(seed)
     close = np.round(1000 * np.exp(np.cumsum(random.normal(0, 0.002, bars))), 2)
@@ -75,7 +75,7 @@ def test_a_recorded_day_live_has_the_digest_of_replay(real_data, tmp_path):
         assert live.select(keep).equals(replayed.select(keep)), name
 
 
-@pytest.mark.skipif("not config.getoption('--slow')", reason="slow: `make slow`")
+@pytest.mark.slow
 def test_five_symbols_live_have_the_digest_of_replay(real_data, tmp_path):
     sources = [f"{symbol}={real_data / name}" for symbol, name in FIVE_BITTREX.items()]
     with VenueProcess(tmp_path, *sources) as venue:
@@ -119,15 +119,15 @@ def test_online_logs_the_same_lines_and_every_bar(market):
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
 def test_a_signal_finishes_the_slice_saves_and_ends_in_order(market, number):
     folder, files, sources = market
-    with VenueProcess(folder, *sources, options=("--speed", "3000")) as venue:
+    with SteeredVenue(folder, *sources) as venue:
         bot = Bot(folder, venue.settings())
         process = bot.start()
+        venue.play(300)
         bot.wait_for_inputs(100, process)
-        began = time.monotonic()
         process.send_signal(number)
-        assert process.wait(20) == 0
-        assert time.monotonic() - began < 5
+        assert process.wait(PATIENCE_S) == 0
         assert (folder / "data/trades.parquet").exists()
+        venue.play(400)
         bot.run("--until", until(files["ETH/USDT"]))
     assert bot.ask("verify")["digest"] == bot.replay(*sources)
 
@@ -140,13 +140,15 @@ def test_the_online_section_works_with_only_base_urls_in_the_configuration(marke
         # A recording that is played as fast as it is read makes minutes of a moment's delay: no limit on a feed's age.
         urls = {"rest_url": venue.url, "ws_url": venue.ws_url, "max_wait_s": 0}
         config = folder / "config/config.yaml"
-        config.write_text(config.read_text() + f"\nfeed: {json.dumps(urls)}\nrun: {{duration_s: 4}}\n")
+        config.write_text(config.read_text() + f"\nfeed: {json.dumps(urls)}\n")
         keys = {"BINANCE_SPOT_TESTNET_API_KEY": "x" * 64, "BINANCE_SPOT_TESTNET_API_SECRET": "y" * 64}
         online = {"OFFLINE_DEMO": "0", "HOLD_METRICS_SECONDS": "1", "PROMETHEUS_PORT": "0", **keys}
-        code, out, err = run([], folder, **online)
+        process = start([], folder, **online)
+        out = read_until(process, r"^order submitted: \{.*\}$")
+        process.send_signal(signal.SIGTERM)
+        code, _, err = finish(process)
         assert code == 0, err
         assert re.search(r"^candle: \{.*\}$", out, re.MULTILINE)
-        assert re.search(r"^order submitted: \{.*\}$", out, re.MULTILINE)
         assert (folder / "data/trades.parquet").exists()
         assert (folder / "data/ledger.parquet").exists()
         first = re.search(r"session_started\s+session=(\S+)", out)[1]
@@ -158,9 +160,9 @@ def test_the_online_section_works_with_only_base_urls_in_the_configuration(marke
 
 def test_for_ends_a_session_and_the_port_is_held_after_it(market):
     folder, _, sources = market
-    with VenueProcess(folder, *sources, options=("--speed", "60")) as venue:
+    with VenueProcess(folder, *sources) as venue:
         bot = Bot(folder, venue.settings())
-        log = bot.run("--for", "2s", "--hold", "1", LOG_LEVEL="INFO")
+        log = bot.run("--for", "1s", "--hold", "1", LOG_LEVEL="INFO")
     assert "session_stopped" in log
 
 
@@ -178,10 +180,12 @@ FAIL_POINTS = [
 def test_a_death_at_a_named_place_loses_nothing(market, point):
     folder, files, sources = market
     settings = {"run.snapshot_every": "40", "run.artifacts_every_s": "0.3"}
-    with VenueProcess(folder, *sources) as venue:
+    with SteeredVenue(folder, *sources) as venue:
         bot = Bot(folder, {**venue.settings(), **settings})
         process = bot.start("--until", until(files["ETH/USDT"]), PAPERBOT_FAIL_POINT=point)
-        assert process.wait(60) == -signal.SIGKILL, (folder / "run.log").read_text()[-2000:]
+        venue.play(200)
+        assert process.wait(PATIENCE_S) == -signal.SIGKILL, bot.log()[-2000:]
+        venue.play(400)  # The market is never over before the session has begun, however early it died.
         bot.run("--until", until(files["ETH/USDT"]))
     assert bot.ask("verify")["digest"] == bot.replay(*sources)
     trades = pq.read_table(folder / "data/trades.parquet").to_pylist()
@@ -195,10 +199,9 @@ def test_kill_9_at_any_moment_loses_nothing(market):
     random = np.random.default_rng(3)
     with VenueProcess(folder, *sources) as venue:
         bot = Bot(folder, {**venue.settings(), "run.snapshot_every": "37"})
-        for _ in range(10):
+        for _ in range(amount(10, 4)):
             process = bot.start("--until", until(files["ETH/USDT"]))
-            bot.wait_for_inputs(min(bot.inputs() + 25, 780), process)
-            time.sleep(random.random() * 0.05)
+            bot.wait_for_inputs(min(bot.inputs() + 1 + int(random.integers(50)), 780), process)
             kill(process)
         bot.run("--until", until(files["ETH/USDT"]))
     assert bot.ask("verify")["digest"] == bot.replay(*sources)
@@ -208,14 +211,17 @@ def test_kill_9_at_any_moment_loses_nothing(market):
 
 def test_a_tripped_kill_switch_is_still_tripped_after_kill_9(market):
     folder, _, sources = market
-    with VenueProcess(folder, *sources, options=("--speed", "1500")) as venue:
+    with SteeredVenue(folder, *sources) as venue:
         bot = Bot(folder, venue.settings())
         process = bot.start()
+        venue.play(60)
         bot.wait_for_inputs(80, process)
         assert bot.ask("halt")["halted"] == "manual"
         kill(process)
+        before = bot.inputs()
         process = bot.start()
-        bot.wait_for_inputs(bot.inputs() + 20, process)
+        venue.play(80)
+        bot.wait_for_inputs(before + 20, process)
         assert bot.ask("status")["halted"] == "manual"
         assert bot.ask("resume")["halted"] == "none"
         kill(process)
@@ -224,25 +230,28 @@ def test_a_tripped_kill_switch_is_still_tripped_after_kill_9(market):
 
 def test_a_second_process_is_refused(market):
     folder, _, sources = market
-    with VenueProcess(folder, *sources, options=("--speed", "60")) as venue:
+    with SteeredVenue(folder, *sources) as venue:
         bot = Bot(folder, venue.settings())
         process = bot.start()
+        venue.play(2)
         bot.wait_for_inputs(2, process)
         log = bot.run(expect=2)
         assert "another process runs this session" in " ".join(log.split())
         process.send_signal(signal.SIGTERM)
-        assert process.wait(20) == 0
+        assert process.wait(PATIENCE_S) == 0
 
 
 # ---- catching up --------------------------------------------------------------------------------------------------
 def test_manage_only_makes_no_entries_in_slices_that_were_missed(market):
     folder, files, sources = market
-    with VenueProcess(folder, *sources, options=("--speed", "6000")) as venue:
+    with SteeredVenue(folder, *sources) as venue:
         bot = Bot(folder, {**venue.settings(), "feed.catch_up": "manage_only"})
         process = bot.start()
+        venue.play(70)
         bot.wait_for_inputs(130, process)
         kill(process)
-        time.sleep(1.5)  # 150 minutes at the venue.
+        venue.skip(220)
+        venue.play(400)
         bot.run("--until", until(files["ETH/USDT"]))
     status = bot.ask("status")
     assert bot.ask("verify")
@@ -254,12 +263,14 @@ def test_manage_only_makes_no_entries_in_slices_that_were_missed(market):
 
 def test_down_for_too_long_halts_and_goes_on_at_the_present(market):
     folder, files, sources = market
-    with VenueProcess(folder, *sources, options=("--speed", "6000")) as venue:
+    with SteeredVenue(folder, *sources) as venue:
         bot = Bot(folder, {**venue.settings(), "feed.catch_up_max": "30m"})
         process = bot.start()
+        venue.play(50)
         bot.wait_for_inputs(100, process)
         kill(process)
-        time.sleep(1.0)
+        venue.skip(150)
+        venue.play(400)
         log = bot.run("--until", until(files["ETH/USDT"]), LOG_LEVEL="INFO")
     assert "down_too_long" in log
     assert bot.ask("status")["halted"] == "feed"
@@ -272,13 +283,11 @@ def test_realized_profit_is_the_sessions_after_a_restart(market):
         bot = Bot(folder, {**venue.settings(), "account.currency": "USDT", "oracle.overrides.USDT": "1"})
         bot.run("--until", until(files["ETH/USDT"], 250))
         before = sum(pq.read_table(folder / "data/trades.parquet")["realized_pnl"].to_pylist())
-        process = bot.start("--until", until(files["ETH/USDT"]), LOG_LEVEL="INFO", HOLD_METRICS_SECONDS="60")
-        deadline = time.monotonic() + 60
-        while "session_stopped" not in (log := (folder / "run.log").read_text()) and time.monotonic() < deadline:
-            time.sleep(0.05)
+        process = bot.start("--until", until(files["ETH/USDT"]), LOG_LEVEL="INFO", HOLD_METRICS_SECONDS="900")
+        log = bot.wait_for_log("session_stopped", process)
         text = scrape(url_of(log[log.rindex("metrics_served") :]))
         process.terminate()
-        process.wait(20)
+        process.wait(PATIENCE_S)
     realized = sum(pq.read_table(folder / "data/trades.parquet")["realized_pnl"].to_pylist())
     assert before != 0
     assert realized != before
@@ -357,11 +366,11 @@ def test_no_secret_is_in_anything_that_a_session_leaves(market):
         settings = {**venue.settings(), "feed.market_data": "testnet"}
         bot = Bot(folder, settings)
         keys = {"BINANCE_SPOT_TESTNET_API_KEY": canary, "BINANCE_SPOT_TESTNET_API_SECRET": canary}
-        process = bot.start("--until", until(files["ETH/USDT"]), "--hold", "30", LOG_LEVEL="DEBUG", **keys)
+        process = bot.start("--until", until(files["ETH/USDT"]), "--hold", "900", LOG_LEVEL="DEBUG", **keys)
         bot.wait_for_inputs(700, process)
         text = scrape(url_of((folder / "run.log").read_text()))
         process.send_signal(signal.SIGTERM)
-        assert process.wait(20) == 0
+        assert process.wait(PATIENCE_S) == 0
     assert "paperbot_feed_age_seconds" in text
     assert "paperbot_journal_lag_seconds_bucket" in text
     assert canary not in text
@@ -497,10 +506,16 @@ def test_advice_enters_between_slices_and_replays_without_a_network(market):
         "llm.base_url": f"http://127.0.0.1:{server.server_port}/v1",
         "llm.every": "20m",
         "llm.max_age": "1d",
+        "llm.timeout_s": "60",
     }
-    with VenueProcess(folder, *sources, options=("--speed", "900")) as venue:
+    with SteeredVenue(folder, *sources) as venue:
         bot = Bot(folder, {**venue.settings(), **llm})
-        bot.run("--until", until(files["ETH/USDT"]), OPENAI_API_KEY="sk-canary-4711-x")
+        process = bot.start("--until", until(files["ETH/USDT"]), OPENAI_API_KEY="sk-canary-4711-x")
+        for answers, minute in enumerate((41, 61, 81), 1):
+            venue.play(minute)
+            bot.wait_for(lambda: bot.count("advice") >= answers, process, lambda: "no answer has come in")  # noqa: B023
+        venue.play(400)  # From here on the market does not wait for the advisor.
+        assert process.wait(PATIENCE_S) == 0, bot.log()[-3000:]
     server.shutdown()
     server.server_close()
     rows = [json.loads(line) for line in (folder / "data/advice.jsonl").read_text().splitlines()]
@@ -513,11 +528,12 @@ def test_advice_enters_between_slices_and_replays_without_a_network(market):
 
 def test_data_fetch_writes_what_replay_reads_and_goes_on(market):
     folder, files, sources = market
-    with VenueProcess(folder, *sources, options=("--speed", "1200")) as venue:
+    with SteeredVenue(folder, *sources) as venue:
+        venue.skip(90)
         feed = [part for key, value in venue.settings().items() for part in ("--set", f"{key}={value}")]
         command = ["data", "fetch", "BTC/USDT", "--since", "2023-11-15", *feed, "--out", "got.parquet"]
         first = json.loads(run([*command, "--json"], folder)[1])
-        time.sleep(1.0)
+        venue.skip(130)
         second = json.loads(run([*command, "--json"], folder)[1])
     assert second["bars"] > first["bars"] > 0
     got = pq.read_table(folder / "got.parquet")
@@ -547,7 +563,7 @@ def test_faults_of_every_kind_change_nothing(market):
     }
     shares |= {"malformed": 0.01, "truncated": 0.005, "http_429": 0.02, "http_500": 0.03, "not_json": 0.03, "skew": 1.5}
     options = [part for fault, share in shares.items() for part in ("--fault", f"{fault}={share}")]
-    with VenueProcess(folder, *sources, options=("--speed", "3000", *options)) as venue:
+    with VenueProcess(folder, *sources, options=tuple(options)) as venue:
         bot = Bot(folder, venue.settings())
         log = bot.run("--until", until(files["ETH/USDT"]))
     assert "bar_refused" in log
@@ -556,23 +572,24 @@ def test_faults_of_every_kind_change_nothing(market):
 
 
 def test_a_feed_that_stays_silent_halts_with_a_reason(tmp_path):
-    """The venue's time goes with its messages until they end, so no slow machine makes a healthy feed look late."""
+    """The venue dies two seconds before the next bar is due, so the bot finds it late soon afterwards."""
     _, sources = two_markets(tmp_path, 40)
-    venue = VenueProcess(tmp_path, *sources)
+    venue = SteeredVenue(tmp_path, *sources, options=("--updates", "30"))
     bot = Bot(tmp_path, {**venue.settings(), "feed.max_wait_s": "2"})
+    venue.skip(10, second=5)
     process = bot.start()
-    bot.wait_for_inputs(6, process)
+    venue.play(13, second=1)  # The next bar is due a minute later, which is time enough to look.
+    bot.wait_for(lambda: bot.count("inputs", "source = 'stream'") == 6, process, lambda: "no bars have come in")
     assert bot.ask("status")["halted"] == "none"
+    venue.play(13, second=58)
+    venue.wait_for(13, second=58)
     venue.process.kill()
-    deadline = time.monotonic() + 110  # By our own clock the next bar is due within a minute.
-    while bot.ask("status")["halted"] == "none" and time.monotonic() < deadline:
-        time.sleep(1.0)
+    bot.wait_for_log("feed_stale", process)
     status = bot.ask("status")
     assert status["halted"] == "feed"
     assert status["feed"]["age_s"] > 2
     process.send_signal(signal.SIGTERM)
-    assert process.wait(20) == 0
-    assert "feed_stale" in (tmp_path / "run.log").read_text()
+    assert process.wait(PATIENCE_S) == 0
 
 
 def test_testnet_needs_its_keys(tmp_path):
@@ -612,6 +629,6 @@ def test_doctor_and_healthcheck(market):
     code, out, _ = run(["doctor"], folder, PROMETHEUS_PORT="0")
     assert code == 1
     assert re.search(r"NOT WELL venue: .*exchangeInfo: Cannot connect to host 127\.0\.0\.1:\d+", out)
-    code, _, err = run(["healthcheck", "--timeout", "0.5"], folder, PROMETHEUS_PORT="9")
+    code, _, err = run(["healthcheck"], folder, PROMETHEUS_PORT="9")
     assert code == 2
     assert "does not answer" in " ".join(err.split())

@@ -10,11 +10,12 @@ import time
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
 import pytest
-from hypothesis import HealthCheck, given, settings
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from pydantic import SecretStr
 
 from desk import Desk
+from effort import amount
 from paperbot.config import load
 from paperbot.core import types as t
 from paperbot.engine.names import names_of
@@ -443,7 +444,7 @@ ANSWERS = st.one_of(
 )
 
 
-@settings(max_examples=40, deadline=None, suppress_health_check=[HealthCheck.too_slow, HealthCheck.data_too_large])
+@settings(max_examples=amount(40, 10))
 @given(st.lists(ANSWERS, min_size=1, max_size=12))
 def test_whatever_is_answered_exposure_stays_within_the_caps(answers):
     """Each entry is worth at most the notional cap, what is held at most the gate's; the run always ends well."""
@@ -460,14 +461,14 @@ def test_whatever_is_answered_exposure_stays_within_the_caps(answers):
 
 
 @given(st.text(max_size=300))
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=300)
 def test_parsing_either_gives_advice_or_says_why_not(answer):
     with contextlib.suppress(MalformedError):  # Nothing else may come out.
         parse(answer, 4000)
 
 
 @given(LIKELY)
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=300)
 def test_judging_never_raises_and_accepts_only_what_is_within_the_cap(tree):
     try:
         advice = parse(json.dumps({"advice": tree}), 4000)
@@ -582,12 +583,12 @@ class Endpoint(BaseHTTPRequestHandler):
         content = answers.get(wanted, "{}").encode()
         kind = "text/plain" if wanted == "text" else "application/json"
         if wanted == "silent":
-            time.sleep(1.0)
+            time.sleep(60.0)
         self.send_response(status)
         self.send_header("Content-Type", kind)
         if wanted == "drip":
             self.end_headers()
-            for _ in range(20):
+            for _ in range(600):  # A minute, unless the other side has gone.
                 self.wfile.write(b" ")
                 time.sleep(0.1)
             return
@@ -619,6 +620,7 @@ class Rude(socketserver.StreamRequestHandler):
     """Speaks HTTP as nobody should."""
 
     bodies: dict[str, bytes] = {}  # noqa: RUF012
+    finished: list[str] = []  # noqa: RUF012
 
     def handle(self):
         length = 0
@@ -634,27 +636,28 @@ class Rude(socketserver.StreamRequestHandler):
         head = f"HTTP/1.1 200 OK\r\nContent-Type: application/json\r\nContent-Length: {len(body)}\r\n\r\n"
         self.wfile.write(head.encode() + body)
 
-    def _slowly(self, first, part, last=b""):
+    def _slowly(self, model, first, part, last=b""):
         self.wfile.write(first)
         for _ in range(600):  # A minute, unless the other side has gone.
             self.wfile.write(part)
             self.wfile.flush()
             time.sleep(0.1)
         self.wfile.write(last)
+        self.finished.append(model)
 
-    def drip_headers(self, _):
-        self._slowly(b"HTTP/1.1 200 OK\r\nX-Slow: ", b"a")
+    def drip_headers(self, model):
+        self._slowly(model, b"HTTP/1.1 200 OK\r\nX-Slow: ", b"a")
 
-    def early_hints(self, _):
-        self._slowly(b"", b"HTTP/1.1 103 Early Hints\r\n\r\n")
+    def early_hints(self, model):
+        self._slowly(model, b"", b"HTTP/1.1 103 Early Hints\r\n\r\n")
 
-    def drip_trailers(self, _):
+    def drip_trailers(self, model):
         body = json.dumps(completion(text())).encode()
         head = b"HTTP/1.1 200 OK\r\nContent-Type: application/json\r\nTransfer-Encoding: chunked\r\n\r\n"
-        self._slowly(head + f"{len(body):x}\r\n".encode() + body + b"\r\n0\r\nX-T: ", b"a")
+        self._slowly(model, head + f"{len(body):x}\r\n".encode() + body + b"\r\n0\r\nX-T: ", b"a")
 
-    def drip(self, _):
-        self._slowly(b"HTTP/1.1 200 OK\r\nContent-Length: 500\r\n\r\n", b" ")
+    def drip(self, model):
+        self._slowly(model, b"HTTP/1.1 200 OK\r\nContent-Length: 500\r\n\r\n", b" ")
 
     def bomb(self, _):
         body = gzip.compress(gzip.compress(b" " * 50_000_000))
@@ -683,7 +686,7 @@ def test_an_endpoint_is_asked_once_with_key_prompt_and_model(endpoint):
     Endpoint.seen.clear()
     reply = asks(endpoint, "good")
     assert (reply.text, reply.prompt_tokens, reply.answer_tokens) == (text(), 11, 7)
-    (request,) = Endpoint.seen
+    (request,) = [request for request in Endpoint.seen if request["model"] == "good"]
     assert (request["path"], request["key"]) == ("/v1/chat/completions", "Bearer sk-canary-123")
     assert request["messages"] == [{"role": "user", "content": "what now?"}]
 
@@ -706,11 +709,13 @@ def test_an_endpoint_is_asked_once_with_key_prompt_and_model(endpoint):
 )
 def test_whatever_an_endpoint_does_wrong_is_an_outcome(endpoint, model, outcome):
     Endpoint.seen.clear()
+    is_late = outcome == "timeout"
     with pytest.raises(ProviderError) as failed:
-        asks(endpoint, model, timeout_s=0.5 if outcome == "timeout" else 60.0)
+        asks(endpoint, model, timeout_s=0.5 if is_late else 60.0)
     assert failed.value.outcome == outcome
     assert "sk-canary-123" not in str(failed.value)
-    assert len(Endpoint.seen) == 1  # Nothing is retried behind the budget's back.
+    requests = [request for request in Endpoint.seen if request["model"] == model]
+    assert len(requests) == 1 or (is_late and not requests)  # Nothing is retried behind the budget's back.
 
 
 @pytest.mark.parametrize("model", ["odd-usage", "no-usage", "huge-usage"])
@@ -727,11 +732,10 @@ def test_an_answer_that_is_none_is_charged_all_the_same(endpoint):
 
 @pytest.mark.parametrize("model", ["drip-headers", "early-hints", "drip-trailers", "drip"])
 def test_the_time_out_holds_whatever_the_endpoint_does(rude_endpoint, model):
-    began = time.monotonic()
     with pytest.raises(ProviderError) as failed:
         asks(rude_endpoint, model, timeout_s=0.4)
     assert failed.value.outcome == "timeout"
-    assert time.monotonic() - began < 30  # Long before the endpoint would have come to an end.
+    assert model not in Rude.finished
 
 
 def test_compressed_answers_are_not_unpacked(rude_endpoint):
@@ -798,6 +802,6 @@ def test_nobody_there_is_an_outcome():
 
 
 def test_a_run_goes_on_when_the_endpoint_fails(endpoint):
-    _, machine, _, desk = run_with(OpenAiProvider(endpoint, "500", SecretStr("sk-canary-123"), 1.0), bars=5)
+    _, machine, _, desk = run_with(OpenAiProvider(endpoint, "500", SecretStr("sk-canary-123"), 60.0), bars=5)
     assert [one.outcome for one in desk.exchanges] == ["http_error"] * 5
     assert machine.account["slices"] == 5

@@ -28,7 +28,7 @@ opens = st.lists(st.integers(0, 60), unique=True, max_size=40).map(sorted)
 cuts = st.lists(st.integers(0, 40), max_size=6).map(sorted)
 
 
-@settings(deadline=None, max_examples=200)
+@settings(max_examples=200)
 @given(st.tuples(opens, opens, opens), st.tuples(cuts, cuts, cuts))
 def test_merged_slices_are_sorted_complete_and_flagged(times, edges):
     sources = [np.split(bars(symbol, times[symbol]), edges[symbol]) for symbol in range(3)]
@@ -55,7 +55,6 @@ def test_a_slice_waits_for_every_symbol():
 
 
 @given(opens.filter(bool), st.integers(0, 60), st.integers(0, 60), st.integers(0, 5), cuts)
-@settings(deadline=None)
 def test_window_cuts_and_warms_up(times, start, end, warmup, edges):
     window = Window(start * MINUTE, end * MINUTE, warmup)
     batches = np.split(bars(0, times), edges)

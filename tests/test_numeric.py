@@ -11,6 +11,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from effort import amount
 from paperbot.core import numeric
 
 LIMIT = 1 << 62
@@ -31,13 +32,13 @@ def exactly(a: int, b: int, c: int, rounding: int) -> int:
     return int(numeric.OVERFLOW) if quotient >= LIMIT else sign * quotient
 
 
-@settings(max_examples=3000, deadline=None)
+@settings(max_examples=amount(3000, 1000))
 @given(amounts, amounts, divisors, st.sampled_from([0, 1, 2]))
 def test_mul_div_is_exact_and_rounds_once(a, b, c, rounding):
     assert numeric.mul_div(a, b, c, rounding) == exactly(a, b, c, rounding)
 
 
-@settings(max_examples=1000, deadline=None)
+@settings(max_examples=1000)
 @given(st.integers(0, 2**31), st.integers(0, 2**31), st.integers(1, 2**31), st.sampled_from([0, 1, 2]))
 def test_mul_div_on_its_fast_path(a, b, c, rounding):
     assert numeric.mul_div(a, b, c, rounding) == exactly(a, b, c, rounding)
@@ -70,7 +71,6 @@ def test_to_integer_rounds_half_to_even_and_refuses_what_it_cannot_hold(value, e
 
 
 @given(st.integers(0, 10**12), st.integers(1, 10**6))
-@settings(deadline=None)
 def test_steps(amount, step):
     assert numeric.round_down(amount, step) == amount // step * step
     assert numeric.round_up(amount, step) == -(-amount // step) * step

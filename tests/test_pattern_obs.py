@@ -2,7 +2,6 @@
 
 import io
 import json
-import time
 
 import pytest
 
@@ -19,6 +18,7 @@ from paperbot.telemetry.metrics import Metrics
 from paperbot.telemetry.patterns import DemoEmitter, PatternReporter
 from paperbot.telemetry.watch import Telemetry, domains
 from recorded import read, run_events
+from shell import wait_until
 from test_features import feature_series
 
 KEYS = {"event", "market", "symbol", "pattern", "rsi", "side", "ts", "severity", "component", "schema_version"}
@@ -132,20 +132,28 @@ def test_latency_runs_from_the_patterns_bar_to_the_intent():
     assert values["bucket", "0.5"] < values["bucket", "1.0"] == values["count", None]
 
 
-def test_the_demo_emits_at_once_then_at_its_interval_and_stops():
+def demo_emitter(every_s):
+    """(an emitter, where its lines go)."""
     out = io.StringIO()
-    log = make_log("console", "INFO", Redactor(), out)
-    told = Told(["BTC/USDT"])
-    reporter = PatternReporter("crypto", log, told.metrics)
-    emitter = DemoEmitter(reporter, ("BTC/USDT",), 0.1, SystemClock())
+    reporter = PatternReporter("crypto", make_log("console", "INFO", Redactor(), out), Told(["BTC/USDT"]).metrics)
+    return DemoEmitter(reporter, ("BTC/USDT",), every_s, SystemClock()), out
+
+
+def test_the_demo_emits_at_once_and_not_again_before_its_interval_is_over():
+    emitter, out = demo_emitter(3600)
     emitter.start()
     assert len(out.getvalue().splitlines()) == 2
-    time.sleep(0.35)
     emitter.stop()
+    assert len(out.getvalue().splitlines()) == 2
+
+
+def test_the_demo_emits_again_and_again_until_it_is_stopped():
+    emitter, out = demo_emitter(0.01)
+    emitter.start()
+    wait_until(lambda: out.getvalue().count("\n") >= 6, out.getvalue)
+    emitter.stop()
+    assert not emitter._thread.is_alive()
     lines = [json.loads(line) for line in out.getvalue().splitlines()]
-    assert 4 <= len(lines) <= 8
     assert [line["event"] for line in lines] == ["pattern_detected", "pattern_intent"] * (len(lines) // 2)
     assert {line["source"] for line in lines} == {"demo"}
     assert all(set(line) == KEYS | {"source"} for line in lines)
-    time.sleep(0.2)
-    assert len(out.getvalue().splitlines()) == len(lines)

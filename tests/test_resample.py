@@ -13,7 +13,7 @@ from paperbot.core import types as t
 from paperbot.errors import ConfigError, DataError
 from paperbot.market.resample import Resampler, check_resample
 from paperbot.timeframe import parse_timeframe
-from shell import run
+from shell import call
 
 MINUTE = 60 * 10**9
 FIELDS = ("open_ts", "close_ts", "open", "high", "low", "close", "volume")
@@ -105,16 +105,16 @@ def test_replay_of_resampled_bars_is_that_of_the_venues_own(tmp_path):
         pq.write_table(pa.table(columns), tmp_path / f"{name}.parquet")
     digests = []
     for more in (["BTC/USDT=1m.parquet", "--resample", "5m"], ["BTC/USDT=5m.parquet"]):
-        code, out, err = run(["replay", *more, "--json"], tmp_path)
+        code, out, err = call(["replay", *more, "--json"], tmp_path)
         assert code == 0, err
         summary = json.loads(out)
         assert summary["timeframes"] == {"BTC/USDT": "5m"}
         digests.append((summary["digest"], summary["fills"], summary["bars"]))
     assert digests[0] == digests[1]
     assert digests[0][1] > 0
-    code, _, err = run(["replay", "BTC/USDT=1m.parquet", "--resample", "90s"], tmp_path)
+    code, _, err = call(["replay", "BTC/USDT=1m.parquet", "--resample", "90s"], tmp_path)
     assert code == 2
     assert " ".join(err.split()) == "error: --resample 90s: 90s is not a whole multiple of 1m"
-    code, _, err = run(["replay", "BTC/USDT=1m.parquet", "--timeframe", "5m"], tmp_path)
+    code, _, err = call(["replay", "BTC/USDT=1m.parquet", "--timeframe", "5m"], tmp_path)
     assert code == 2
     assert "--resample 5m" in " ".join(err.split())

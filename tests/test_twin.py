@@ -11,10 +11,11 @@ import pytest
 
 import naive
 import streams
+from effort import amount
 from paperbot.core import types as t
 from recorded import FIVE_BITTREX, run_files
 
-STREAMS = int(os.environ.get("PAPERBOT_TWIN_STREAMS", "400"))
+STREAMS = int(os.environ.get("PAPERBOT_TWIN_STREAMS", amount(400, 150)))
 BLOCK = 50
 
 
