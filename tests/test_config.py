@@ -69,7 +69,7 @@ def test_profile_is_found_by_exchange_and_environment(exchange, environment, fil
         ("strategies=[{name: x, kind: sma_cross, fst: 3}]", "unknown key strategies.0.fst (did you mean fast?)"),
         ("strategies=[{name: x, kind: sma_cross, fast: 60}]", "slow (50) must be above fast (60)"),
         ("exchange=binanse", "(did you mean binance/spot-testnet?)"),
-        ("timeframe=1x", "'1x' is no duration"),
+        ("timeframe=1x", "'1x' is not a valid duration"),
         ("account.balances={USDT: -1}", "account.balances.USDT = -1"),
         ("nonsense", "expected KEY=VALUE"),
     ],

@@ -60,13 +60,13 @@ def test_killswitch_halt_outlives_the_process_and_only_resume_lifts_it(tripped):
     [
         (lambda content: content[:-1], "is damaged"),
         (lambda content: content[:200] + bytes([content[200] ^ 1]) + content[201:], "is damaged"),
-        (lambda content: b"x" * len(content), "is no saved state"),
+        (lambda content: b"x" * len(content), "is not a saved state"),
         (lambda content: content[:8] + b"\x63" + content[9:], "has schema 99; this version reads up to 2"),
-        (lambda _: b"", "is no saved state"),
-        (lambda content: signed(content, b'{"link": 5}'), "its header is none"),
-        (lambda content: signed(content, b"[" * 50_000), "its header is none"),
-        (lambda content: signed(content, b'{"link": "00", "extra": {}, "layout": []}'), "its header is none"),
-        (lambda content: signed(content, b"\xff"), "its header is none"),
+        (lambda _: b"", "is not a saved state"),
+        (lambda content: signed(content, b'{"link": 5}'), "its header cannot be read"),
+        (lambda content: signed(content, b"[" * 50_000), "its header cannot be read"),
+        (lambda content: signed(content, b'{"link": "00", "extra": {}, "layout": []}'), "its header cannot be read"),
+        (lambda content: signed(content, b"\xff"), "its header cannot be read"),
     ],
 )
 def test_saved_state_that_is_not_whole_is_refused_and_kept(tripped, tmp_path, change, message):
@@ -83,7 +83,7 @@ def test_saved_state_of_another_run_is_refused(tripped):
     folder, _, _ = tripped
     code, _, err = call(["drill", "reload", "--set", "symbols=[ETH/USDT]"], folder, PROMETHEUS_PORT="0")
     assert code == 2
-    assert "was saved with another symbols: ['BTC/USDT'], not ['ETH/USDT']" in " ".join(err.split())
+    assert "was saved with symbols = ['BTC/USDT'], but this run has ['ETH/USDT']" in " ".join(err.split())
 
 
 @pytest.mark.parametrize(

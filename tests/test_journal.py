@@ -282,7 +282,7 @@ def test_what_would_be_lost_in_carrying_on_is_an_error(tmp_path, market, array, 
     folder = session_of(tmp_path, plan, events, save_at=(399,))
     (path,) = folder.glob("*.state")
     changed = renamed(decode(path.read_bytes(), "saved"), array, field, to, kind)
-    with pytest.raises(StateError, match=f"has a field {array}.{to or field} that this version cannot carry on"):
+    with pytest.raises(StateError, match=f"has a field {array}.{to or field} that this version cannot carry over"):
         create_session(tmp_path, "after", plan, CLOCK, changed)
     assert not (tmp_path / "after").exists()
 

@@ -493,7 +493,7 @@ def test_local_days_have_23_24_or_25_hours():
 
 def test_months_labelled_by_their_last_day_are_refused():
     ends = np.array(["2024-01-31", "2024-02-29", "2024-03-31", "2024-04-30"], dtype="datetime64[ns]").astype(np.int64)
-    with pytest.raises(ConfigError, match="do not open on the first of a month"):
+    with pytest.raises(ConfigError, match="must open on the first of a month"):
         told_by(ends, None)
 
 
@@ -543,8 +543,8 @@ def test_quarters_are_not_months():
     [
         ((168, 167, 168, 168), "some of its bars are an hour shorter"),
         ((4, 4, 3, 4, 4), "some of its bars are an hour shorter"),
-        ((504, 504, 168), "not equally far apart"),
-        ((10, 10, 15, 15, 10), "not equally far apart"),
+        ((504, 504, 168), "not evenly spaced"),
+        ((10, 10, 15, 15, 10), "not evenly spaced"),
     ],
 )
 def test_steps_that_tell_no_timeframe_are_asked_for(steps, message):

@@ -11,7 +11,7 @@ Tree = dict[str, Any]
 
 
 def parse_cash(texts: Iterable[str]) -> dict[str, str]:
-    """`--cash` by asset. Raises CommandError."""
+    """Amount by asset from the `--cash` options. Raises CommandError for one that is not ASSET=AMOUNT."""
     cash = {}
     for text in texts:
         asset, equals, amount = text.partition("=")
@@ -26,7 +26,11 @@ def parse_cash(texts: Iterable[str]) -> dict[str, str]:
 
 
 def account_layer(configuration: Configuration, quotes: set[str], cash: dict[str, str]) -> tuple[Tree, str | None]:
-    """The command line's account: `--cash`, or the start cash of the only quote where the account holds none of it."""
+    """The account settings that the command line implies, and a note for the user.
+
+    `--cash` replaces all balances. Without it, a run in a single quote currency that the account does not hold starts
+    with that currency's `account.start_cash`. Raises CommandError when there is no such start cash.
+    """
     account = configuration.settings.account
     if cash:
         held = {**dict.fromkeys(account.balances, "0"), **cash}
@@ -39,7 +43,7 @@ def account_layer(configuration: Configuration, quotes: set[str], cash: dict[str
     if account.balances.get(quote, Decimal(0)) > 0:
         return {}, None
     if quote not in account.start_cash:
-        raise CommandError(f"the account holds no {quote}; give some with --cash {quote}=AMOUNT")
+        raise CommandError(f"the account holds no {quote}; add some with --cash {quote}=AMOUNT")
     amount = account.start_cash[quote]
     held = {**dict.fromkeys(account.balances, "0"), quote: str(amount)}
     note = f"the account holds no {quote}: running in {quote} with {amount} {quote} (account.start_cash)"

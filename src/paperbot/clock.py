@@ -1,4 +1,4 @@
-"""The one place that reads a clock. Inside the engine time is the events' own; out here it measures and waits."""
+"""The only module that reads a clock, to measure and to wait. The engine takes its time from the events."""
 
 import time
 from datetime import UTC, datetime
@@ -9,7 +9,7 @@ from paperbot.errors import CommandError
 
 
 class SystemClock:
-    """The machine's clocks."""
+    """The operating system's clocks."""
 
     @staticmethod
     def now_ns() -> int:
@@ -18,12 +18,12 @@ class SystemClock:
 
     @staticmethod
     def monotonic_s() -> float:
-        """A time that only goes on, in seconds; differences of it are durations."""
+        """Seconds of a clock that never goes backwards; only differences are meaningful."""
         return time.monotonic()
 
 
 def format_ts(ts: int) -> str:
-    """Nanoseconds UTC as ISO 8601, with only as many digits as it has."""
+    """Format nanoseconds UTC as ISO 8601, without trailing zeros in the fraction."""
     text = np.datetime_as_string(np.datetime64(ts, "ns"), unit="ns")
     seconds, _, fraction = text.partition(".")
     fraction = fraction.rstrip("0")
@@ -31,7 +31,7 @@ def format_ts(ts: int) -> str:
 
 
 def parse_time(text: str | None, option: str) -> int | None:
-    """A time of the command line in ns UTC. Raises CommandError."""
+    """Parse a command-line time into ns UTC; a time without a zone is UTC. Raises CommandError if it is invalid."""
     if text is None:
         return None
     try:

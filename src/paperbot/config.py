@@ -1,8 +1,8 @@
-"""How the configuration is put together, layer over layer, and where each value is from.
+"""Builds the configuration from layers, and remembers which layer each value came from.
 
-For the settings: built-in < config.yaml < command line. For what holds in a symbol (`MarketKnobs`): built-in < realism
-preset < profile < the profile's symbol patterns, the most specific last < what the symbol's data shows < the profile's
-exact symbol < what the venue says < config.yaml's `execution` < its symbol patterns < command line.
+Settings: built-in < config.yaml < command line. Values of a symbol (`MarketKnobs`): built-in < realism preset <
+profile < the profile's symbol patterns, the most specific last < rules derived from the symbol's data < the profile's
+exact symbol < rules from the venue < config.yaml's `execution` < its symbol patterns < command line.
 """
 
 import typing
@@ -27,7 +27,7 @@ COMMAND_LINE = "command line"
 
 @dataclass(frozen=True)
 class Layer:
-    """A tree of values and the name of the place they are from."""
+    """A tree of values and the name of its source."""
 
     origin: str
     tree: Tree
@@ -35,7 +35,7 @@ class Layer:
 
 @dataclass(frozen=True)
 class Learned:
-    """The rules of one symbol that are in no file of the user's: from its data, and from the venue itself."""
+    """One symbol's rules that come from its data or from the venue rather than from a file."""
 
     data: Layer | None = None
     venue: Layer | None = None
@@ -45,7 +45,7 @@ class Learned:
 class Configuration:
     """The validated settings, the profile that matches them, and the origin of every value.
 
-    `presets`: realism and the profile; `own`: what the user has set; `learned`: by symbol.
+    `presets`: the realism preset and the profile; `own`: the user's layers; `learned`: rules by symbol.
     """
 
     settings: Settings
@@ -57,15 +57,15 @@ class Configuration:
 
     @property
     def market(self) -> str:
-        """`crypto` or `stocks`: what the profile says."""
+        """The profile's market, `crypto` or `stocks`."""
         return self.profile.market
 
     def knobs(self, symbol: str) -> tuple[MarketKnobs, dict[str, str]]:
-        """What holds for a symbol, and the origin of each value."""
+        """The symbol's values, and the origin of each. Raises ConfigError."""
         learned = self.learned.get(symbol, Learned())
         layers = [part for preset in self.presets for part in _for_symbol(preset, symbol, exact=False)]
         layers += [learned.data] if learned.data else []
-        if self.profile.uniform:  # Its rules are the venue's for every symbol, not those of a typical one.
+        if self.profile.uniform:  # The profile's rules hold for every symbol, so they outrank rules derived from data.
             rules = {key: value for key, value in self.profile.knobs.items() if key in RULES}
             layers.append(Layer(self.presets[-1].origin, rules))
         layers += [part for preset in self.presets for part in _for_symbol(preset, symbol, exact=True)]
@@ -81,26 +81,26 @@ class Configuration:
         return knobs, {path: origins.get(path, BUILT_IN) for path, _ in leaves(knobs.model_dump())}
 
     def is_typical(self, origin: str) -> bool:
-        """Whether a rule is only typical of the venue's symbols: the profile's pattern, or no more than a default."""
+        """Whether a rule is only a typical value: it comes from a profile pattern or is a default."""
         profile = self.presets[-1].origin
         is_pattern = origin.startswith(f"{profile} [") and ("*" in origin or "?" in origin)
         return origin == BUILT_IN or is_pattern or (origin == profile and not self.profile.uniform)
 
 
 def _for_symbol(layer: Layer, symbol: str, exact: bool) -> list[Layer]:  # noqa: FBT001
-    """What a layer says of a symbol: in general and by its patterns, or (`exact`) by its very name."""
+    """A layer's values for a symbol: general values and matching patterns, or (`exact`) only the symbol's own entry."""
     patterns = layer.tree.get("symbols", {})
     if exact:
         return [Layer(f"{layer.origin} [{symbol}]", patterns[symbol])] if symbol in patterns else []
     general = Layer(layer.origin, {key: value for key, value in layer.tree.items() if key != "symbols"})
-    fitting = [name for name in matching(symbol, patterns) if name != symbol]
-    return [general, *(Layer(f"{layer.origin} [{name}]", patterns[name]) for name in fitting)]
+    matches = [name for name in matching(symbol, patterns) if name != symbol]
+    return [general, *(Layer(f"{layer.origin} [{name}]", patterns[name]) for name in matches)]
 
 
 def matching(symbol: str, patterns: Iterable[str]) -> list[str]:
-    """The patterns that fit a symbol, the most specific (the most letters that are no wildcard) last."""
-    fitting = [pattern for pattern in patterns if fnmatchcase(symbol, pattern)]
-    return sorted(fitting, key=lambda pattern: (len(pattern.replace("*", "").replace("?", "")), pattern))
+    """The patterns that match a symbol, the most specific (most characters other than wildcards) last."""
+    matches = [pattern for pattern in patterns if fnmatchcase(symbol, pattern)]
+    return sorted(matches, key=lambda pattern: (len(pattern.replace("*", "").replace("?", "")), pattern))
 
 
 def leaves(tree: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str, Any]]:
@@ -114,7 +114,7 @@ def leaves(tree: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str, Any
 
 
 def merge(layers: Iterable[Layer]) -> tuple[Tree, dict[str, str]]:
-    """One tree in which later layers win leaf by leaf, and the origin of each leaf."""
+    """Merge layers into one tree, later layers winning leaf by leaf; also return the origin of each leaf."""
     merged: Tree = {}
     origins: dict[str, str] = {}
     for layer in layers:
@@ -134,7 +134,7 @@ def _merge_into(merged: Tree, tree: Tree, origin: str, origins: dict[str, str], 
 
 
 def read_yaml(path: Path) -> Tree:
-    """A YAML file as a tree. Raises ConfigError for a file that is missing, unreadable or no mapping."""
+    """Read a YAML file as a tree. Raises ConfigError for a file that is missing, unreadable or not a mapping."""
     try:
         tree = loads(path.read_text(encoding="utf-8"))
     except FileNotFoundError:
@@ -146,18 +146,18 @@ def read_yaml(path: Path) -> Tree:
     if tree is None:
         return {}
     if not isinstance(tree, dict):
-        raise ConfigError(f"{path}: must hold keys and values, not a {type(tree).__name__}")
+        raise ConfigError(f"{path}: must contain keys and values, not a {type(tree).__name__}")
     return tree
 
 
 def read_profile(path: Path) -> Profile:
-    """A file of `config/exchanges/`. Its market keys are checked as they stand, patterns included."""
+    """Read and check a profile of `config/exchanges/`, its symbol patterns included. Raises ConfigError."""
     tree = read_yaml(path)
     head: Tree = {key: tree.pop(key) for key in PROFILE_HEAD if key in tree}
-    known = [*MarketKnobs.model_fields, *PROFILE_HEAD]
+    allowed = [*MarketKnobs.model_fields, *PROFILE_HEAD]
     for key in tree:
-        if key not in known:
-            raise ConfigError(f"{path}: unknown key {key}{did_you_mean(str(key), known)}")
+        if key not in allowed:
+            raise ConfigError(f"{path}: unknown key {key}{did_you_mean(str(key), allowed)}")
     validate(MarketKnobs, tree, str(path))
     profile = validate(Profile, {**head, "knobs": tree}, str(path))
     _check_patterns(profile.symbols, str(path))
@@ -166,34 +166,34 @@ def read_profile(path: Path) -> Profile:
 
 def _check_patterns(patterns: Any, origin: str) -> None:
     if not isinstance(patterns, Mapping):
-        raise ConfigError(f"{origin}: symbols must hold patterns and their keys, not {patterns!r}")
+        raise ConfigError(f"{origin}: symbols must map patterns to keys, not {patterns!r}")
     mistakes = Mistakes()
     for pattern, tree in patterns.items():
         with mistakes.gathered():
             if not isinstance(pattern, str):
                 raise ConfigError(f"{origin}: symbols: {pattern!r} is not a pattern; use one such as */USDT")
             if not isinstance(tree, Mapping):
-                raise ConfigError(f"{origin}: symbols.{pattern} must hold keys and values")
+                raise ConfigError(f"{origin}: symbols.{pattern} must contain keys and values")
             validate(MarketKnobs, dict(tree), origin, f"symbols.{pattern}: ")
     mistakes.check()
 
 
 def find_profile(folder: Path, exchange: str, environment: str) -> tuple[Profile, Path]:
-    """The profile that matches. Raises ConfigError that lists what there is, when none does."""
-    known = []
+    """Find the matching profile and its path. Raises ConfigError with a hint when no profile matches."""
+    available = []
     for path in sorted(folder.glob("*.yml")):
         profile = read_profile(path)
         if profile.match.exchange == exchange and environment in profile.match.environment:
             return profile, path
-        known += [f"{profile.match.exchange}/{name}" for name in profile.match.environment]
+        available += [f"{profile.match.exchange}/{name}" for name in profile.match.environment]
     raise ConfigError(
         f"no profile in {folder} matches exchange {exchange} and environment {environment}"
-        f"{did_you_mean(f'{exchange}/{environment}', known)}"
+        f"{did_you_mean(f'{exchange}/{environment}', available)}"
     )
 
 
 def parse_assignment(text: str) -> Tree:
-    """`risk.max_drawdown=0.1` as a tree. Raises ConfigError when there is no key or no `=`."""
+    """Parse `risk.max_drawdown=0.1` into a tree. Raises ConfigError without a key or `=`, or for invalid YAML."""
     path, equals, value = text.partition("=")
     if not equals or not path.strip():
         raise ConfigError(f"command line: --set {text}: expected KEY=VALUE, such as risk.max_drawdown=0.1")
@@ -207,9 +207,9 @@ def parse_assignment(text: str) -> Tree:
 
 
 class ConfigFiles:
-    """A configuration file and the profiles beside it, read once, for any number of configurations made of them.
+    """A configuration file and its profiles, read once and used for any number of configurations.
 
-    `path` None: the built-in settings, and no profile folder but the shipped one. Raises ConfigError.
+    `path` None: the built-in settings and the shipped profiles. Raises ConfigError.
     """
 
     def __init__(self, path: Path | None) -> None:
@@ -219,7 +219,7 @@ class ConfigFiles:
         self._learned: dict[str, Learned] = {}
 
     def learn(self, symbol: str, *, data: Layer | None = None, venue: Layer | None = None) -> None:
-        """Take in a symbol's rules as its data or its venue shows them, for all configurations from now on."""
+        """Use these rules of a symbol, from its data or its venue, in all later configurations."""
         before = self._learned.get(symbol, Learned())
         self._learned[symbol] = Learned(data or before.data, venue or before.venue)
 
@@ -230,7 +230,7 @@ class ConfigFiles:
         return self._profiles[key]
 
     def configure(self, overrides: Iterable[Tree] = ()) -> Configuration:
-        """Merge and check everything. Raises ConfigError."""
+        """Merge all layers and check the result. Raises ConfigError."""
         overrides = list(overrides)
         command, _ = merge(Layer(COMMAND_LINE, tree) for tree in overrides)
         if "strategies" in command:
@@ -249,36 +249,37 @@ class ConfigFiles:
             Layer(f"realism {settings.realism}", REALISM[settings.realism]),
             Layer(str(profile_path), {**profile.knobs, "symbols": profile.symbols}),
         )
-        full = {name: origins.get(name, BUILT_IN) for name, _ in leaves(settings.model_dump())}
-        return Configuration(settings, profile, {**full, **origins}, presets, tuple(own), dict(self._learned))
+        all_origins = {name: origins.get(name, BUILT_IN) for name, _ in leaves(settings.model_dump())}
+        return Configuration(settings, profile, {**all_origins, **origins}, presets, tuple(own), dict(self._learned))
 
     def _strategies(self, overrides: Iterable[Tree]) -> Any:
-        """The strategies as the command line leaves them: a list takes the place of all, names change single keys."""
+        """The strategies after the command line's changes: a list replaces all of them, a name changes single keys."""
         listed: Any = next((layer.tree["strategies"] for layer in self._layers if "strategies" in layer.tree), None)
         if listed is None:
-            listed = [one.model_dump(exclude_unset=True) for one in Settings().strategies]
+            listed = [strategy.model_dump(exclude_unset=True) for strategy in Settings().strategies]
         for tree in overrides:
             changes = tree.get("strategies", {})
             if not isinstance(changes, Mapping):
                 listed = changes
                 continue
-            known = [one.get("name") for one in listed if isinstance(one, Mapping)] if isinstance(listed, list) else []
+            entries = listed if isinstance(listed, list) else []
+            names = [entry.get("name") for entry in entries if isinstance(entry, Mapping)]
             for name, keys in changes.items():
-                if name not in known or not isinstance(keys, Mapping):
-                    hint = did_you_mean(str(name), map(str, known))
+                if name not in names or not isinstance(keys, Mapping):
+                    hint = did_you_mean(str(name), map(str, names))
                     raise ConfigError(f"{COMMAND_LINE}: strategies.{name}: there is no strategy of that name{hint}")
-                changed = [Layer("", dict(keys))]
+                change = Layer("", dict(keys))
                 listed = [
-                    merge([Layer("", one), *changed])[0] if one["name"] == name else one for one in listed
+                    merge([Layer("", entry), change])[0] if entry["name"] == name else entry for entry in listed
                 ]
         return listed
 
 
 def _own_knobs(layer: Layer) -> Layer:
-    """What a user's layer says of markets, checked. Raises ConfigError."""
+    """The `execution` keys of a user's layer, checked. Raises ConfigError."""
     tree = layer.tree.get("execution") or {}
     if not isinstance(tree, Mapping):
-        raise ConfigError(f"{layer.origin}: execution must hold keys and values, not {tree!r}")
+        raise ConfigError(f"{layer.origin}: execution must contain keys and values, not {tree!r}")
     mistakes = Mistakes()
     with mistakes.gathered():
         _check_patterns(tree.get("symbols") or {}, layer.origin)
@@ -289,51 +290,51 @@ def _own_knobs(layer: Layer) -> Layer:
 
 
 def _with_lists(model: type[BaseModel], tree: Tree) -> Tree:
-    """The tree with a single word where a list is wanted as a list of one."""
-    found = dict(tree)
+    """The tree, with each single word that stands for a list turned into a list of one."""
+    result = dict(tree)
     for key, value in tree.items():
         annotation = model.model_fields[key].annotation if key in model.model_fields else None
         if typing.get_origin(annotation) is list and isinstance(value, str):
-            found[key] = [value]
+            result[key] = [value]
         elif isinstance(annotation, type) and issubclass(annotation, BaseModel) and isinstance(value, Mapping):
-            found[key] = _with_lists(annotation, dict(value))
-    return found
+            result[key] = _with_lists(annotation, dict(value))
+    return result
 
 
 def load(path: Path | None, overrides: Iterable[Tree] = ()) -> Configuration:
-    """Read, merge and check everything. Raises ConfigError."""
+    """Read the configuration file, apply the overrides and check the result. Raises ConfigError."""
     return ConfigFiles(path).configure(overrides)
 
 
 def _built_in_tables() -> Tree:
-    """The tables that a user adds to rather than replaces: a further override does not unprice the stable coins."""
+    """Tables that a user extends instead of replacing: adding an override must not remove the price of stablecoins."""
     settings = Settings()
     return {"oracle": settings.oracle.model_dump(), "account": settings.account.model_dump(include={"start_cash"})}
 
 
 SHIPPED = Path(__file__).resolve().parent / "shipped"
-"""What comes with the package: its `config/` and `prompts/` stand in where the working directory has none."""
+"""Files that come with the package: its `config/` and `prompts/` are used where the working directory has none."""
 
 
 def shipped(path: Path) -> Path:
-    """The file as named, or the one of that name that comes with the product where there is no such file."""
+    """The path itself if the file exists, otherwise the shipped file of that name if there is one."""
     return path if path.exists() or path.is_absolute() or not (SHIPPED / path).exists() else SHIPPED / path
 
 
 def _profile_folder(path: Path | None) -> Path:
-    """`exchanges/` beside the configuration file; for the built-in settings the shipped one."""
+    """The folder `exchanges/` beside the configuration file, or the shipped one."""
     if path is not None and (path.parent / "exchanges").is_dir():
         return path.parent / "exchanges"
     return SHIPPED / "config" / "exchanges"
 
 
 def masked(path: str, value: object) -> str:
-    """The value as text, hidden when its key looks like a secret's."""
+    """The value as text, masked when its key names a secret."""
     return MASK if value and is_secret_name(path) else str(value)
 
 
 def show(configuration: Configuration, symbols: Iterable[str]) -> Iterator[tuple[str, str, str]]:
-    """(key, value, origin) of every setting and of each symbol's market keys."""
+    """List (key, value, origin) of every setting and of each symbol's market keys."""
     for path, value in leaves(configuration.settings.model_dump(exclude={"execution"})):
         yield path, masked(path, value), configuration.origins.get(path, BUILT_IN)
     for symbol in symbols:
@@ -343,10 +344,10 @@ def show(configuration: Configuration, symbols: Iterable[str]) -> Iterator[tuple
 
 
 def changed_settings(configuration: Configuration) -> dict[str, str]:
-    """Every setting that somebody has set to another value than the built-in one, masked where it is a secret."""
+    """All settings whose value differs from the built-in one; secrets are masked."""
     defaults = dict(leaves(Settings().model_dump(mode="json")))
-    found = {}
+    changed = {}
     for path, value in leaves(configuration.settings.model_dump(mode="json")):
         if defaults.get(path) != value:
-            found[path] = masked(path, value)
-    return found
+            changed[path] = masked(path, value)
+    return changed

@@ -1,4 +1,4 @@
-"""What a run takes from the environment, or from a `.env` file in the working directory; the environment wins.
+"""Reads the environment and the `.env` file in the working directory; the environment wins.
 
 An empty variable counts as unset. Secrets are `SecretStr`: neither `str` nor `repr` shows them.
 """
@@ -19,7 +19,7 @@ DOTENV = Path(".env")
 
 
 class Environment(BaseSettings):
-    """The switches of a run that are no setting of the trading itself."""
+    """Switches of a run that do not concern trading itself."""
 
     model_config = SettingsConfigDict(env_file=DOTENV, env_ignore_empty=True, extra="ignore", frozen=True)
 
@@ -27,24 +27,22 @@ class Environment(BaseSettings):
     hold_metrics_seconds: Annotated[float, Field(ge=0, le=86_400 * 366)] = Field(
         default=0.0, description="seconds for which `/metrics` stays up after the run"
     )
-    metrics_host: str = Field(default="127.0.0.1", description="address that `/metrics` listens on")
+    metrics_host: str = Field(default="127.0.0.1", description="address on which `/metrics` listens")
     prometheus_port: Annotated[int, Field(ge=0, le=65_535)] = Field(
-        default=8000, description="port of `/metrics`; 0: any free one"
+        default=8000, description="port of `/metrics`; 0: any free port"
     )
-    enable_pattern_obs_demo: bool = Field(
-        default=False, description="1: emit made-up pattern events beside the engine's own"
-    )
+    enable_pattern_obs_demo: bool = Field(default=False, description="1: also emit synthetic pattern events")
     pattern_obs_demo_seconds: Annotated[float, Field(gt=0, le=86_400)] = Field(
-        default=15.0, description="seconds between two of them"
+        default=15.0, description="seconds between two synthetic pattern events"
     )
-    log_format: Literal["console", "json"] = Field(default="console", description="how log lines look")
+    log_format: Literal["console", "json"] = Field(default="console", description="format of log lines")
     log_level: Annotated[Literal["DEBUG", "INFO", "WARNING", "ERROR"], BeforeValidator(str.upper)] = Field(
-        default="INFO", description="lines below it are not written; those of the runbook are INFO"
+        default="INFO", description="lowest level that is written; the lines in the runbook are INFO"
     )
 
 
 def read_environment() -> Environment:
-    """The environment, checked. Raises ConfigError that names the variable, its value and what is allowed."""
+    """Read and check the environment. Raises ConfigError with the variable, its value and what is allowed."""
     try:
         return Environment()
     except UnicodeDecodeError as error:
@@ -57,7 +55,7 @@ def read_environment() -> Environment:
 
 
 def credential_names(exchange: str, environment: str) -> tuple[str, str]:
-    """Variables of a venue's key and secret: `BINANCE_SPOT_TESTNET_API_KEY` for binance and spot-testnet."""
+    """Names of a venue's key and secret variables, such as `BINANCE_SPOT_TESTNET_API_KEY`."""
     prefix = f"{exchange}_{environment}".upper().replace("-", "_")
     return f"{prefix}_API_KEY", f"{prefix}_API_SECRET"
 
@@ -65,27 +63,27 @@ def credential_names(exchange: str, environment: str) -> tuple[str, str]:
 def _variables() -> Mapping[str, str]:
     try:
         stored = {name: value for name, value in dotenv_values(DOTENV).items() if value}
-    except UnicodeDecodeError:  # `read_environment` says so; here it only means that nothing is known.
+    except UnicodeDecodeError:  # `read_environment` reports this; here the file counts as empty.
         stored = {}
     return {**stored, **{name: value for name, value in os.environ.items() if value}}
 
 
 def secret(name: str) -> SecretStr | None:
-    """The variable's value without blanks around it, None where it is unset or empty.
+    """The variable's value without surrounding whitespace, or None if it is unset or empty.
 
-    Raises ConfigError for a value with a character that no header could carry.
+    Raises ConfigError for a value with a character that an HTTP header cannot carry.
     """
     value = _variables().get(name, "").strip()
     if not all(character.isprintable() and character.isascii() for character in value):
-        raise ConfigError(f"environment: {name} holds a character that is no letter, digit or sign; copy it again")
+        raise ConfigError(f"environment: {name} may contain only printable ASCII characters; copy it again")
     return SecretStr(value) if value else None
 
 
 def required_secret(name: str, purpose: str) -> SecretStr:
-    """The variable's value. Raises ConfigError that names it."""
+    """The variable's value. Raises ConfigError with its name and purpose if it is missing."""
     value = secret(name)
     if value is None:
-        raise ConfigError(f"environment: {name} is missing; {purpose} needs it, from the environment or {DOTENV}")
+        raise ConfigError(f"environment: {name} is missing; {purpose} needs it, in the environment or in {DOTENV}")
     return value
 
 
@@ -94,8 +92,10 @@ _SECRET_NAME = re.compile(r"(SECRET|TOKEN|PASSWORD|PASSWD|API_?KEY|SECRET_KEY|PR
 
 
 def known_secrets(names: Iterable[str] = ()) -> list[str]:
-    """Values to be masked: those of the named variables and of every API key and secret, and of others whose names end
-    as a secret's, if they are long enough to be none of our words.
+    """All values that output must mask.
+
+    These are the values of the named variables and of every `*_API_KEY` and `*_API_SECRET`, and the values of other
+    variables with a secret's name, if they are too long to be an ordinary word in our output.
     """
     named = {*names, *(name for name in _variables() if name.upper().endswith(("_API_KEY", "_API_SECRET")))}
     return [

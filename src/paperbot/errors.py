@@ -1,11 +1,11 @@
-"""What can go wrong through a caller's mistake, each with one clear sentence and exit code 2.
+"""Errors that a user can cause and fix: each has a one-sentence message and exit code 2.
 
 PaperbotError
 ├── ConfigError     a key, value or file of the configuration: at start, before anything else happens
-├── CommandError    a command line that asks for something impossible
-├── DataError       market data that contradicts itself or is of another kind
-├── StrategyError   a user's strategy that does not load, compile or answer properly
-├── StateError      saved state that is damaged, of a newer version, or of another run
+├── CommandError    command-line arguments that contradict each other or cannot be met
+├── DataError       market data that contradicts itself or cannot be read
+├── StrategyError   a user's strategy that does not load or compile, raises, or returns an invalid answer
+├── StateError      saved state that is damaged, from a newer version, or from another run
 └── OutputError     results that cannot be written (disk full, no permission)
 
 A programmer's mistake is an assertion, never one of these.
@@ -16,11 +16,11 @@ from collections.abc import Iterable
 
 
 class PaperbotError(Exception):
-    """Base of all errors that a user can mend; `str(error)` is the whole message."""
+    """Base of all errors that a user can fix; `str(error)` is the whole message."""
 
 
 class ConfigError(PaperbotError):
-    """You meet it when a configuration file or option has a wrong key or value; `mistakes` has a sentence for each."""
+    """Raised for a wrong key or value in a configuration file or option; `mistakes` has one sentence for each."""
 
     def __init__(self, *mistakes: str) -> None:
         super().__init__("; ".join(mistakes))
@@ -28,27 +28,27 @@ class ConfigError(PaperbotError):
 
 
 class CommandError(PaperbotError):
-    """You meet it when a command's arguments do not fit together."""
+    """Raised when a command's arguments are invalid or do not fit together."""
 
 
 class DataError(PaperbotError):
-    """You meet it when a data file cannot be used as it is; the message names file, row and value."""
+    """Raised when market data cannot be used; the message names file, row and value."""
 
 
 class StrategyError(PaperbotError):
-    """You meet it when your own strategy fails; the message names strategy, symbol and bar time."""
+    """Raised when a user's strategy fails; at run time the message names strategy, symbol and bar time."""
 
 
 class StateError(PaperbotError):
-    """You meet it when saved state cannot be used as it is; it is left as it was."""
+    """Raised when saved state cannot be used; the state is left untouched."""
 
 
 class OutputError(PaperbotError):
-    """You meet it when a result cannot be written; what was there before is untouched."""
+    """Raised when a result cannot be written; an earlier result is left untouched."""
 
 
 def did_you_mean(word: str, known: Iterable[str]) -> str:
-    """A hint for a misspelt word: the nearest known one, or all of them when there are few; starts with a space."""
+    """A hint for a misspelt word: the closest known word, or all known words if there are few. Starts with a space."""
     names = sorted(known)
     near = difflib.get_close_matches(word, names, n=1, cutoff=0.6)
     if near:

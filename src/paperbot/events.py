@@ -1,7 +1,7 @@
-"""Every event of the core is made here: bars, signals, orders, cancels, halts and resumes.
+"""Constructors for the core's events: bars, signals, orders, halts and resumes.
 
-All events have 64 bytes, and arrays of them travel in one layout (BAR_EVENT), which the core reads by `kind`. The types
-below keep the kinds apart for the type checker; at run time each is a plain structured array.
+All events have 64 bytes. Arrays of events use one layout (BAR_EVENT); the core selects the view by `kind`. The types
+below only help the type checker; at run time each is a plain structured array.
 """
 
 from collections.abc import Iterable, Sequence
@@ -28,14 +28,14 @@ Controls = NewType("Controls", Events)
 
 
 def blank_bars(symbol: int, count: int) -> Bars:
-    """Bars of a symbol (its id) whose times and prices are still 0, for the caller to fill in."""
+    """Bars of a symbol id with all times and prices 0, for the caller to fill in."""
     events = np.zeros(count, dtype=t.BAR_EVENT)
     events["kind"], events["symbol"] = t.EventKind.BAR, symbol
     return Bars(Events(events))
 
 
 def as_bars(records: Records) -> Bars:
-    """Records that are known to be bars: a part of an array of bars, or a selection from it."""
+    """Cast records to bars. The caller knows that they are bars, such as a slice of an array of bars."""
     return Bars(Events(records))
 
 
@@ -45,18 +45,18 @@ def no_bars() -> Bars:
 
 
 def joined(parts: Sequence[Bars]) -> Bars:
-    """Bars one array after the other."""
+    """Concatenate arrays of bars."""
     return Bars(Events(np.concatenate(parts))) if parts else no_bars()
 
 
 def signals(rows: Iterable[tuple[int, int, int, int, int, int]]) -> Signals:
-    """SIGNAL events of (ts, symbol id, strategy id, target, strength in ppb, most that an entry may buy).
+    """SIGNAL events from rows of (ts, symbol id, strategy id, target, strength in ppb, max_quantity).
 
-    The last is in the base's minor unit; 0: what the sizing rule allows.
+    `max_quantity` caps an entry, in the base's minor unit; 0: only the sizing rule applies.
     """
-    given = list(rows)
-    events = np.zeros(len(given), dtype=t.SIGNAL_EVENT)
-    for event, (ts, symbol, strategy, target, strength_ppb, max_quantity) in zip(events, given, strict=True):
+    fields = list(rows)
+    events = np.zeros(len(fields), dtype=t.SIGNAL_EVENT)
+    for event, (ts, symbol, strategy, target, strength_ppb, max_quantity) in zip(events, fields, strict=True):
         event["kind"], event["ts"], event["symbol"], event["strategy"] = t.EventKind.SIGNAL, ts, symbol, strategy
         event["target"], event["strength_ppb"], event["max_quantity"] = target, strength_ppb, max_quantity
     return Signals(Events(events.view(t.BAR_EVENT)))
@@ -76,17 +76,17 @@ def market_order(ts: int, symbol: int, strategy: int, side: t.Side, quantity: in
 
 
 def halt(ts: int, reason: t.HaltReason) -> Controls:
-    """A HALT: from then on only orders that reduce a position pass."""
+    """A HALT: until the next RESUME, only reduce-only orders pass the gate."""
     return _control(t.EventKind.HALT, ts, reason)
 
 
 def resume(ts: int) -> Controls:
-    """A RESUME: it lifts a halt, and losses are measured from then on."""
+    """A RESUME: lifts a halt; the loss rules measure from the equity at that time."""
     return _control(t.EventKind.RESUME, ts)
 
 
 def end() -> Controls:
-    """An END: it asks for the closing ledger row, and nothing may be fed after it. It is never journaled."""
+    """An END: asks for the closing ledger row. It must be the last event, and it is never journaled."""
     return _control(t.EventKind.END, 0)
 
 
@@ -97,5 +97,5 @@ def _control(kind: t.EventKind, ts: int, reason: int = 0) -> Controls:
 
 
 def decoded(content: bytes) -> Events:
-    """Events from their bytes, 64 each."""
+    """Events from bytes, 64 bytes each."""
     return Events(np.frombuffer(content, dtype=t.BAR_EVENT))

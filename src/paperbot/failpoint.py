@@ -1,16 +1,16 @@
-"""Named places at which a process can be made to die, so that tests can show what survives it."""
+"""Named points at which a process can kill itself, so that crash tests can check what survives."""
 
 import os
 import signal
 
 FAIL_POINT = os.environ.get("PAPERBOT_FAIL_POINT", "")
-"""`name` or `name:count`: where this process kills itself, for the proof that nothing is lost. Empty: nowhere."""
+"""`name` or `name:count`: the point, and which pass of it, at which this process kills itself. Empty: none."""
 
 _passed: dict[str, int] = {}
 
 
 def fail_point(name: str) -> None:
-    """A place at which a process may be told to die, as `kill -9` would make it."""
+    """Kill this process with SIGKILL if FAIL_POINT names this point and its count is reached."""
     if not FAIL_POINT:
         return
     wanted, _, count = FAIL_POINT.partition(":")

@@ -1,7 +1,7 @@
-"""The formulas of the figures that people compare, for summary, report, sweep, status, profit, tables and metrics.
+"""The one definition of each performance figure, used by summary, report, sweep, status, profit, tables and metrics.
 
-Ratios follow empyrical: returns are those between the last equities of UTC days, and a figure is annualised by the
-mean time between them.
+Ratios follow empyrical. Returns are changes between the last equities of UTC days; figures are annualised by the mean
+time between those days.
 """
 
 from collections.abc import Sequence
@@ -17,20 +17,21 @@ MIN_RETURNS = 10
 
 @dataclass(frozen=True)
 class Returns:
-    """Relative changes of equity, and the mean time between them, in days; `days` 0 where there is none."""
+    """Relative changes of equity; `days` is the mean time between them in days, 0 without any."""
 
     values: tuple[float, ...]
     days: float
 
     @property
     def a_year(self) -> float:
-        """How many of them a year has."""
+        """Returns per year."""
         return DAYS_A_YEAR / self.days if self.days else 0.0
 
 
 def returns_of(start: float, days: Sequence[int], equities: Sequence[float]) -> Returns:
-    """The returns from `start` over the last equities of days (ascending day numbers). The first return is as long as
-    the others usually are.
+    """Daily returns: from `start` to the first day's last equity, then from day to day (`days`: ascending day numbers).
+
+    The first return is assumed to span the median distance between days.
     """
     before = [start, *equities[:-1]] if len(equities) else []
     values = [after / earlier - 1.0 for earlier, after in zip(before, equities, strict=True) if earlier > 0]
@@ -41,7 +42,7 @@ def returns_of(start: float, days: Sequence[int], equities: Sequence[float]) -> 
 
 
 def sharpe(returns: Returns) -> float | None:
-    """Mean / sample deviation of the returns x sqrt(returns a year); None under 10 returns or without change.
+    """Mean / sample deviation of the returns x sqrt(returns per year); None with fewer than 10 returns or no change.
 
     Source: empyrical.sharpe_ratio with a risk-free rate of 0.
     """
@@ -49,26 +50,28 @@ def sharpe(returns: Returns) -> float | None:
     if len(values) < MIN_RETURNS:
         return None
     mean = sum(values) / len(values)
-    deviation = sqrt(sum((one - mean) ** 2 for one in values) / (len(values) - 1))
+    deviation = sqrt(sum((value - mean) ** 2 for value in values) / (len(values) - 1))
     return mean / deviation * sqrt(returns.a_year) if deviation > 0 else None
 
 
 def sortino(returns: Returns) -> float | None:
-    """Mean / root mean square of the negative returns (over all of them) x sqrt(returns a year); None under 10 returns
-    or without a loss.
+    """Mean / downside deviation of the returns x sqrt(returns per year); None with fewer than 10 returns or no loss.
+
+    Downside deviation: root of the sum of squared negative returns over the number of all returns.
 
     Source: empyrical.sortino_ratio with a required return of 0.
     """
     values = returns.values
     if len(values) < MIN_RETURNS:
         return None
-    downside = sqrt(sum(min(one, 0.0) ** 2 for one in values) / len(values))
+    downside = sqrt(sum(min(value, 0.0) ** 2 for value in values) / len(values))
     return sum(values) / len(values) / downside * sqrt(returns.a_year) if downside > 0 else None
 
 
 def cagr(start: float, end: float, seconds: float) -> float | None:
-    """Compound annual growth rate, as a share: (end / start) ^ (a year / time) - 1; None under a day, or for a total
-    loss.
+    """Compound annual growth rate, as a share: (end / start) ^ (year / time) - 1.
+
+    None for less than a day or a total loss.
     """
     years = seconds / (86_400.0 * DAYS_A_YEAR)
     if start <= 0 or end <= 0 or seconds < 86_400.0:  # noqa: PLR2004
@@ -88,17 +91,17 @@ def calmar(growth: float | None, max_drawdown: float) -> float | None:
 
 
 def win_rate_pct(wins: int, trips: int) -> float | None:
-    """Share of round trips that gained, net of fees, in percent; None without any."""
+    """Share of round trips with a profit after fees, in percent; None without any round trip."""
     return 100.0 * wins / trips if trips else None
 
 
 def profit_factor(gained: int, lost: int) -> float | None:
-    """What the round trips that gained have brought, over what the others have lost; None without a loss."""
+    """Total profit of the winning round trips / total loss of the others; None without a loss."""
     return gained / lost if lost > 0 else None
 
 
 def change_pct(equity: float | None, start: float | None) -> float | None:
-    """Change of equity since the start, in percent of it; None where either has no value."""
+    """Change of equity since the start, in percent of the start; None if either has no value."""
     return 100.0 * (equity / start - 1.0) if equity is not None and start else None
 
 
@@ -108,5 +111,5 @@ def drawdown(equity: float, peak: float) -> float:
 
 
 def slippage_bps(price: Any, reference: Any, side: Any) -> Any:
-    """How far a fill's price is from the one before slippage, against the trader, in 1/10,000; numbers or arrays."""
+    """Distance of a fill's price from its reference price, in bps, positive against the trader; numbers or arrays."""
     return (price / reference - 1.0) * side * 10_000.0

@@ -1,6 +1,6 @@
-"""`python -m paperbot.main`: what the environment asks for, the offline demo or a live session.
+"""`python -m paperbot.main` runs the offline demo or a live session, depending on OFFLINE_DEMO.
 
-With arguments it is the `paperbot` command itself.
+With arguments it acts as the `paperbot` command.
 """
 
 import sys
@@ -10,7 +10,7 @@ from paperbot.environment import read_environment
 
 
 def main() -> None:
-    """Run it; a user's mistake is one sentence on standard error and exit code 2."""
+    """Run the command; a user's mistake ends with one sentence on standard error and exit code 2."""
     with cli.one_sentence():
         default = ["demo"] if read_environment().offline_demo else ["run"]
     cli.main(sys.argv[1:] or default)

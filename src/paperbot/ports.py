@@ -1,4 +1,4 @@
-"""What the engine and its surroundings ask of each other, as protocols; `app/` says who answers."""
+"""Protocols between the engine and its surroundings; `app/` chooses the implementations."""
 
 from typing import Any, Protocol
 
@@ -6,20 +6,20 @@ from paperbot.events import Events, Records
 
 
 class Watcher(Protocol):
-    """Sees everything that goes into the core and everything that comes out, in order; changes nothing."""
+    """Observes every event and every output record, in order, without changing anything."""
 
     def events(self, events: Events) -> None:
-        """Events that the core is about to be handed."""
+        """Called with events before the core processes them."""
 
     def records(self, records: Records) -> None:
-        """Output records (OUT_HEAD layout) that came of the events before."""
+        """Called with the output records (OUT_HEAD layout) of the preceding events."""
 
 
 class Asker(Protocol):
-    """Answers finished slices with events of its own, which follow the slice directly."""
+    """Answers each finished slice with events, which are fed directly after the slice."""
 
     def ask(self, bars: list[tuple[Any, ...]]) -> Events:
-        """Events (possibly none) for the bars of one slice, each bar's fields as a tuple."""
+        """Return events (possibly none) for one slice; `bars` holds each bar's fields as a tuple."""
 
 
 class Clock(Protocol):
@@ -29,20 +29,20 @@ class Clock(Protocol):
         """Wall time, ns UTC."""
 
     def monotonic_s(self) -> float:
-        """Seconds of a clock that only goes on."""
+        """Seconds of a clock that never goes backwards."""
 
 
 class Planned(Protocol):
-    """What of a plan a run's record needs."""
+    """The part of a plan that `provenance` reads."""
 
     @property
     def symbols(self) -> tuple[str, ...]:
-        """Names by id."""
+        """Symbol names by id."""
 
     @property
     def strategies(self) -> tuple[str, ...]:
-        """Names by id."""
+        """Strategy names by id."""
 
     @property
     def timeframes_ns(self) -> tuple[int, ...]:
-        """By symbol id."""
+        """Timeframes by symbol id, in ns."""

@@ -1,4 +1,4 @@
-"""How a run was configured: the settings that differ, where each symbol's rules are from, and a hash of everything."""
+"""Records how a run was configured: changed settings, the source of each symbol's rules, and a hash of all values."""
 
 import hashlib
 import json
@@ -13,7 +13,7 @@ from paperbot.ports import Planned
 
 
 def settings_of(configuration: Configuration, plan: Planned) -> dict[str, Any]:
-    """How a run was configured: non-default settings, the rules of its symbols, and a hash of everything."""
+    """The run's changed settings, its symbols' rules, and a hash of all values, for the run's record."""
     return {
         "config_hash": config_hash(configuration, plan),
         "instruments": instruments(configuration, plan.symbols),
@@ -22,30 +22,30 @@ def settings_of(configuration: Configuration, plan: Planned) -> dict[str, Any]:
 
 
 def config_hash(configuration: Configuration, plan: Planned) -> str:
-    """A fingerprint of every setting that was in force, symbols' market keys included."""
+    """Hash all settings in force (symbols' market keys included), strategies and timeframes; 16 hex digits."""
     rows = [(key, value) for key, value, _ in show(configuration, plan.symbols)]
     text = json.dumps([rows, plan.strategies, plan.timeframes_ns], sort_keys=True)
     return hashlib.sha256(text.encode()).hexdigest()[:16]
 
 
 def instruments(configuration: Configuration, symbols: Sequence[str]) -> dict[str, Any]:
-    """The same for programs: each rule's value and origin by symbol."""
-    found: dict[str, Any] = {}
+    """Value and origin of each instrument rule, by symbol."""
+    rules: dict[str, Any] = {}
     for symbol in symbols:
         knobs, origins = configuration.knobs(symbol)
-        found[symbol] = {
+        rules[symbol] = {
             key: {"value": plain(getattr(knobs, key)), "from": short_origin(origins[key])} for key in RULES
         }
-    return found
+    return rules
 
 
 def plain(value: Decimal | int) -> str:
-    """A number without an exponent or needless zeros."""
+    """Format a number without an exponent or trailing zeros."""
     text = f"{Decimal(value):f}"
     return text.rstrip("0").rstrip(".") if "." in text else text
 
 
 def short_origin(origin: str) -> str:
-    """An origin without the folder of its file."""
+    """The origin with its file's folder removed."""
     file, bracket, pattern = origin.partition(" [")
     return f"{Path(file).name}{bracket}{pattern}" if file.endswith((".yml", ".yaml")) else origin

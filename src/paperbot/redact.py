@@ -1,4 +1,4 @@
-"""Keeps secrets out of everything that is written: log lines, errors, tracebacks, tables."""
+"""Masks secrets in everything that is written: log lines, errors, tracebacks and tables."""
 
 import base64
 import json
@@ -18,14 +18,14 @@ _USERINFO = re.compile(r"(?<=://)[^/@\s:]+:[^/@\s]+(?=@)")
 
 
 def is_secret_name(name: str) -> bool:
-    """Whether a key's name says that its value is a secret: `api_key`, `secretKey`, `X-MBX-APIKEY`."""
+    """Whether a key's name marks its value as a secret, such as `api_key`, `secretKey` or `X-MBX-APIKEY`."""
     return any(word.lower() in SECRET_WORDS for word in _WORD.findall(name.rsplit(".", 1)[-1]))
 
 
 class Redactor:
-    """Replaces known secrets in text, also where they stand quoted, escaped or in base64, and the user part of URLs.
+    """Masks known secrets in text, including quoted, escaped and base64 forms, and credentials in URLs.
 
-    A value of fewer than six characters is no secret to it: masking it would mangle innocent words.
+    Values of fewer than six characters are not masked, because that would mangle ordinary words.
     """
 
     def __init__(self, secrets: Iterable[str] = ()) -> None:
@@ -41,7 +41,7 @@ class Redactor:
         forms = {
             secret,
             percent,
-            re.sub("%[0-9A-F]{2}", lambda found: found[0].lower(), percent),
+            re.sub("%[0-9A-F]{2}", lambda match: match[0].lower(), percent),
             urllib.parse.quote_plus(secret),
             json.dumps(secret)[1:-1],
             json.dumps(secret, ensure_ascii=False)[1:-1],
@@ -52,23 +52,23 @@ class Redactor:
         self._forms = sorted({*self._forms, *forms}, key=len, reverse=True)
 
     def __call__(self, text: str) -> str:
-        """The text without secrets."""
+        """The text with all secrets masked."""
         for form in self._forms:
             if form in text:
                 text = text.replace(form, MASK)
         return _USERINFO.sub(MASK, text) if "://" in text else text
 
     def values(self, value: Any) -> Any:
-        """The same with every text in it redacted, and the values of keys that name a secret masked."""
+        """A copy of the value with all its texts redacted, and the values of keys that name a secret masked."""
         if isinstance(value, dict):
-            return {key: MASK if is_secret_name(str(key)) else self.values(one) for key, one in value.items()}
+            return {key: MASK if is_secret_name(str(key)) else self.values(item) for key, item in value.items()}
         if isinstance(value, list | tuple):
-            return [self.values(one) for one in value]
+            return [self.values(item) for item in value]
         return self(value) if isinstance(value, str) else value
 
 
 class RedactingStream:
-    """A text stream that redacts line by line; everything else is the stream's own."""
+    """Wraps a text stream and redacts what is written to it, line by line."""
 
     def __init__(self, stream: TextIO, redactor: Redactor) -> None:
         self._stream = stream
@@ -76,7 +76,7 @@ class RedactingStream:
         self._rest = ""
 
     def write(self, text: str) -> int:
-        """Write what makes whole lines; the rest waits for its end."""
+        """Write all complete lines, redacted; keep an incomplete last line until it ends."""
         lines = (self._rest + text).split("\n")
         self._rest = lines.pop()
         if lines:
@@ -84,12 +84,12 @@ class RedactingStream:
         return len(text)
 
     def flush(self) -> None:
-        """Write what waits."""
+        """Write an incomplete last line, redacted, and flush the stream."""
         if self._rest:
             self._stream.write(self._redactor(self._rest))
             self._rest = ""
         self._stream.flush()
 
     def __getattr__(self, name: str) -> Any:
-        """Whatever else a stream has."""
+        """Pass every other attribute through to the stream."""
         return getattr(self._stream, name)

@@ -1,4 +1,4 @@
-"""How a command ends: SIGTERM and Ctrl-C close everything on the way out."""
+"""Signal handling: SIGTERM and Ctrl-C end a command, and everything it has open is closed."""
 
 import signal
 import sys
@@ -10,37 +10,38 @@ from contextlib import contextmanager
 from paperbot.clock import SystemClock
 from paperbot.events import Events, Records
 
-LOOKED_EVERY_S = 0.1
+POLL_EVERY_S = 0.1
 
 
 TERMINATED = 143
-"""Exit code of a process that SIGTERM ended, as shells count it."""
+"""Exit code of a process that SIGTERM ended, by shell convention (128 + 15)."""
 
 
 class Stopper:
-    """A watcher that ends the run at its next call once SIGTERM has come: an exit that is raised in the middle of a
-    callback is ignored by the interpreter, and then this is what remembers it.
+    """A watcher that ends the run at the next call of the core after SIGTERM.
+
+    The interpreter ignores a SystemExit that is raised inside a callback, so the signal must be remembered here.
     """
 
-    told = False
+    stopping = False
 
     def events(self, events: Events) -> None:
-        """Before each call of the core."""
+        """Exit if SIGTERM has arrived."""
         del events
-        if self.told:
+        if self.stopping:
             sys.exit(TERMINATED)
 
     def records(self, records: Records) -> None:
-        """What came out is none of its business."""
+        """Ignored."""
 
 
 @contextmanager
 def terminable() -> Iterator[Stopper]:
-    """SIGTERM ends the run as Ctrl-C does: everything on the way out is closed. The stopper is to watch the run."""
+    """Let SIGTERM end the block with SystemExit, so that everything is closed. The stopper must watch the run."""
     stopper = Stopper()
 
     def stop(*_: object) -> None:
-        stopper.told = True
+        stopper.stopping = True
         sys.exit(TERMINATED)
 
     before = signal.signal(signal.SIGTERM, stop)
@@ -52,18 +53,18 @@ def terminable() -> Iterator[Stopper]:
 
 @contextmanager
 def holding(seconds: float) -> Iterator[None]:
-    """From here on Ctrl-C and SIGTERM only end the hold, which begins when the block is left.
+    """Hold for `seconds` after the block. Ctrl-C and SIGTERM, in the block too, only end the hold.
 
     It polls: the kernel may deliver a signal to another thread. Python then runs the handler in the main thread, but
     only once that is awake, so a single long wait would ignore the signal.
     """
-    told = threading.Event()
-    before = {number: signal.signal(number, lambda *_: told.set()) for number in (signal.SIGINT, signal.SIGTERM)}
+    interrupted = threading.Event()
+    before = {number: signal.signal(number, lambda *_: interrupted.set()) for number in (signal.SIGINT, signal.SIGTERM)}
     try:
         yield
         end_s = SystemClock.monotonic_s() + seconds
-        while not told.is_set() and (left_s := end_s - SystemClock.monotonic_s()) > 0:
-            time.sleep(min(left_s, LOOKED_EVERY_S))
+        while not interrupted.is_set() and (left_s := end_s - SystemClock.monotonic_s()) > 0:
+            time.sleep(min(left_s, POLL_EVERY_S))
     finally:
         for number, handler in before.items():
             signal.signal(number, handler)

@@ -7,13 +7,13 @@ A compiled strategy is a function marked with `@compiled`, in the part of Python
         ...
 
 `ts`: closing time, int, ns UTC. `bar`: float64[5], open, high, low, close in the quote and volume. `features`: float64,
-in the order of FEATURES. `params`: float64, in the order of PARAMS. `memory`: float64[MEMORY], zero at the start, its
-own for each symbol and kept from bar to bar. `held`: quantity held in the base. `target`: its last answer's sign.
+in the order of FEATURES. `params`: float64, in the order of PARAMS. `memory`: float64[MEMORY], separate for each
+symbol, zero at the start and kept from bar to bar. `held`: quantity held in the base. `target`: last answer's sign.
 
-A Python strategy is a class named Strategy with `on_bar(self, bar)`; one object for each symbol is made with
-`Strategy(params)`, `params` a dict. It may do anything that Python can, at Python's speed.
+A Python strategy is a class named Strategy with `on_bar(self, bar)`. For each symbol, one object is created with
+`Strategy(params)`, where `params` is a dict. It can use all of Python, but runs at Python's speed.
 
-Both answer LONG, FLAT, SHORT, HOLD (no change), or a strength between 0 and 1 for a long of that strength.
+Both return LONG, FLAT, SHORT, HOLD (no change), or a number between 0 and 1: long with that strength.
 """
 
 from collections.abc import Callable
@@ -32,16 +32,16 @@ COMPILED_MARK = "_paperbot_compiled"
 
 
 def compiled(function: F) -> F:
-    """Mark a function as a strategy to be compiled; called directly it stays plain Python."""
+    """Mark a function as a compiled strategy. Called directly, it still runs as plain Python."""
     setattr(function, COMPILED_MARK, True)
     return function
 
 
 class Bar(NamedTuple):
-    """What a Python strategy sees after each bar of its symbol.
+    """What a Python strategy receives after each bar of its symbol.
 
-    Prices in the quote, volume as the venue counts it, `held` in the base; `target` is the last answer's sign;
-    `features` in the order of FEATURES; times in ns UTC.
+    Prices are in the quote, `held` is in the base, and times are ns UTC. `volume` is in the venue's unit, `target` is
+    the sign of the last answer, and `features` are in the order of FEATURES.
     """
 
     symbol: str

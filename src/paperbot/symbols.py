@@ -1,4 +1,4 @@
-"""Symbols as people and venues write them, and the one form that is used inside: `BASE/QUOTE` in capitals."""
+"""Converts symbols from the forms that people and venues use to the internal one: `BASE/QUOTE` in capitals."""
 
 import re
 from collections.abc import Iterable
@@ -10,7 +10,7 @@ QUOTES = (
     *("PLN", "RON", "ARS", "UAH", "ZAR", "MXN", "CZK", "COP", "IDR", "RUB", "NGN", "CHF", "CAD", "KRW", "INR"),
     *("BTC", "ETH", "BNB", "SOL", "XRP", "TRX", "DOGE"),
 )
-"""What a name without a separator may end with."""
+"""Quotes that are recognised at the end of a name without a separator."""
 
 OTHER_NAMES = {"XBT": "BTC", "XDG": "DOGE"}
 """Kraken's names of two coins."""
@@ -25,7 +25,7 @@ _ASSET = re.compile(r"[\w$][\w.$-]{0,31}")
 
 
 def split_symbol(symbol: str) -> tuple[str, str]:
-    """(base, quote) of `BASE/QUOTE`. Raises ConfigError for any other form."""
+    """Split `BASE/QUOTE` into (base, quote). Raises ConfigError for any other form."""
     base, slash, quote = symbol.partition("/")
     is_plain = _ASSET.fullmatch(base) and _ASSET.fullmatch(quote) and symbol == symbol.upper()
     if not slash or not is_plain:
@@ -36,10 +36,10 @@ def split_symbol(symbol: str) -> tuple[str, str]:
 
 
 def understood(text: str, known: Iterable[str] = ()) -> tuple[str, str | None]:
-    """The symbol that a name means, and a note where it was written otherwise.
+    """Convert a name to a symbol; also return a note for the user if the name was written differently.
 
-    Lower case, `BTC-USD`, `BTC_USD`, `BTCUSDT` and Kraken's `XBT` are understood. `known`: symbols of the venue, which
-    decide where several splits are possible. Raises ConfigError when the name has no clear meaning.
+    Accepts lower case, `BTC-USD`, `BTC_USD`, `BTCUSDT` and Kraken's `XBT`. `known`: symbols of the venue, which decide
+    if a name can be split in several ways. Raises ConfigError for a name that is invalid or ambiguous.
     """
     name = _KRAKEN.sub(r"\1/\2", text.strip().upper())
     if _DERIVATIVE.search(name):
@@ -63,6 +63,6 @@ def _with_slash(name: str, known: tuple[str, ...]) -> str:
     splits = [f"{name.removesuffix(quote)}/{quote}" for quote in QUOTES if name.endswith(quote) and name != quote]
     if len(splits) == 1:
         return splits[0]
-    which = " or ".join(splits)
-    wanted = f"it may be {which}; write one of them" if splits else "expected BASE/QUOTE, such as BTC/USDT"
-    raise ConfigError(f"{name[:80]!r} is not a symbol: {wanted}")
+    candidates = " or ".join(splits)
+    hint = f"it may be {candidates}; write one of them" if splits else "expected BASE/QUOTE, such as BTC/USDT"
+    raise ConfigError(f"{name[:80]!r} is not a symbol: {hint}")

@@ -1,4 +1,4 @@
-"""How long a bar lasts: a fixed time, or a calendar unit whose close the calendar gives."""
+"""Timeframes: the length of a bar, either a fixed time or a calendar unit whose close depends on the calendar."""
 
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
@@ -15,18 +15,19 @@ DAY_NS = 86_400 * NS
 LONGEST_MONTH_NS = 31 * DAY_NS
 HOUR_NS = 3_600 * NS
 CLOCK_CHANGE_NS = HOUR_NS
-"""How much longer than usual a bar may be when its zone's clock is set back."""
+"""How much longer a bar can be than usual when its zone's clock is set back."""
 
 IRREGULAR = 0.05
-"""Share of steps that may be off the usual one: bars were cut short by an outage."""
+"""Share of steps that may differ from the usual one, because an outage cut bars short."""
 FEW = 20
 
 
 @dataclass(frozen=True)
 class Timeframe:
-    """`ns`: its length, or the longest that a calendar unit may have; `text`: `5m`, `1w`, `1M`, `1d@America/New_York`.
+    """The length of a bar.
 
-    `months`: 1 for calendar months, else 0; `zone`: whose clock the bars keep to, empty for that of UTC.
+    `ns`: its length, or the longest possible one of a calendar unit. `text`: its name, such as `5m`, `1w`, `1M` or
+    `1d@America/New_York`. `months`: 1 for calendar months, else 0. `zone`: the time zone of the bars, empty for UTC.
     """
 
     ns: int
@@ -35,7 +36,7 @@ class Timeframe:
     zone: str = ""
 
     def closes(self, open_ts: NDArray[np.int64]) -> NDArray[np.int64]:
-        """Closing times (ns UTC) of bars that open then."""
+        """Closing times of the bars that open at `open_ts`, both in ns UTC."""
         if self.zone:
             return np.array([self._local_close(int(ts)) for ts in open_ts], dtype=np.int64)
         if self.months:
@@ -44,12 +45,12 @@ class Timeframe:
         return open_ts + self.ns
 
     def misplaced(self, open_ts: NDArray[np.int64]) -> NDArray[np.bool_]:
-        """Which bars cannot open then: a month's that do not open with it."""
+        """Which bars open at an impossible time: monthly bars that do not open on the first of a month."""
         if not self.months:
             return np.zeros(len(open_ts), dtype=np.bool_)
         if self.zone:
             local = [datetime.fromtimestamp(int(ts) / NS, ZoneInfo(self.zone)) for ts in open_ts]
-            return np.array([(one.day, one.hour, one.minute) != (1, 0, 0) for one in local], dtype=np.bool_)
+            return np.array([(at.day, at.hour, at.minute) != (1, 0, 0) for at in local], dtype=np.bool_)
         months = open_ts.astype("datetime64[ns]").astype("datetime64[M]").astype("datetime64[ns]")
         return np.asarray(months.astype(np.int64) != open_ts)
 
@@ -64,7 +65,7 @@ class Timeframe:
 
 
 def is_zone(name: str) -> bool:
-    """Whether there is a time zone of this name."""
+    """Whether a time zone of this name exists."""
     try:
         ZoneInfo(name)
     except (KeyError, ValueError, OSError):
@@ -73,7 +74,7 @@ def is_zone(name: str) -> bool:
 
 
 def parse_timeframe(text: str) -> Timeframe:
-    """`15s`, `5m`, `4h`, `1d`, `1w`, `1M`; hours, days, weeks and months by a zone's clock: `4h@ZONE`, `1M@ZONE`.
+    """Parse `15s`, `5m`, `4h`, `1d`, `1w` or `1M`; with `@ZONE`, hours to months follow that zone's clock.
 
     Raises ValueError for anything else.
     """
@@ -86,12 +87,12 @@ def parse_timeframe(text: str) -> Timeframe:
         return Timeframe(LONGEST_MONTH_NS + CLOCK_CHANGE_NS, text, months=1, zone=zone)
     ns = duration_s(length) * NS
     if ns % (2 * HOUR_NS):
-        raise ValueError(f"{text!r}: only bars of whole two hours or more depend on a zone's clock")
+        raise ValueError(f"{text!r}: a zone needs bars of a whole multiple of two hours")
     return Timeframe(ns + CLOCK_CHANGE_NS, text, zone=zone)
 
 
 def fixed(ns: int) -> Timeframe:
-    """A timeframe of a fixed length."""
+    """The timeframe of a fixed length in ns."""
     for unit, size in (("w", 604_800), ("d", 86_400), ("h", 3_600), ("m", 60), ("s", 1)):
         if ns % (size * NS) == 0 and (unit != "w" or ns == size * NS):
             return Timeframe(ns, f"{ns // (size * NS)}{unit}")
@@ -99,10 +100,10 @@ def fixed(ns: int) -> Timeframe:
 
 
 def told_by(open_ts: NDArray[np.int64], close_ts: NDArray[np.int64] | None) -> Timeframe | None:
-    """The timeframe of a file's first bars: months where all open on the first of one, else the commonest step.
+    """Derive the timeframe from the first bars: months if all open on the first of a month, else the commonest step.
 
-    `close_ts`: closes that the file itself gives. None with too few bars. Raises ConfigError for days of 23, 24 and 25
-    hours, which need their zone.
+    `close_ts`: closing times, if the file has them. Returns None with too few bars. Raises ConfigError for bars whose
+    spacing is irregular or depends on a time zone that is not given.
     """
     opens = open_ts[:1000]
     steps = np.diff(opens)
@@ -117,7 +118,7 @@ def told_by(open_ts: NDArray[np.int64], close_ts: NDArray[np.int64] | None) -> T
             raise ConfigError("its bars are more than a month apart; quarters and years are not supported")
         return Timeframe(LONGEST_MONTH_NS, "1M", months=1)
     if steps.min() >= 28 * DAY_NS and steps.max() <= 31 * DAY_NS and len(np.unique(steps)) > 1:
-        raise ConfigError("its bars are 28 to 31 days apart, but do not open on the first of a month; label them by it")
+        raise ConfigError("its bars are 28 to 31 days apart; monthly bars must open on the first of a month")
     values, counts = np.unique(steps, return_counts=True)
     common = int(values[np.argmax(counts)])
     hours = {int(step) // (3600 * NS) for step in values if int(step) % (3600 * NS) == 0}
@@ -126,7 +127,7 @@ def told_by(open_ts: NDArray[np.int64], close_ts: NDArray[np.int64] | None) -> T
     if close_ts is None and common > HOUR_NS and common - HOUR_NS in values:
         raise ConfigError(_clock_change(fixed(common)))
     if close_ts is None and int((steps % common != 0).sum()) > IRREGULAR * len(steps):
-        raise ConfigError("its bars are not equally far apart; give their length with --timeframe")
+        raise ConfigError("its bars are not evenly spaced; give their length with --timeframe")
     return fixed(common)
 
 
@@ -136,8 +137,9 @@ def _clock_change(timeframe: Timeframe) -> str:
 
 
 def check_declared(timeframe: Timeframe, open_ts: NDArray[np.int64]) -> None:
-    """Raises ConfigError for a timeframe that a file's first bars contradict: longer than their steps, or a length that
-    none of them has.
+    """Check a declared timeframe against the first bars of a file.
+
+    Raises ConfigError if the bars would overlap, or if no two of them are that far apart.
     """
     steps = np.diff(open_ts[:1000])
     steps = steps[steps > 0]
@@ -148,9 +150,9 @@ def check_declared(timeframe: Timeframe, open_ts: NDArray[np.int64]) -> None:
     usual = fixed(usual_ns).text
     if timeframe.ns > HOUR_NS and timeframe.ns - CLOCK_CHANGE_NS in values:
         raise ConfigError(_clock_change(timeframe))
-    # A bar that overlaps one of the usual length is refused, or reported, by its row.
+    # A few bars that overlap their neighbours are refused, or reported, later and by row.
     if timeframe.ns != usual_ns and int((steps < timeframe.ns).sum()) > IRREGULAR * len(steps):
         hint = f"; replay builds such bars with --resample {timeframe.text}" if timeframe.ns % usual_ns == 0 else ""
         raise ConfigError(f"its bars are {usual} apart: as bars of {timeframe.text} they would overlap{hint}")
     if timeframe.ns not in values and int(values[0]) % timeframe.ns == 0 and len(steps) > FEW:
-        raise ConfigError(f"its bars are {usual} apart, and none is {timeframe.text} after the one before")
+        raise ConfigError(f"its bars are {usual} apart; no two are {timeframe.text} apart")

@@ -11,61 +11,63 @@ from pydantic import BaseModel, ValidationError
 from paperbot.errors import ConfigError, did_you_mean
 
 BUILT_IN = "built-in"
-MOST_TOLD = 20
+MAX_MESSAGES = 20
 
 Tree = dict[str, Any]
 M = typing.TypeVar("M", bound=BaseModel)
 
 
 class Mistakes:
-    """Collects what several checks find, so that all of it can be mended at once."""
+    """Collects the mistakes of several checks, so that the user can fix all of them at once."""
 
     def __init__(self) -> None:
-        self._found: list[str] = []
+        self._messages: list[str] = []
 
     @contextmanager
     def gathered(self) -> Iterator[None]:
-        """A ConfigError of the block is kept for later."""
+        """Catch a ConfigError of the block and keep its messages."""
         try:
             yield
         except ConfigError as error:
-            self._found += [one for one in error.mistakes if one not in self._found]
+            self._messages += [mistake for mistake in error.mistakes if mistake not in self._messages]
 
     def check(self) -> None:
-        """Raises ConfigError with all that was found."""
-        if self._found:
-            raise ConfigError(*self._found)
+        """Raise ConfigError with all collected messages, if there are any."""
+        if self._messages:
+            raise ConfigError(*self._messages)
 
 
 def validate(model: type[M], tree: Tree, origins: Mapping[str, str] | str, where: str = "") -> M:
-    """The tree as a model. Raises ConfigError that names of each mistake the place, the key, the value and what is
-    allowed.
+    """Validate the tree against the model.
+
+    Raises ConfigError, whose messages name for each mistake its origin, the key, the value and what is allowed.
     """
 
     def origin_of(path: str) -> str:
         if isinstance(origins, str):
             return origins
-        related = (known for known in origins if f"{path}.".startswith(f"{known}.") or known.startswith(f"{path}."))
+        related = (key for key in origins if f"{path}.".startswith(f"{key}.") or key.startswith(f"{path}."))
         return origins.get(next(related, ""), BUILT_IN)
 
-    unknown = {path: did_you_mean(word, known) for path, word, known in _unknown_keys(model, tree, "")}
+    unknown = {path: did_you_mean(word, allowed) for path, word, allowed in _unknown_keys(model, tree, "")}
     mistakes = [f"{origin_of(path)}: {where}unknown key {path}{hint}" for path, hint in unknown.items()]
     valid = None
     try:
         valid = model.model_validate(tree)
     except ValidationError as error:
-        known = [one for one in error.errors() if one["type"] != "extra_forbidden" or not mistakes]
-        for one in known:
-            path = ".".join(str(part) for part in one["loc"])
-            mistakes.append(f"{origin_of(path)}: {where}{_sentence(path, one)}")
+        for mistake in error.errors():
+            if mistake["type"] == "extra_forbidden" and unknown:
+                continue  # Reported above, with a hint.
+            path = ".".join(str(part) for part in mistake["loc"])
+            mistakes.append(f"{origin_of(path)}: {where}{_sentence(path, mistake)}")
     if valid is None or mistakes:
-        more = [f"and {len(mistakes) - MOST_TOLD} more"] if len(mistakes) > MOST_TOLD else []
-        raise ConfigError(*mistakes[:MOST_TOLD], *more)
+        more = [f"and {len(mistakes) - MAX_MESSAGES} more"] if len(mistakes) > MAX_MESSAGES else []
+        raise ConfigError(*mistakes[:MAX_MESSAGES], *more)
     return valid
 
 
 def _sentence(path: str, mistake: Mapping[str, Any]) -> str:
-    """What pydantic found wrong at a place."""
+    """A sentence about one of pydantic's errors."""
     if mistake["type"] == "missing":
         return f"{path} is missing"
     message = mistake["msg"].removeprefix("Value error, ")

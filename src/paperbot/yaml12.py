@@ -1,4 +1,4 @@
-"""YAML as its version 1.2 has it: no numbers in base 60, no dates, no yes and no, and no key twice.
+"""Loads YAML 1.2: no base-60 numbers, no dates, no `yes` or `no` as booleans, and no duplicate keys.
 
 PyYAML reads version 1.1, in which `1:30` is 90 and `no` is false.
 """
@@ -23,7 +23,7 @@ class _Loader(yaml.SafeLoader):
     yaml_implicit_resolvers: dict[str, Any] = {}  # noqa: RUF012
 
     def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Any, Any]:  # noqa: FBT001, FBT002
-        """A mapping. Raises yaml.YAMLError for a key that is given twice."""
+        """Build a mapping. Raises yaml.YAMLError for a duplicate key."""
         seen: set[str] = set()
         for key, _ in node.value:
             name = str(key.value)
@@ -34,13 +34,13 @@ class _Loader(yaml.SafeLoader):
         return super().construct_mapping(node, deep)
 
     def construct_integer(self, node: yaml.ScalarNode) -> int:
-        """A whole number; a leading 0 does not make it octal."""
+        """Build a whole number; a leading 0 does not make it octal."""
         text = self.construct_scalar(node)
         base = {"0o": 8, "0x": 16}.get(text[:2], 10)
         return int(text[2:] if base != 10 else text, base)  # noqa: PLR2004
 
     def construct_real(self, node: yaml.ScalarNode) -> float:
-        """A number with a point or an exponent."""
+        """Build a float."""
         text = self.construct_scalar(node).lower()
         return float(text.replace(".inf", "inf").replace(".nan", "nan"))
 
@@ -60,7 +60,7 @@ _Loader.add_constructor("tag:yaml.org,2002:float", _Loader.construct_real)
 
 
 def loads(text: str) -> Any:
-    """The text's value. Raises YamlError."""
+    """Parse YAML text. Raises YamlError."""
     try:
         return yaml.load(text, Loader=_Loader)  # noqa: S506
     except (yaml.YAMLError, ValueError, RecursionError) as error:

@@ -1,1 +1,1 @@
-"""The engine's core: records, rules and arithmetic, compiled."""
+"""The compiled core of the engine: records, rules and arithmetic."""

@@ -1,7 +1,7 @@
-"""The account over time: opening, days, peak and drawdown, and the kill switch.
+"""The account over time: its opening, its days, peak and drawdown, and the kill switch.
 
-`docs/fills.md` §6 states the rules. The kill switch is one state of one account: while it is tripped the gate lets
-nothing pass but reduce-only orders, and only RESUME lifts it.
+`docs/fills.md` §6 states the rules. There is one kill switch per account: while it is tripped, the gate accepts only
+reduce-only orders, and only RESUME lifts it.
 """
 
 from paperbot.core.ledger import drawdown_ppb, revalue, write_row
@@ -14,7 +14,7 @@ from paperbot.core.types import DAY_NS, NOBODY, Code, HaltReason, OutputKind, Re
 
 @kernel
 def _floor(reference: int, share: int) -> int:
-    """The equity at or below which a loss rule trips; nothing is, when the rule is off."""
+    """The equity at or below which a loss rule trips; -1, which no equity reaches, if the rule is off."""
     return reference - ppb(reference, share, UP) if share > 0 and reference > 0 else -1
 
 
@@ -41,7 +41,7 @@ def _rebase_peak(w: World) -> None:
 
 @kernel
 def _open_valued(w: World) -> None:
-    """The first equity there is: what every later figure is measured against."""
+    """Start all figures from the first valued equity."""
     w.account["start_equity"] = w.account["equity"]
     _rebase_day(w)
     _rebase_risk_peak(w)
@@ -50,7 +50,7 @@ def _open_valued(w: World) -> None:
 
 @kernel
 def _end_of_day(ts: int) -> int:
-    """The first nanosecond after the UTC day of a slice that closes at `ts`."""
+    """The end of the UTC day that a slice closing at `ts` belongs to; a close at midnight belongs to the day before."""
     return ((ts - 1) // DAY_NS + 1) * DAY_NS
 
 
@@ -70,7 +70,7 @@ def open_books(w: World, bar: Record) -> None:
 
 @kernel
 def close_day(w: World) -> None:
-    """Write the row of the last slice, unless it has one: when the first bar of a new day arrives, and at the end."""
+    """Write a row for the last slice, unless it has one; called at the first bar of a new day and at the end."""
     account = w.account
     if account["slices"] > 0 and account["last_row_ts"] != w.market["clock_ts"]:
         write_row(w, w.market["clock_ts"], 0)
@@ -89,7 +89,7 @@ def _is_exposed(w: World) -> bool:
 
 @kernel(inline=True)
 def update_equity(w: World, ts: int) -> None:
-    """At END_OF_SLICE: day figures, then equity, peak and drawdown."""
+    """Update the day figures, then equity, peak and drawdown; called at END_OF_SLICE."""
     account = w.account
     was_valued = account["valued"] != 0
     if ts > account["day_end_ts"]:
@@ -116,7 +116,7 @@ def update_equity(w: World, ts: int) -> None:
 
 @kernel(inline=True)
 def check_losses(w: World, ts: int) -> None:
-    """Trip the kill switch when the day's loss or the drawdown has reached its cap."""
+    """Trip the kill switch if the day's loss or the drawdown has reached its cap."""
     account = w.account
     if account["valued"] == 0 or account["halted"] != 0:
         return
@@ -128,7 +128,7 @@ def check_losses(w: World, ts: int) -> None:
 
 @kernel
 def _next_entry(w: World, order_id: int) -> int:
-    """The slot of the open entry with the lowest id above `order_id`, over all symbols; or NOBODY."""
+    """The slot of the open entry with the lowest id above `order_id` in any symbol, or NOBODY."""
     best = NOBODY
     for symbol in range(w.risk["n_symbols"]):
         slot = w.chains[symbol]["head"]
@@ -143,7 +143,7 @@ def _next_entry(w: World, order_id: int) -> int:
 
 @kernel
 def trip(w: World, ts: int, reason: int, reference: int) -> None:
-    """Halt: open entries end, protective orders stay, positions are flattened if so configured. Once until RESUME."""
+    """Halt trading: end open entries, keep protective orders, and flatten if configured. Ignored while halted."""
     account = w.account
     if account["halted"] != 0:
         return
@@ -169,7 +169,7 @@ def trip(w: World, ts: int, reason: int, reference: int) -> None:
 
 @kernel
 def resume(w: World, ts: int) -> None:
-    """Lift a halt. The loss rules measure from the present equity on; the drawdown that people see does not."""
+    """Lift a halt. The loss rules restart from the current equity; the reported peak and drawdown do not."""
     account = w.account
     if account["halted"] == 0:
         return
@@ -184,7 +184,7 @@ def resume(w: World, ts: int) -> None:
 
 @kernel(inline=True)
 def row_if_due(w: World, ts: int) -> None:
-    """At the end of a slice: a row for a fill, a halt or resume, or the cadence."""
+    """Write a ledger row at the end of a slice if a fill, a halt, a resume or `ledger.every` asks for one."""
     account = w.account
     if ts >= account["next_row_ts"]:
         every = w.risk["ledger_every_ns"]

@@ -1,4 +1,4 @@
-"""Every code of the core, as small integers: kinds of events and records, sides, reasons, rules."""
+"""All codes of the core, as small integers: kinds of events and records, sides, reasons and rules."""
 
 from enum import IntEnum
 from typing import Any
@@ -8,14 +8,15 @@ import numpy as np
 PPB: Any = np.int64(1_000_000_000)
 DAY_NS: Any = np.int64(86_400_000_000_000)
 NOBODY: Any = np.int64(-1)
-"""An index that points at nothing: no slot, no symbol, no asset."""
+"""The index of no slot, symbol or asset."""
 HOLD = 9.0
-"""A strategy's answer that changes nothing; all others lie between -1 and 1."""
+"""A strategy's answer that keeps its target; all other answers lie between -1 and 1."""
 
 
 class EventKind(IntEnum):
-    """What may change money. Each kind has a view of the same 64 bytes. END only asks for the closing ledger row: it is
-    never journaled, and what it writes is outside the digest.
+    """Kinds of events. Each kind has its own view of the same 64 bytes.
+
+    END only asks for the closing ledger row: it is never journaled, and that row is not part of the digest.
     """
 
     BAR = 1
@@ -44,14 +45,14 @@ class OrderFlag(IntEnum):
 
 
 class Side(IntEnum):
-    """The sign that an order gives to a position."""
+    """The sign of an order's effect on the position."""
 
     BUY = 1
     SELL = -1
 
 
 class Target(IntEnum):
-    """What a strategy wants to hold."""
+    """The position that a strategy wants to hold."""
 
     SHORT = -1
     FLAT = 0
@@ -59,7 +60,7 @@ class Target(IntEnum):
 
 
 class OrderType(IntEnum):
-    """Trailing and stop-limit orders will follow the same numbering."""
+    """How an order is priced. Trailing and stop-limit orders will continue this numbering."""
 
     MARKET = 1
     LIMIT = 2
@@ -67,7 +68,7 @@ class OrderType(IntEnum):
 
 
 class TimeInForce(IntEnum):
-    """How long an order may work."""
+    """How long an order works."""
 
     GTC = 1
     IOC = 2
@@ -76,7 +77,7 @@ class TimeInForce(IntEnum):
 
 
 class Role(IntEnum):
-    """Why an order exists; a round trip's reason follows from its last exit's role."""
+    """Why an order exists. The role of the last exit gives the reason of a round trip."""
 
     ENTRY = 1
     EXIT = 2
@@ -87,14 +88,14 @@ class Role(IntEnum):
 
 
 class Liquidity(IntEnum):
-    """Which fee a fill pays."""
+    """Whether a fill pays the taker or the maker fee."""
 
     TAKER = 1
     MAKER = 2
 
 
 class Code(IntEnum):
-    """Why an order was blocked, and how an order ended. `docs/fills.md` §2 has the order in which the gate asks."""
+    """Why an order was blocked, or how it ended. `docs/fills.md` §2 has the order in which the gate checks."""
 
     NONE = 0
     # Format rules: every order.
@@ -107,7 +108,7 @@ class Code(IntEnum):
     SHORT_NOT_ALLOWED = 7
     REDUCE_ONLY = 8
     CAPACITY = 9
-    # Risk rules: everything but reduce-only.
+    # Risk rules: every order except reduce-only ones.
     KILLSWITCH = 10
     CATCHING_UP = 11
     NO_PRICE = 12
@@ -139,7 +140,7 @@ class Code(IntEnum):
 
 
 class Fault(IntEnum):
-    """Why a run stopped in the middle: a strategy failed, or a number left its range."""
+    """Why a run stopped early: a strategy failed, an event was invalid, or a number left its range."""
 
     NONE = 0
     STRATEGY_RAISED = 1
@@ -161,7 +162,7 @@ class HaltReason(IntEnum):
 
 
 class OutputKind(IntEnum):
-    """Tag of an output record; each kind has a view of the same 160 bytes."""
+    """Kinds of output records. Each kind has its own view of the same 160 bytes."""
 
     SIGNAL = 1
     ORDER = 2
@@ -176,7 +177,7 @@ class OutputKind(IntEnum):
 
 
 class IdleState(IntEnum):
-    """Whether the value of what no position holds must be found anew."""
+    """Whether `idle_value`, the value of balances outside positions, must be computed again."""
 
     CHANGED = 0
     FIXED = 1
@@ -218,7 +219,7 @@ class Pattern(IntEnum):
 
 
 class Sizing(IntEnum):
-    """How the gate turns a long signal into a quantity."""
+    """The sizing rule: how a long signal becomes a quantity."""
 
     ATR = 1
     FIXED_QUOTE = 2
@@ -226,21 +227,21 @@ class Sizing(IntEnum):
 
 
 class SlippageModel(IntEnum):
-    """How far a taker's price moves against it."""
+    """How slippage is computed."""
 
     FIXED_BPS = 1
     ATR_SCALED = 2
 
 
 class FeeAsset(IntEnum):
-    """Values of `SYMBOL_PARAMS.fee_asset` below zero; from zero on it is an asset's id."""
+    """Negative values of `SYMBOL_PARAMS.fee_asset`; all others are asset ids."""
 
     QUOTE = -1
     RECEIVED = -2
 
 
 class RateVia(IntEnum):
-    """How the oracle steps from one asset to the next on the way to the account currency."""
+    """How the oracle converts an asset to the next one on its path to the account currency."""
 
     NONE = 0
     ACCOUNT = 1

@@ -1,5 +1,6 @@
-"""What an order that a bar has reached is filled with, at which price, and what that does to other orders
-(`docs/fills.md` §4 and §5). Takers pay slippage and the taker fee; a maker gets exactly its limit.
+"""Fills an order that a bar has reached: quantity, price, and the effects on other orders (`docs/fills.md` §4 and §5).
+
+Takers pay slippage and the taker fee; a maker is filled exactly at its limit.
 """
 
 from paperbot.core.ledger import largest_payable, post_fill
@@ -25,7 +26,7 @@ from paperbot.core.types import (
 
 @kernel
 def bar_capacity(params: Record, bar: Record) -> int:
-    """What all orders together may take from the bar: whole steps, in base minor units."""
+    """The quantity that all orders together may take from the bar, in base minor units and whole steps."""
     unit = params["base_unit"]
     if params["volume_in_quote"] != 0:
         unit = params["quote_unit"]
@@ -37,8 +38,9 @@ def bar_capacity(params: Record, bar: Record) -> int:
 
 @kernel
 def taker_price(w: World, order: Record, reference: int) -> int:
-    """The reference price moved against the taker by the slippage model, on the tick; OVERFLOW beyond 2^62, and 0 for a
-    sale below one tick: a tick would be better than the reference.
+    """The taker's price: the reference plus slippage, rounded to the tick against the taker.
+
+    Returns OVERFLOW beyond 2^62, and 0 for a sale below one tick, because one tick could be better than the reference.
     """
     params = w.symbol_params[order["symbol"]]
     buy = order["side"] == Side.BUY
@@ -62,7 +64,7 @@ def taker_price(w: World, order: Record, reference: int) -> int:
 
 @kernel
 def _shrink_leg(w: World, slot: int, by: int, code: int, ts: int) -> None:
-    """Take a quantity off a protective order; it ends when nothing is left to protect."""
+    """Reduce a protective order by a quantity, and end it if nothing is left of it."""
     order = w.orders[slot]
     order["quantity"] -= min(by, order["quantity"] - order["filled"])
     if order["quantity"] == order["filled"]:
@@ -81,7 +83,7 @@ def _grow_leg(w: World, slot: int, by: int, ts: int) -> None:
 
 @kernel
 def _protect(w: World, slot: int, quantity: int, price: int, ts: int) -> None:
-    """Give an entry's fill its protective pair, or make the pair that it has larger."""
+    """Place the protective pair of an entry's first fill, or grow the existing pair."""
     entry = w.orders[slot]
     if legs(entry) == 0:
         return
@@ -105,7 +107,7 @@ def _protect(w: World, slot: int, quantity: int, price: int, ts: int) -> None:
 
 @kernel
 def _leads_pair(order: Record) -> bool:
-    """One leg stands for its pair: the stop, or a target that has none."""
+    """Whether this leg represents its pair: the stop does, or the target of a pair without a stop."""
     return order["role"] == Role.STOP or (order["role"] == Role.TARGET and order["stop_slot"] == NOBODY)
 
 
@@ -139,7 +141,7 @@ def _fit_pairs(w: World, strategy: int, symbol: int, ts: int) -> None:
 
 @kernel
 def _follow_up(w: World, slot: int, quantity: int, price: int, ts: int) -> None:
-    """What a fill does to other orders: pairs grow, siblings shrink, an entry whose leg filled ends."""
+    """Apply a fill's effects to other orders: pairs grow, siblings shrink, and an entry whose leg filled ends."""
     order = w.orders[slot]
     if order["role"] == Role.ENTRY:
         _protect(w, slot, quantity, price, ts)
@@ -157,7 +159,7 @@ def _follow_up(w: World, slot: int, quantity: int, price: int, ts: int) -> None:
 
 @kernel
 def end_if_immediate(w: World, slot: int, ts: int) -> None:
-    """IOC and FOK do not wait for another bar."""
+    """End an IOC or FOK order, which does not wait for another bar."""
     if w.orders[slot]["time_in_force"] == TimeInForce.IOC:
         end(w, slot, Code.IOC, ts)
     elif w.orders[slot]["time_in_force"] == TimeInForce.FOK:
@@ -166,7 +168,7 @@ def end_if_immediate(w: World, slot: int, ts: int) -> None:
 
 @kernel
 def _settle(w: World, slot: int, short: bool, ts: int) -> None:  # noqa: FBT001
-    """End an order that had its turn, if that was its last."""
+    """End an order after its turn if it is filled, its funds are short or it is IOC."""
     order = w.orders[slot]
     if order["id"] == 0:
         return
@@ -182,7 +184,7 @@ def _settle(w: World, slot: int, short: bool, ts: int) -> None:  # noqa: FBT001
 def execute(  # noqa: C901
     w: World, bar: Record, slot: int, reference: int, liquidity: int, cap: int
 ) -> int:
-    """Fill what can be filled of an order that was reached, end it if that settles it; returns what is left of cap."""
+    """Fill as much as possible of an order that was reached, and end it if it is done; returns the remaining cap."""
     order = w.orders[slot]
     ts = bar["close_ts"]
     params = w.symbol_params[order["symbol"]]
@@ -191,7 +193,7 @@ def execute(  # noqa: C901
         return cap
     rest = order["quantity"] - order["filled"]
     if order["role"] == Role.TARGET:
-        # What the entry bought in this bar waits for the next one: whether it came first is not known.
+        # What the entry bought in this bar waits for the next: the target price may have traded before the entry.
         rest = max(rest - order["fresh"], 0)
         if rest == 0:
             return cap

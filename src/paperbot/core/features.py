@@ -1,11 +1,11 @@
-"""Streaming features of one symbol: updated once a bar, in constant memory, the same for replay and live.
+"""Streaming features of one symbol: updated once per bar, in constant memory, identical in replay and live.
 
-A feature's state is one FEATURE record and, where it looks back, a ring buffer. A rolling sum is rebuilt from its
-ring once per window, so that rounding does not pile up. The value counts from `needs` bars on; before that it is 0,
-never NaN.
+The state of a feature is one FEATURE record and, if it has a window, a ring buffer. A rolling sum is rebuilt from its
+ring once per window, so that rounding errors do not accumulate. The value counts after `needs` bars; until then it is
+0, never NaN.
 
-Prices are floats in the quote here. Formulas and their sources: TA-Lib's `ta_RSI.c`, `ta_ATR.c`, `ta_EMA.c` (the first
-value is a simple mean, then Wilder's or the exponential smoothing); the others are stated at their function.
+Prices are floats in the quote. Formulas and their sources: TA-Lib's `ta_RSI.c`, `ta_ATR.c`, `ta_EMA.c` (the first
+value is a simple mean, then Wilder's or exponential smoothing); the other formulas are in the functions' docstrings.
 """
 
 from math import sqrt
@@ -44,7 +44,7 @@ def _ema(f: Record, window: int, price: float) -> None:
 
 @kernel(inline=True)
 def _rsi(f: Record, window: int, price: float) -> None:
-    """Wilder's relative strength: 100 * gain / (gain + loss), 0 where nothing moved."""
+    """Wilder's relative strength index: 100 * gain / (gain + loss); 0 if the price did not move."""
     change = price - f["c"]
     f["c"] = price
     if f["count"] == 1:
@@ -85,9 +85,7 @@ def _atr(f: Record, window: int, high: float, low: float, close: float) -> None:
 
 @kernel(inline=True)
 def _vwap(f: Record, day: float, typical: float, volume: float) -> None:
-    """Session mean of the typical price weighted by base volume; the session is the UTC day. While the session has no
-    volume, the typical price.
-    """
+    """Mean of the typical price in the UTC day, weighted by base volume; the typical price while there is no volume."""
     if f["c"] != day:
         f["a"] = 0.0
         f["b"] = 0.0
@@ -99,10 +97,10 @@ def _vwap(f: Record, day: float, typical: float, volume: float) -> None:
 
 @kernel(inline=True)
 def _deviation(f: Record, rings: Array, at: int, window: int, x: float) -> float:
-    """Population deviation of the last `window` x, by Welford's update for a sliding window.
+    """Population deviation of the last `window` values, by Welford's update for a sliding window.
 
-    `f.d` counts how often x has repeated itself: a window of equal values has deviation 0 exactly, where the running
-    sums would leave rounding noise to divide by.
+    `f.d` counts repeated values: a window of equal values must have deviation exactly 0, but the running sums would
+    leave rounding noise, by which the z-score would divide.
     """
     f["d"] = f["d"] + 1.0 if x == f["c"] else 0.0
     f["c"] = x
@@ -142,7 +140,7 @@ def _rebuild_deviation(f: Record, rings: Array, at: int, window: int) -> None:
 
 @kernel(inline=True)
 def _zscore(f: Record, rings: Array, at: int, window: int, distance: float) -> None:
-    """D / population deviation of the last `window` d, where d = close - VWAP; 0 when that is 0."""
+    """Distance (close - VWAP) / population deviation of the last `window` distances; 0 if the deviation is 0."""
     spread = _deviation(f, rings, at, window, distance)
     f["value"] = distance / spread if spread > 0.0 else 0.0
 
@@ -161,7 +159,7 @@ def _volatility(f: Record, rings: Array, at: int, window: int, price: float) -> 
 
 @kernel(inline=True)
 def update_features(w: World, bar: Record, symbol: int) -> None:
-    """Advance every feature of the symbol by one bar, in the order of the table (a source before its reader)."""
+    """Advance every feature of the symbol by one bar, in table order, in which a source precedes its reader."""
     params = w.symbol_params[symbol]
     unit = params["price_unit"]
     close = bar["close"] / unit
@@ -197,7 +195,7 @@ def update_features(w: World, bar: Record, symbol: int) -> None:
 
 @kernel(inline=True)
 def _publish_atr(w: World, symbol: int, first: int, unit: float) -> None:
-    """The ATR in whole price units, the only form in which it enters money; 0 while it warms up."""
+    """Store the ATR in whole price units, the only form used for money; it stays 0 during warm-up."""
     slot = w.risk["atr_feature"]
     if slot == NOBODY:
         return

@@ -9,7 +9,7 @@ from paperbot.core.fields import byte, fillers, half, number, record, short, wor
 FRAME_HEAD, FRAME_FEATURES = 7, 8
 FRAME_ANSWER = FRAME_HEAD + FRAME_FEATURES
 FRAME_SIZE = FRAME_ANSWER + 1
-"""What a compiled strategy is called with, in float64 words: head, features, and room for its answer."""
+"""Size of a compiled strategy's frame, in float64 words: head, features, and its answer."""
 
 # ---- events -------------------------------------------------------------------------------------------------------
 EVENT_BYTES = 64
@@ -22,13 +22,13 @@ _TAIL = (
 
 BAR_EVENT = record(
     EVENT_BYTES,
-    word("open_ts", "When the bar opens."),
-    word("close_ts", "When it closes; bars with one close are a slice."),
+    word("open_ts", "Opening time."),
+    word("close_ts", "Closing time; bars with the same closing time form a slice."),
     word("open", "First price."),
     word("high", "Highest price."),
     word("low", "Lowest price."),
     word("close", "Last price."),
-    number("volume", "As the venue counts it, in the base or in the quote."),
+    number("volume", "Volume, in the base or in the quote (`volume_in_quote`)."),
     *_TAIL,
     half("filler", "Unused."),
 )
@@ -36,15 +36,15 @@ BAR_EVENT = record(
 
 ORDER_EVENT = record(
     EVENT_BYTES,
-    word("ts", "When it was sent."),
-    word("quantity", "How much of the base."),
-    word("limit_price", "Of a limit order, else 0."),
-    word("stop_price", "Of a stop order, else 0."),
+    word("ts", "Time of sending."),
+    word("quantity", "Quantity, in the base."),
+    word("limit_price", "Limit of a limit order, else 0."),
+    word("stop_price", "Trigger price of a stop order, else 0."),
     word("expires_ts", "End of a GTD order, else 0."),
-    word("stop_distance", "From the first fill's price to the protective stop; 0: none."),
-    word("target_distance", "From the first fill's price to the protective target; 0: none."),
+    word("stop_distance", "Distance from the first fill's price to the protective stop; 0: none."),
+    word("target_distance", "Distance from the first fill's price to the protective target; 0: none."),
     *_TAIL,
-    byte("strategy", "Id of the strategy that it is for."),
+    byte("strategy", "Id of the strategy."),
     byte("side", "Side."),
     byte("order_type", "OrderType."),
     byte("time_in_force", "TimeInForce."),
@@ -53,12 +53,12 @@ ORDER_EVENT = record(
 
 SIGNAL_EVENT = record(
     EVENT_BYTES,
-    word("ts", "When it was given."),
-    word("strength_ppb", "Between 0 and 10^9."),
-    word("max_quantity", "The most that an entry may buy; 0: what the sizing rule allows."),
+    word("ts", "Time of the event."),
+    word("strength_ppb", "Strength, 0 to 10^9."),
+    word("max_quantity", "Largest quantity of an entry; 0: only the sizing rule applies."),
     *fillers(0, 4),
     *_TAIL,
-    byte("strategy", "Id of the strategy that it is for."),
+    byte("strategy", "Id of the strategy."),
     byte("target", "Target."),
     short("filler_4", "Unused."),
 )
@@ -66,8 +66,8 @@ SIGNAL_EVENT = record(
 
 CONTROL_EVENT = record(
     EVENT_BYTES,
-    word("ts", "When it was given."),
-    word("order_id", "CANCEL: which order."),
+    word("ts", "Time of the event."),
+    word("order_id", "CANCEL: id of the order."),
     word("reason", "HALT: HaltReason."),
     *fillers(0, 4),
     *_TAIL,
@@ -78,87 +78,87 @@ CONTROL_EVENT = record(
 # ---- parameters ---------------------------------------------------------------------------------------------------
 SYMBOL_PARAMS = record(
     200,
-    word("tick", "Order prices are multiples of it."),
-    word("step", "Order quantities are multiples of it."),
+    word("tick", "Order prices are multiples of this."),
+    word("step", "Order quantities are multiples of this."),
     word("min_notional", "Smallest value of an order, in the quote."),
     word("scale", "10^(base decimals + price decimals - quote decimals): quote = quantity * price / scale."),
     word("timeframe_ns", "Length of a bar."),
-    word("stale_ns", "Age of the last bar from which on entries are refused; 0: never."),
-    word("latency_ns", "Time from sending an order until it can take part in a bar."),
+    word("stale_ns", "Age of the last bar beyond which entries are refused; 0: never."),
+    word("latency_ns", "Time from sending an order to the open of the first bar it can take part in."),
     word("fixed_quote", "Value of an entry under the sizing rule FIXED_QUOTE."),
     word("min_quantity", "Smallest quantity of an order."),
     word("max_quantity", "Largest quantity of an order."),
     word("max_market_quantity", "Largest quantity of a market order."),
     word("maker_ppb", "Fee of a maker, as a share of the notional."),
     word("taker_ppb", "Fee of a taker, as a share of the notional."),
-    word("slippage_ppb", "How far a taker's price moves against it under FIXED_BPS."),
-    word("atr_slippage_ppb", "The same under ATR_SCALED, for an ATR of the whole price."),
-    word("liquidity_ppb", "Share of a bar's volume that all orders of the symbol may take together."),
+    word("slippage_ppb", "Slippage under FIXED_BPS, as a share of the price."),
+    word("atr_slippage_ppb", "Slippage under ATR_SCALED, as a share of the ATR."),
+    word("liquidity_ppb", "Share of a bar's volume that all orders of the symbol together may take."),
     number("price_unit", "10^price_decimals."),
     number("base_unit", "10^decimals of the base."),
     number("quote_unit", "10^decimals of the quote."),
-    word("base", "Id of the asset that is traded."),
-    word("quote", "Id of the asset that it is traded for."),
+    word("base", "Asset id of the base."),
+    word("quote", "Asset id of the quote."),
     word("fee_asset", "Id of the asset that pays fees, or FeeAsset."),
-    word("volume_in_quote", "1: volumes count the quote."),
+    word("volume_in_quote", "1: volumes are in the quote."),
     word("slippage_model", "SlippageModel."),
-    word("touch_fills", "1: a resting limit order fills when a price only touches it."),
+    word("touch_fills", "1: a resting limit order fills when the price only touches its limit."),
 )
 """Instrument rules and execution assumptions of a symbol."""
 
 ASSET_PARAMS = record(
     40,
-    word("rate_num", "Of an override: amount in `next` = amount * rate_num / rate_den."),
+    word("rate_num", "Rate of an override: amount in `next` = amount * rate_num / rate_den."),
     word("rate_den", "See `rate_num`."),
     word("via", "RateVia."),
     word("symbol", "Id of the symbol whose close is the rate."),
-    word("next", "Id of the asset that the step leads to."),
+    word("next", "Id of the asset that it converts to."),
 )
-"""An asset's first step towards the account's currency."""
+"""An asset's first conversion on its path to the account currency."""
 
 STRATEGY_PARAMS = record(
     248,
     word("kind", "StrategyKind."),
     word("needs", "Bars until all its features count."),
-    word("scratch", "Words of memory that a compiled strategy has for each symbol."),
-    word("address", "Where a compiled strategy's code lies in this process."),
-    word("scratch_at", "Where its memory starts."),
+    word("scratch", "Words of memory of a compiled strategy for each symbol."),
+    word("address", "Address of a compiled strategy's code in this process."),
+    word("scratch_at", "Index of its first word in `scratch`."),
     word("enter_mask", "Patterns that it buys on: sum of 1 << pattern."),
     word("leave_mask", "Patterns that it sells on."),
     word("feature", "Slots of its features in the feature table, or NOBODY.", 8),
-    number("value", "Its numbers: thresholds, or a user's PARAMS.", 16),
+    number("value", "Its thresholds, or a user's PARAMS.", 16),
 )
-"""A strategy's kind, features and numbers."""
+"""A strategy's kind, features and parameters."""
 
 FEATURE_PARAMS = record(
     40,
     word("kind", "FeatureKind."),
-    word("window", "How many bars it looks at."),
-    word("ring", "Where its ring buffer starts within a symbol's block."),
+    word("window", "Window, in bars."),
+    word("ring", "Start of its ring within a symbol's block of rings."),
     word("source", "Slot of the feature that it reads, or NOBODY."),
     word("needs", "Bars until its value counts."),
 )
-"""A slot of the feature table, which every symbol has."""
+"""A slot of the feature table, which all symbols share."""
 
 RISK_PARAMS = record(
     232,
-    word("risk_ppb", "Share of the equity that an entry may lose at its stop (sizing ATR)."),
+    word("risk_ppb", "Share of equity that an entry may lose at its stop (sizing ATR)."),
     word("atr_stop_ppb", "Distance of the protective stop, in ATRs."),
     word("atr_target_ppb", "Distance of the protective target, in ATRs; 0: none."),
-    word("fraction_ppb", "Share of the equity that an entry buys for (sizing FIXED_FRACTION)."),
-    word("max_position_ppb", "Largest value of a symbol's position, as a share of the equity."),
-    word("gross_ppb", "Largest value of all positions, as a share of the equity."),
+    word("fraction_ppb", "Value of an entry, as a share of equity (sizing FIXED_FRACTION)."),
+    word("max_position_ppb", "Largest value held in one symbol, as a share of equity."),
+    word("gross_ppb", "Largest value of all positions, as a share of equity."),
     word("max_open_positions", "Most positions at a time."),
-    word("max_open_orders", "Most open orders at a time."),
+    word("max_open_orders", "Most open entries at a time."),
     word("collar_ppb", "Largest distance of an order's price from the last close."),
     word("rate_orders", "Most orders within `rate_window_ns`."),
     word("rate_window_ns", "See `rate_orders`."),
-    word("cooldown_bars", "Bars without an entry after a stop."),
-    word("entry_timeout_bars", "Bars after which an open entry is given up; 0: never."),
+    word("cooldown_bars", "Bars without a new entry after a stop."),
+    word("entry_timeout_bars", "Bars after which an open entry ends; 0: never."),
     word("daily_loss_ppb", "Loss of a UTC day that trips the kill switch; 0: never."),
     word("max_drawdown_ppb", "Drawdown that trips the kill switch; 0: never."),
-    word("funds_margin_ppb", "What a market buy locks beyond its value at the last close."),
-    word("ledger_every_ns", "How often a ledger row is written when nothing happens."),
+    word("funds_margin_ppb", "Extra amount that a buy locks, as a share of its value at the last close."),
+    word("ledger_every_ns", "Time between ledger rows when nothing happens."),
     word("account_asset", "Id of the account's currency."),
     word("order_capacity", "Room for open orders."),
     word("n_symbols", "Number of symbols."),
@@ -168,8 +168,8 @@ RISK_PARAMS = record(
     word("attach_stop", "1: entries get a protective stop."),
     word("flatten_on_trip", "1: a halt closes all positions."),
     word("atr_feature", "Slot of the ATR, or NOBODY."),
-    word("rsi_feature", "Slot of the RSI that patterns report, or NOBODY."),
-    word("ring_size", "Words of ring buffers of each symbol."),
-    word("pattern_mask", "Patterns that are looked for: sum of 1 << pattern."),
+    word("rsi_feature", "Slot of the RSI in pattern records, or NOBODY."),
+    word("ring_size", "Words of rings of each symbol."),
+    word("pattern_mask", "Patterns to detect: sum of 1 << pattern."),
 )
-"""Settings of the whole account: sizing, caps, the kill switch, cadence, counts."""
+"""Parameters of the whole account: sizing, limits, kill switch, ledger rows and counts."""

@@ -1,6 +1,6 @@
-"""Money: what a fill moves, what the account is worth, and the ledger's rows.
+"""Money: booking fills, valuing the account, and writing ledger rows.
 
-- Each fill posts balanced entries: what leaves an asset's `free + locked` enters `venue` or `fees`, and back.
+- Each fill posts balanced entries: what leaves an asset's `free + locked` enters `venue` or `fees`, and vice versa.
 - Everything is computed and checked before anything is assigned: a fill that cannot be booked changes nothing.
 - `docs/fills.md` §6 states the rules; the identities there hold after every event.
 """
@@ -26,13 +26,13 @@ from paperbot.core.types import (
 
 @kernel
 def fee_rate(params: Record, liquidity: int) -> int:
-    """Parts per 10^9 of the traded value."""
+    """The fee rate of a fill, in parts per 10^9 of its value."""
     return params["maker_ppb"] if liquidity == Liquidity.MAKER else params["taker_ppb"]
 
 
 @kernel
 def payable(w: World, order: Record, quantity: int, price: int, liquidity: int) -> bool:
-    """Whether a buy's lock and the free balance pay for the quantity (and the fee, when it is taken in the quote)."""
+    """Whether a buy's lock and the free balance cover the quantity, and the fee if it is paid in the quote."""
     params = w.symbol_params[order["symbol"]]
     cost = notional(w, order["symbol"], quantity, price, EVEN)
     if cost == OVERFLOW:
@@ -47,7 +47,7 @@ def payable(w: World, order: Record, quantity: int, price: int, liquidity: int) 
 
 @kernel
 def largest_payable(w: World, order: Record, quantity: int, price: int, liquidity: int) -> int:
-    """The largest whole number of steps up to `quantity` that a buy's funds pay for."""
+    """The largest quantity in whole steps, up to `quantity`, that a buy's funds cover."""
     if payable(w, order, quantity, price, liquidity):
         return quantity
     step = w.symbol_params[order["symbol"]]["step"]
@@ -66,9 +66,10 @@ def largest_payable(w: World, order: Record, quantity: int, price: int, liquidit
 def _fee_payer(  # noqa: C901
     w: World, order: Record, fee_quote: int, spare_quote: int, received: int
 ) -> tuple[int, int, bool]:
-    """(asset, amount, taken from the position) of the first that can pay the whole fee; asset NOBODY if none can.
+    """Choose the first asset that can pay the whole fee; returns (asset, amount, whether the position pays).
 
-    `spare_quote`: what of the quote is left after the trade itself; `received`: the position's quantity after a buy.
+    Tries the configured asset, the account currency and the asset received; the asset is NOBODY if none can pay.
+    `spare_quote`: quote left after the trade itself; `received`: the position's quantity after a buy.
     """
     params = w.symbol_params[order["symbol"]]
     buy = order["side"] == Side.BUY
@@ -89,7 +90,7 @@ def _fee_payer(  # noqa: C901
         amount = convert(w, params["quote"], asset, fee_quote, UP)
         if amount == OVERFLOW:
             continue
-        # The account currency pays from its free balance even where it is the base that a buy receives.
+        # The account currency pays from its free balance, even if it is the base that a buy receives.
         from_position = buy and asset == params["base"] and attempt != 1
         available = w.assets[asset]["free"]
         if from_position:
@@ -144,7 +145,7 @@ def _book_sell(w: World, order: Record, position: Record, quantity: int, proceed
 
 @kernel
 def _share_of_cost(cost: int, quantity: int, held: int) -> int:
-    """What leaves a position's cost with a part of what it holds."""
+    """The part of a position's cost that belongs to `quantity` of the `held` quantity."""
     return mul_div(cost, quantity, held, EVEN) if quantity < held else cost
 
 
@@ -153,28 +154,28 @@ def _book_fee(
     w: World, order: Record, position: Record, asset: int, amount: int, from_position: bool,  # noqa: FBT001
     proceeds: int, cost: int,
 ) -> None:
-    """Charge the fee; `cost`: what leaves the position's cost with a fee that the position pays."""
-    taken = w.assets[asset]
-    taken["fees"] += amount
+    """Charge the fee. `cost`: reduction of the position's cost if the position pays the fee."""
+    payer = w.assets[asset]
+    payer["fees"] += amount
     if from_position:
         position["quantity"] -= amount
         position["cost"] -= cost
-        taken["locked"] -= amount
-        taken["held"] -= amount
+        payer["locked"] -= amount
+        payer["held"] -= amount
     elif asset != w.symbol_params[order["symbol"]]["quote"]:
-        taken["free"] -= amount
+        payer["free"] -= amount
     elif order["side"] == Side.BUY:
-        _take_quote(order, taken, amount)
+        _take_quote(order, payer, amount)
     else:
         from_proceeds = min(amount, proceeds)
-        taken["arriving"] -= from_proceeds
-        taken["locked"] -= from_proceeds
-        taken["free"] -= amount - from_proceeds
+        payer["arriving"] -= from_proceeds
+        payer["locked"] -= from_proceeds
+        payer["free"] -= amount - from_proceeds
 
 
 @kernel
 def _emit_fill(w: World, bar: Record, order: Record, position: Record) -> Record:
-    """A FILL record with what is known of order and position after it."""
+    """Emit a FILL record with the state of order and position after the fill; the caller adds price and fee."""
     at = emit(w, OutputKind.FILL, bar["close_ts"], order["symbol"], order["strategy"], Code.NONE)
     out = w.out_fill[at]
     out["order_id"] = order["id"]
@@ -193,7 +194,7 @@ def _emit_fill(w: World, bar: Record, order: Record, position: Record) -> Record
 def post_fill(  # noqa: PLR0915
     w: World, bar: Record, slot: int, quantity: int, price: int, reference: int, liquidity: int
 ) -> bool:
-    """Book one fill and report it. Returns False, with nothing changed, when a number would leave its range."""
+    """Book a fill and report it. Returns False, with nothing changed, if a number would leave its range."""
     order = w.orders[slot]
     symbol = order["symbol"]
     params = w.symbol_params[symbol]
@@ -256,7 +257,7 @@ def post_fill(  # noqa: PLR0915
 
 @kernel(inline=True)
 def settle(w: World) -> None:
-    """At the end of a slice: what arrived in it is free from now on."""
+    """Free what arrived in the slice; called at its end."""
     if w.account["arrivals"] == 0:
         return
     w.account["arrivals"] = 0
@@ -270,7 +271,7 @@ def settle(w: World) -> None:
 
 @kernel
 def stop_run(w: World, fault: int, symbol: int, strategy: int) -> None:
-    """Mark the run as failed; the loop stops after this event and the shell says why."""
+    """Mark the run as failed. The loop stops after this event, and the host raises an error with the reason."""
     market = w.market
     if market["fault"] == Fault.NONE:
         market["fault"] = fault
@@ -280,7 +281,7 @@ def stop_run(w: World, fault: int, symbol: int, strategy: int) -> None:
 
 @kernel
 def _value_idle_assets(w: World) -> None:
-    """Value what no position holds, and note how long that stands: until the next fill, or only for this slice."""
+    """Value all balances outside positions, and set `idle_state`: how long that value stays valid."""
     account = w.account
     account["idle_value"] = 0
     account["idle_state"] = IdleState.FIXED
@@ -303,7 +304,7 @@ def _value_idle_assets(w: World) -> None:
 
 @kernel
 def _value_positions(w: World) -> bool:
-    """Set gross and unrealized from all positions; False while one has no price."""
+    """Compute gross and unrealized from all positions. Returns False, changing neither, if one has no price."""
     account = w.account
     n_symbols = w.risk["n_symbols"]
     gross = 0
@@ -331,7 +332,7 @@ def _value_positions(w: World) -> bool:
 
 @kernel(inline=True)
 def revalue(w: World) -> None:
-    """Value the account at the latest closes: equity, gross, unrealized; `valued` is 0 while something has no price."""
+    """Compute equity, gross and unrealized at the latest closes. `valued` becomes 0 if a price is missing."""
     account = w.account
     if account["idle_state"] != IdleState.FIXED:
         _value_idle_assets(w)
@@ -352,7 +353,7 @@ def revalue(w: World) -> None:
 
 @kernel
 def open_positions(w: World) -> int:
-    """How many (strategy, symbol) are not flat."""
+    """Number of positions that are not flat."""
     count = 0
     n_symbols = w.risk["n_symbols"]
     for strategy in range(w.risk["n_strategies"]):
@@ -388,7 +389,7 @@ def write_row(w: World, ts: int, code: int) -> None:
 
 @kernel
 def drawdown_ppb(account: Record) -> int:
-    """How far equity is below its peak."""
+    """The drawdown from the peak, in parts per 10^9."""
     if account["peak"] <= 0:
         return 0
     return mul_div(account["peak"] - account["equity"], PPB, account["peak"], EVEN)

@@ -1,11 +1,11 @@
-"""Which orders a bar of their symbol reaches, phase by phase (`docs/fills.md` §4).
+"""Decides which open orders a bar of their symbol reaches, phase by phase (`docs/fills.md` §4).
 
-Assumptions, each a line there:
-- Nothing is known of the path inside a bar but open, high and low; where their order matters, the worse is taken.
-- Size is capped by a share of the bar's volume, which all orders of the symbol use up together.
-- A touch is not a fill: a resting limit needs a trade one tick beyond it.
+Assumptions, also stated there:
+- Of the path inside a bar only open, high and low are known; if their order matters, the worse one is assumed.
+- All orders of the symbol together may take only a share of the bar's volume.
+- A touch is not a fill: a resting limit order needs a trade one tick beyond its limit.
 
-Matching on trades and the order book will be other phases of the same step.
+Matching on trades and the order book will be further phases of the same step.
 """
 
 from paperbot.core.execution import bar_capacity, end_if_immediate, execute
@@ -17,14 +17,14 @@ from paperbot.core.types import NOBODY, Code, Liquidity, OrderFlag, OrderType, R
 @kernel
 def _takes_part(w: World, order: Record, bar: Record) -> bool:
     if is_leg(order):
-        # The pair rests at the venue from its entry's fill on: no latency.
+        # The pair rests at the venue as soon as its entry fills: no latency.
         return bar["open_ts"] >= order["created_ts"]
     return bar["open_ts"] >= order["created_ts"] + w.symbol_params[order["symbol"]]["latency_ns"]
 
 
 @kernel
 def _trigger(w: World, slot: int, ts: int) -> None:
-    """A stop becomes a market order; a protective stop ends what its entry still wants to buy."""
+    """Turn a stop into a market order; a protective stop also ends the rest of its entry."""
     order = w.orders[slot]
     order["flags"] |= OrderFlag.TRIGGERED
     if order["parent_slot"] != NOBODY:
@@ -33,7 +33,7 @@ def _trigger(w: World, slot: int, ts: int) -> None:
 
 @kernel
 def _at_open(w: World, bar: Record, slot: int, cap: int) -> int:
-    """Phase 1 for one order; returns what is left of cap."""
+    """Match one order with the open (phase 1); returns the remaining cap."""
     order = w.orders[slot]
     ts = bar["close_ts"]
     buy = order["side"] == Side.BUY
@@ -84,7 +84,7 @@ def _trades_through(w: World, order: Record, price: int) -> bool:
 
 @kernel
 def _inside(w: World, bar: Record, slot: int, stops: bool, cap: int) -> int:  # noqa: FBT001
-    """Phases 2 (stops) and 3 (limits) for one order that the open did not reach; returns what is left of cap."""
+    """Match one order that the open did not reach, in phase 2 (stops) or 3 (limits); returns the remaining cap."""
     order = w.orders[slot]
     buy = order["side"] == Side.BUY
     if stops:
@@ -123,7 +123,7 @@ def _expire(w: World, bar: Record, symbol: int) -> None:
 
 @kernel
 def _grow_older(w: World, bar: Record, symbol: int, newest: int) -> None:
-    """Phase 5: count the bar for the orders that took part; give up entries that waited too long."""
+    """Count the bar for the orders that took part, and end entries that waited too long (phase 5)."""
     timeout = w.risk["entry_timeout_bars"]
     slot = w.chains[symbol]["head"]
     while slot != NOBODY:
@@ -139,7 +139,7 @@ def _grow_older(w: World, bar: Record, symbol: int, newest: int) -> None:
 
 @kernel
 def _is_quiet(w: World, order: Record, bar: Record) -> bool:
-    """Whether the bar leaves a resting order as it is: nothing expires, and no phase reaches it."""
+    """Whether the bar leaves an order unchanged: it does not expire, and no phase reaches it."""
     if order["time_in_force"] == TimeInForce.GTD and bar["close_ts"] > order["expires_ts"]:
         return False
     if not _takes_part(w, order, bar):
@@ -167,7 +167,7 @@ def _all_quiet(w: World, bar: Record, symbol: int) -> bool:
 
 @kernel
 def match_bar(w: World, bar: Record, symbol: int) -> None:
-    """Match all open orders of the symbol with its bar, phase by phase, by ascending id in each."""
+    """Match all open orders of the symbol with its bar, phase by phase, in each by ascending id."""
     newest = w.account["next_order_id"]
     if not _all_quiet(w, bar, symbol):
         _match_phases(w, bar, symbol, newest)
@@ -188,7 +188,7 @@ def _match_phases(w: World, bar: Record, symbol: int, newest: int) -> None:
             seq = w.account["seq"]
             if _takes_part(w, order, bar):
                 cap = _at_open(w, bar, slot, cap) if phase == 1 else _inside(w, bar, slot, phase == 2, cap)
-            # Without an output nothing was ended or made, and the next in the chain is still the next.
+            # Without a new output record, no order ended or was placed, so the next order is still the next.
             slot = following if w.account["seq"] == seq else after(w, symbol, order_id)
     slot = after(w, symbol, newest - 1)
     while slot != NOBODY:

@@ -1,8 +1,8 @@
 """Exact integer arithmetic, the integer hash, and the decorators that compile the core.
 
-What is compiled goes through `kernel` (core functions), `bridge` (called from Python) or `compile_strategy` of
-`core/pointer.py` (a user's strategy). The flags are part of the cache's folder name: Numba keys its cache on the
-decorated function's own file, and would otherwise keep running old machine code after an edit elsewhere.
+All compilation goes through `kernel` (core functions), `bridge` (functions called from Python) or `compile_strategy` in
+`core/pointer.py` (users' strategies). The name of the cache folder contains a hash of all core sources and flags: Numba
+keys its cache on the decorated function's own file, and would otherwise run old machine code after an edit elsewhere.
 """
 
 import hashlib
@@ -17,13 +17,13 @@ NUMBA_PIN = "0.68"
 
 
 def cache_folder(root: Path, sources: Path) -> Path:
-    """The folder for machine code of exactly these sources, flags and machine target."""
-    link = hashlib.sha256()
+    """The cache folder for exactly these sources, flags and target CPU."""
+    digest = hashlib.sha256()
     for path in sorted(sources.glob("*.py")):
-        link.update(path.name.encode() + b"\0" + path.read_bytes() + b"\0")
+        digest.update(path.name.encode() + b"\0" + path.read_bytes() + b"\0")
     target = os.environ.get("NUMBA_CPU_NAME", "host")
-    link.update(repr((NUMBA_PIN, JIT, BOUNDS_CHECK, target)).encode())
-    return root / "paperbot" / link.hexdigest()[:16]
+    digest.update(repr((NUMBA_PIN, JIT, BOUNDS_CHECK, target)).encode())
+    return root / "paperbot" / digest.hexdigest()[:16]
 
 
 def _cache_root() -> Path:
@@ -40,15 +40,16 @@ from numba.core.caching import UserProvidedCacheLocator  # noqa: E402
 
 from paperbot.core.types import PPB  # noqa: E402
 
-numba.config.CACHE_DIR = str(CACHE_FOLDER)  # type: ignore[attr-defined] # Where Numba was imported before.
+numba.config.CACHE_DIR = str(CACHE_FOLDER)  # type: ignore[attr-defined] # If Numba was imported earlier.
 assert numba.__version__.startswith(NUMBA_PIN + "."), f"the core is measured with numba {NUMBA_PIN}"
 
 F = TypeVar("F", bound=Callable[..., Any])
 
 
 class ByContent(UserProvidedCacheLocator):
-    """Tells Numba where machine code is: by what a source says, not by where it lies and when it was written, so that a
-    second checkout of the same sources compiles nothing.
+    """Locates cached machine code by the content of a source file instead of its path and modification time.
+
+    A second checkout of the same sources therefore compiles nothing.
     """
 
     def __init__(self, function: Any, path: str) -> None:
@@ -56,16 +57,16 @@ class ByContent(UserProvidedCacheLocator):
         self._stamp = hashlib.sha256(Path(path).read_bytes()).hexdigest()
 
     def get_cache_path(self) -> str:
-        """One folder for all."""
+        """The cache folder, the same for all functions."""
         return str(CACHE_FOLDER)
 
     def get_source_stamp(self) -> str:
-        """What the machine code was made of."""
+        """The hash of the source file."""
         return self._stamp
 
     @classmethod
     def from_function(cls, py_func: Any, py_file: str) -> "ByContent | None":
-        """A locator for the package's own functions only."""
+        """A locator for functions of this package, None for all others."""
         return cls(py_func, py_file) if Path(py_file).parent.parent == Path(__file__).parent.parent else None
 
 
@@ -74,15 +75,15 @@ numba.config.CACHE_LOCATOR_CLASSES = f"{__name__}.ByContent,{_OTHERS}"  # type: 
 
 
 def is_compiled() -> bool:
-    """Whether the machine code of the core is there, whole."""
+    """Whether the cache holds the machine code of `step.advance`, and so of the whole core."""
     return any(CACHE_FOLDER.glob("step.advance-*.nbi"))
 
 
 LIMIT: Any = np.int64(1 << 62)
-"""No amount, price or product may reach this magnitude."""
+"""All amounts, prices and products must be smaller than this in magnitude."""
 
 OVERFLOW: Any = np.int64(-(1 << 63))
-"""What `mul_div` returns in place of a result of magnitude 2^62 or more. Callers compare with it before they assign."""
+"""`mul_div` returns this if the result would be 2^62 or more in magnitude. Callers must check before they assign."""
 
 DOWN: Any = np.int64(0)
 UP: Any = np.int64(1)
@@ -95,11 +96,13 @@ _SMALL_DIVISOR = 1 << 32
 
 
 def kernel(function: F | None = None, *, inline: bool = False, python: bool = False) -> Any:
-    """Compile a core function: no reference counting (it allocates nothing), by force inlined if it runs on every bar.
+    """Compile a core function, without reference counting because it allocates nothing.
 
-    `_nrt=False` is a private option of Numba; without it each array view costs an incref and a decref, which was most
-    of the time of a bar. Only what is marked `python` can be called from Python and has machine code of its own in the
-    cache: wrappers cost compile time, and two hundred cache entries a twentieth of a start.
+    `inline`: force inlining, for functions that run on every bar. `python`: callable from Python, and cached.
+
+    `_nrt=False` is a private option of Numba; without it, the incref and decref of each array view took most of the
+    time of a bar. All other functions get neither wrapper nor cache entry: wrappers cost compile time, and two hundred
+    cache entries cost a twentieth of the startup time.
     """
     if function is None:
         return lambda f: kernel(f, inline=inline, python=python)
@@ -110,22 +113,22 @@ def kernel(function: F | None = None, *, inline: bool = False, python: bool = Fa
 
 
 def bridge(function: F) -> Any:
-    """Compile a function that Python calls with integer addresses only, and that lets other threads run meanwhile."""
+    """Compile a function that Python calls with integers only; it releases the GIL while it runs."""
     return numba.njit(cache=True, error_model="numpy", nogil=True)(function)
 
 
 @kernel(python=True)
 def mul_div(a: int, b: int, c: int, rounding: int) -> int:
-    """A * b / c for |a|, |b| < 2^62 and 0 < c < 2^62, exact and rounded once; OVERFLOW when |result| >= 2^62.
+    """Compute a * b / c exactly and round once; OVERFLOW if |result| >= 2^62. Needs |a|, |b| < 2^62 and 0 < c < 2^62.
 
-    DOWN is toward zero, UP away from zero, EVEN half to even.
+    `rounding`: DOWN is toward zero, UP away from zero, EVEN half to even.
     """
     negative = (a < 0) != (b < 0)
     x = -a if a < 0 else a
     y = -b if b < 0 else b
     estimate = float(x) * float(y) / float(c)
     if estimate < _SURE_BELOW and c < _LARGEST_DIVISOR:
-        # The estimate is off by one at most, and the remainder fits, though the products it is made of may wrap.
+        # The estimate is off by at most one, and the remainder fits, even if the products it is computed from wrap.
         quotient: Any = np.int64(estimate)
         remainder = x * y - quotient * c
         if remainder < 0:
@@ -142,7 +145,7 @@ def mul_div(a: int, b: int, c: int, rounding: int) -> int:
         if remainder > 0:
             quotient += 1
     elif rounding == EVEN:
-        # Added without a branch: which half it is cannot be predicted.
+        # Without a branch, because the processor could not predict it.
         twice = remainder - (c - remainder)
         quotient += np.int64(twice + (quotient & 1) > 0)
     if quotient >= LIMIT:
@@ -152,8 +155,9 @@ def mul_div(a: int, b: int, c: int, rounding: int) -> int:
 
 @kernel
 def _divide_wide(x: int, y: int, c: int) -> tuple[int, int]:
-    """(quotient, remainder) of x * y / c by long division in digits of 31 bits, so that nothing leaves int64; the
-    quotient is -1 when it would reach 2^62.
+    """(quotient, remainder) of x * y / c, by long division with 31-bit digits, so that nothing exceeds int64.
+
+    The quotient is -1 if it would reach 2^62.
     """
     x1, x0 = x >> 31, x & _DIGIT
     y1, y0 = y >> 31, y & _DIGIT
@@ -172,7 +176,7 @@ def _divide_wide(x: int, y: int, c: int) -> tuple[int, int]:
         step = ((step - q1 * c) << 31) | d0
         q0 = step // c
         return (q1 << 31) + q0, step - q0 * c
-    # As many bits of the dividend at a time as leave room above the divisor.
+    # Take as many bits of the dividend at a time as fit into int64 above the divisor.
     width = 1
     while width < 30 and c < LIMIT >> (width + 1):
         width += 1
@@ -191,19 +195,19 @@ def _divide_wide(x: int, y: int, c: int) -> tuple[int, int]:
 
 @kernel(python=True)
 def ppb(a: int, share: int, rounding: int) -> int:
-    """The share (parts per 10^9) of an amount."""
+    """Compute a share, in parts per 10^9, of an amount."""
     return mul_div(a, share, PPB, rounding)
 
 
 @kernel
 def saturated(value: int) -> int:
-    """A product that only bounds something from above: OVERFLOW becomes the largest amount there is."""
+    """Replace OVERFLOW by the largest amount; for products that are only used as upper bounds."""
     return LIMIT - 1 if value == OVERFLOW else value
 
 
 @kernel(python=True)
 def to_integer(value: float) -> int:
-    """A finite float64 rounded half to even; OVERFLOW when it is not finite or reaches 2^62."""
+    """Round a float64 half to even; OVERFLOW if it is not finite or reaches about 2^62."""
     if not (-4.6e18 < value < 4.6e18):
         return OVERFLOW
     return np.int64(np.rint(value))  # type: ignore[return-value]
@@ -211,19 +215,19 @@ def to_integer(value: float) -> int:
 
 @kernel(python=True)
 def round_down(amount: int, step: int) -> int:
-    """The largest multiple of `step` that is not above `amount` (both not negative)."""
+    """Round down to a multiple of `step`; neither argument may be negative."""
     return amount - amount % step
 
 
 @kernel(python=True)
 def round_up(amount: int, step: int) -> int:
-    """The smallest multiple of `step` that is not below `amount` (both not negative)."""
+    """Round up to a multiple of `step`; neither argument may be negative."""
     return (amount + step - 1) // step * step
 
 
 @kernel(python=True)
 def hash64(seed: int, sequence: int, salt: int) -> int:
-    """53 well-mixed bits of three integers: the only source of noise, in int64 arithmetic that never wraps."""
+    """Hash three integers to 53 bits: the only source of noise, in int64 arithmetic that never wraps."""
     state = np.int64(0x243F6A88)
     for word in (seed & _DIGIT, (seed >> 31) & _DIGIT, sequence & _DIGIT, (sequence >> 31) & _DIGIT, salt & _DIGIT):
         state = (state ^ word) & 0xFFFFFFFF
@@ -235,7 +239,7 @@ def hash64(seed: int, sequence: int, salt: int) -> int:
 
 @kernel
 def _mix32(x: int) -> int:
-    """A 32-bit finalizer (Wellons' lowbias32) in int64 arithmetic, 16 bits of multiplier at a time."""
+    """Mix 32 bits (Wellons' lowbias32) in int64 arithmetic, 16 bits of the multiplier at a time."""
     x = _times32(x ^ (x >> 16), 0x7FEB352D)
     x = _times32(x ^ (x >> 15), 0x846CA68B)
     return x ^ (x >> 16)

@@ -1,8 +1,9 @@
-"""What an amount of one asset is worth in another: overrides first, then the stream's own prices.
+"""Converts amounts between assets, by overrides first, then by closes of the market data.
 
-The path from each asset to the account currency is found before the run (`engine/params.py`); the core only walks it.
-An asset without a path, or with a symbol on it that had no bar yet, has no price, and callers ask `priced` first. It
-sees the closes of the last finished slice: what a fill costs must not depend on how its own slice ends elsewhere.
+The path from each asset to the account currency is found before the run (`engine/rates.py`); the core only walks it.
+An asset has no price if it has no path, or if a symbol on its path has had no bar yet; callers check `priced` first.
+The oracle uses closes of the last finished slice: the cost of a fill must not depend on how its own slice ends for
+other symbols.
 """
 
 from paperbot.core.numeric import DOWN, EVEN, LIMIT, OVERFLOW, UP, kernel, mul_div, saturated
@@ -11,7 +12,7 @@ from paperbot.core.types import NOBODY, RateVia, Record, World
 
 @kernel(inline=True)
 def priced(w: World, asset: int) -> bool:
-    """Whether every step from the asset to the account currency has a price."""
+    """Whether every step of the asset's path to the account currency has a price."""
     return w.asset_params[asset]["via"] == RateVia.ACCOUNT or _path_is_priced(w, asset)
 
 
@@ -32,7 +33,7 @@ def _path_is_priced(w: World, asset: int) -> bool:
 
 @kernel
 def floats(w: World, asset: int) -> bool:
-    """Whether the asset's value moves with the market."""
+    """Whether the asset's value changes with the market."""
     while True:
         via = w.asset_params[asset]["via"]
         if via == RateVia.SYMBOL or via == RateVia.INVERSE:
@@ -44,7 +45,7 @@ def floats(w: World, asset: int) -> bool:
 
 @kernel
 def _ratio(w: World, asset: int) -> tuple[int, int]:
-    """(numerator, denominator) of one step: amount in the next asset = amount * numerator / denominator."""
+    """The rate of one step: amount in the next asset = amount * numerator / denominator."""
     step = w.asset_params[asset]
     if step["via"] == RateVia.OVERRIDE:
         return step["rate_num"], step["rate_den"]
@@ -57,7 +58,7 @@ def _ratio(w: World, asset: int) -> tuple[int, int]:
 
 @kernel(inline=True)
 def to_account(w: World, asset: int, amount: int, rounding: int) -> int:
-    """The amount in the account currency's minor unit, rounded at each step; OVERFLOW beyond 2^62. Needs `priced`."""
+    """Convert to the account currency's minor unit, rounding at each step; OVERFLOW beyond 2^62. Needs `priced`."""
     if w.asset_params[asset]["via"] == RateVia.ACCOUNT:
         return amount
     return _along_path(w, asset, amount, rounding)
@@ -75,7 +76,7 @@ def _along_path(w: World, asset: int, amount: int, rounding: int) -> int:
 
 @kernel
 def from_account(w: World, asset: int, amount: int, rounding: int) -> int:
-    """The account currency's amount in the asset's minor unit: the asset's path walked backwards. Needs `priced`."""
+    """Convert from the account currency to the asset's minor unit, along its path backwards. Needs `priced`."""
     steps = 0
     node = asset
     while w.asset_params[node]["via"] != RateVia.ACCOUNT:
@@ -95,7 +96,7 @@ def from_account(w: World, asset: int, amount: int, rounding: int) -> int:
 
 @kernel
 def convert(w: World, source: int, target: int, amount: int, rounding: int) -> int:
-    """The amount of `source` in `target`, through the account currency; itself when they are the same asset."""
+    """Convert an amount from `source` to `target` through the account currency; unchanged if they are the same."""
     if source == target:
         return amount
     amount = to_account(w, source, amount, rounding)
@@ -106,20 +107,21 @@ def convert(w: World, source: int, target: int, amount: int, rounding: int) -> i
 
 @kernel
 def notional(w: World, symbol: int, quantity: int, price: int, rounding: int) -> int:
-    """Quantity * price in the quote's minor unit; OVERFLOW beyond 2^62."""
+    """The value of quantity * price in the quote's minor unit; OVERFLOW beyond 2^62."""
     return mul_div(quantity, price, w.symbol_params[symbol]["scale"], rounding)
 
 
 @kernel
 def position_value(w: World, position: Record, symbol: int) -> int:
-    """The value of a position in the symbol at its last close, in the quote's minor unit; OVERFLOW beyond 2^62."""
+    """The value of a position at its symbol's last close, in the quote's minor unit; OVERFLOW beyond 2^62."""
     return notional(w, symbol, position["quantity"], w.symbols[symbol]["last_close"], EVEN)
 
 
 @kernel
 def worth(w: World, symbol: int, quantity: int) -> int:
-    """What a quantity of the base costs at the last close, in the account currency's minor unit and rounded up; NOBODY
-    without a price, LIMIT for 2^62 and more.
+    """The cost of a quantity of the base at the last close, in the account currency's minor unit, rounded up.
+
+    Returns NOBODY without a price, and LIMIT for 2^62 or more.
     """
     quote = w.symbol_params[symbol]["quote"]
     close = w.symbols[symbol]["last_close"]
@@ -132,7 +134,7 @@ def worth(w: World, symbol: int, quantity: int) -> int:
 
 @kernel
 def affordable(w: World, symbol: int, amount: int) -> int:
-    """The largest quantity of the base with `worth` of at most this amount, below 2^62; NOBODY without a price."""
+    """The largest quantity of the base whose `worth` is at most `amount`, below 2^62; NOBODY without a price."""
     params = w.symbol_params[symbol]
     close = w.symbols[symbol]["last_close"]
     if close == 0 or not priced(w, params["quote"]):

@@ -1,7 +1,7 @@
-"""The open orders: slots in one table, chained by symbol in order of their ids.
+"""The open orders: slots of one table, linked in a chain for each symbol, by ascending id.
 
-Only the gate (`risk.py`) puts an order here, and only `end` takes one out, so that a lock is always given back and a
-link to a freed slot never stays behind.
+Only the gate (`risk.py`) adds an order, and only `end` removes one, so that every lock is released and no link to a
+freed slot remains.
 """
 
 from paperbot.core.numeric import LIMIT, OVERFLOW, kernel
@@ -12,25 +12,25 @@ from paperbot.core.types import NOBODY, Code, OrderType, OutputKind, Record, Rol
 
 @kernel
 def has_own_slot(role: int) -> bool:
-    """Exits by signal and flattening orders do not count against the capacity: nothing may stop an exit."""
+    """Whether orders of this role have slots of their own, outside the capacity, because nothing may stop an exit."""
     return role == Role.EXIT or role == Role.FLATTEN
 
 
 @kernel
 def legs(order: Record) -> int:
-    """How many protective orders an entry brings along."""
+    """Number of protective orders that an entry asks for."""
     return (1 if order["stop_distance"] > 0 else 0) + (1 if order["target_distance"] > 0 else 0)
 
 
 @kernel
 def is_leg(order: Record) -> bool:
-    """Whether the order is half of a protective pair. A working entry keeps a slot reserved for each leg not placed."""
+    """Whether the order is a leg of a protective pair. An open entry reserves a slot for each leg not placed yet."""
     return order["role"] == Role.STOP or order["role"] == Role.TARGET
 
 
 @kernel
 def largest_quantity(params: Record, at_market: bool) -> int:  # noqa: FBT001
-    """The most that one order may trade (LOT_SIZE), what is filled at the market less (MARKET_LOT_SIZE)."""
+    """The largest quantity of one order (LOT_SIZE), and `at_market` also by MARKET_LOT_SIZE."""
     largest = params["max_quantity"] if params["max_quantity"] > 0 else LIMIT - 1
     if at_market and params["max_market_quantity"] > 0:
         largest = min(largest, params["max_market_quantity"])
@@ -39,13 +39,13 @@ def largest_quantity(params: Record, at_market: bool) -> int:  # noqa: FBT001
 
 @kernel
 def position_index(w: World, order: Record) -> int:
-    """Where the position of the order's strategy and symbol lies."""
+    """Index of the position of the order's strategy and symbol."""
     return order["strategy"] * w.risk["n_symbols"] + order["symbol"]
 
 
 @kernel(inline=True)
 def is_flat(w: World, index: int, symbol: int) -> bool:
-    """Whether a position in the symbol is less than one step, or dust that is still less than an order may be."""
+    """Whether a position in the symbol is smaller than one step, or dust that is still too small to sell."""
     position = w.positions[index]
     return position["quantity"] < w.symbol_params[symbol]["step"] or (
         position["dust"] != 0 and _is_dust(w, position, symbol)
@@ -61,7 +61,7 @@ def _is_dust(w: World, position: Record, symbol: int) -> bool:
 
 @kernel
 def new_draft(w: World, ts: int, symbol: int, strategy: int, side: int, role: int) -> Record:
-    """A market order with everything else at rest, for the caller to fill in before `submit`."""
+    """Reset the draft to a market order without a quantity; the caller fills it in before `submit`."""
     draft = w.draft
     draft["id"] = 0
     draft["parent"] = 0
@@ -91,7 +91,7 @@ def new_draft(w: World, ts: int, symbol: int, strategy: int, side: int, role: in
 
 @kernel
 def insert(w: World, ts: int, atr: int) -> int:
-    """Move the approved draft into a free slot, number it, chain it last and report it; returns the slot."""
+    """Copy the approved draft into a free slot, give it an id, append it to its chain, report it; returns the slot."""
     account = w.account
     slot = account["free_slot"]
     account["free_slot"] = w.orders[slot]["next"]
@@ -125,7 +125,7 @@ def insert(w: World, ts: int, atr: int) -> int:
 
 @kernel
 def _unlink(w: World, slot: int) -> None:
-    """Forget the slot wherever a relative of its order points at it."""
+    """Remove all links to the slot from the order's parent, legs and sibling."""
     order = w.orders[slot]
     if order["parent_slot"] != NOBODY:
         parent = w.orders[order["parent_slot"]]
@@ -146,7 +146,7 @@ def _unlink(w: World, slot: int) -> None:
 
 @kernel
 def end(w: World, slot: int, code: int, ts: int) -> None:
-    """Close an order: give its lock back (within a slice: from its end on), report how it ended, free the slot."""
+    """End an order: release its lock (within a slice: at the end of it), report the end, and free the slot."""
     account = w.account
     order = w.orders[slot]
     released = order["locked"]
@@ -190,8 +190,9 @@ def end(w: World, slot: int, code: int, ts: int) -> None:
 
 @kernel
 def after(w: World, symbol: int, order_id: int) -> int:
-    """The slot of the symbol's first open order with a higher id, or NOBODY. Fills end and make orders, so a walk over
-    the list asks anew after each one.
+    """The slot of the symbol's first open order with a higher id, or NOBODY.
+
+    Fills end and place orders, so a loop over the chain must call this again after each fill.
     """
     slot = w.chains[symbol]["head"]
     while slot != NOBODY and w.orders[slot]["id"] <= order_id:
@@ -201,7 +202,7 @@ def after(w: World, symbol: int, order_id: int) -> int:
 
 @kernel
 def end_role(w: World, strategy: int, symbol: int, role: int, code: int, ts: int) -> None:
-    """End one strategy's working orders of a role in one symbol, in id order."""
+    """End a strategy's open orders of one role in one symbol, by ascending id."""
     slot = w.chains[symbol]["head"]
     while slot != NOBODY:
         order = w.orders[slot]

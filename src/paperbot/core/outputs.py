@@ -1,4 +1,4 @@
-"""The one stream of output records: the only way by which anything leaves the core."""
+"""The stream of output records: the only way out of the core."""
 
 from paperbot.core.numeric import kernel
 from paperbot.core.types import NOBODY, Record, World
@@ -6,7 +6,7 @@ from paperbot.core.types import NOBODY, Record, World
 
 @kernel
 def emit(w: World, kind: int, ts: int, symbol: int, strategy: int, code: int) -> int:
-    """Append a record with its head filled in and the rest zero; returns its index. The loop has checked the room."""
+    """Append a record with its head filled in and the rest zero; returns its index. `run` has checked the room."""
     index = w.cursor[0]
     w.cursor[0] = index + 1
     w.out_head[index] = w.blank[0]
@@ -24,7 +24,7 @@ def emit(w: World, kind: int, ts: int, symbol: int, strategy: int, code: int) ->
 
 @kernel
 def emit_order(w: World, kind: int, ts: int, order: Record, code: int, atr: int) -> None:
-    """ORDER or BLOCKED: the order as the gate left it."""
+    """Report an order that the gate accepted (ORDER) or refused (BLOCKED)."""
     out = w.out_order[emit(w, kind, ts, order["symbol"], order["strategy"], code)]
     out["order_id"] = order["id"]
     out["parent"] = order["parent"]
@@ -45,7 +45,7 @@ def emit_order(w: World, kind: int, ts: int, order: Record, code: int, atr: int)
 
 @kernel
 def emit_end(w: World, kind: int, ts: int, order: Record, code: int, released: int) -> None:
-    """ORDER_CHANGE or ORDER_END: the order's total quantity and what was filled of it."""
+    """Report an order's new quantity (ORDER_CHANGE) or its end (ORDER_END)."""
     out = w.out_end[emit(w, kind, ts, order["symbol"], order["strategy"], code)]
     out["order_id"] = order["id"]
     out["parent"] = order["parent"]
@@ -56,7 +56,7 @@ def emit_end(w: World, kind: int, ts: int, order: Record, code: int, released: i
 
 @kernel
 def emit_halt(w: World, kind: int, ts: int, reason: int, reference: int) -> None:
-    """The kill switch has tripped (`HALT`), or that halt was lifted (`RESUME`)."""
+    """Report that the kill switch has tripped (HALT), or that the halt was lifted (RESUME)."""
     account = w.account
     out = w.out_halt[emit(w, kind, ts, NOBODY, NOBODY, reason)]
     out["reason"] = reason

@@ -1,9 +1,9 @@
-"""Candlestick patterns of one symbol, in integers: no rounding decides.
+"""Candlestick patterns of one symbol, in integers, so that no pattern depends on rounding.
 
-The definitions and the averages they compare with are TA-Lib's (`ta_CDLENGULFING.c`, `ta_CDLHAMMER.c`,
+The definitions and averages are TA-Lib's (`ta_CDLENGULFING.c`, `ta_CDLHAMMER.c`,
 `ta_CDLSHOOTINGSTAR.c`, `ta_CDLDOJI.c` and the default candle settings in `ta_global.c`): a body is short below the
-mean body of the ten bars before, a shadow very short and a doji's body below a tenth of their mean range, and near is a
-fifth of the mean range of five bars.
+mean body of the previous ten bars; a shadow is very short, and a body is a doji's, below a tenth of their mean range;
+near means within a fifth of the mean range of five bars.
 """
 
 from paperbot.core.numeric import kernel
@@ -33,7 +33,7 @@ def _engulfing(bar: Record, before: Record) -> int:
 
 @kernel
 def _shadowed(bar: Record, before: Record) -> int:
-    """Hammer and shooting star: a short body at one end of a long shadow."""
+    """Detect hammer and shooting star: a short body at one end of a long shadow."""
     top = max(bar["open"], bar["close"])
     bottom = min(bar["open"], bar["close"])
     body = top - bottom
@@ -71,7 +71,7 @@ def _remember(before: Record, bar: Record) -> None:
 
 @kernel
 def find_patterns(w: World, bar: Record, symbol: int, report: bool) -> None:  # noqa: FBT001
-    """Recognise the bar's patterns, keep them for the strategies, and report those that are asked for."""
+    """Detect the bar's patterns and store them for the strategies; if `report`, also emit a record for each."""
     before = w.candles[symbol]
     found = 0
     if before["count"] >= 2:

@@ -1,7 +1,7 @@
 """The compiled form of `w`: a Numba type that is one pointer to a table of addresses and lengths.
 
-A field is built where it is used from two loads that the compiler knows to be constant, and handing `w` on costs one
-register. (A tuple of arrays costs seven words each at every call, and ten times the compile time.)
+A field is built at its use, from two loads that the compiler knows to be constant, and passing `w` takes one register.
+(A tuple of arrays takes seven words per array at every call, and ten times the compile time.)
 """
 
 import operator
@@ -27,7 +27,7 @@ _PARAMS_BYTES = STRATEGY_PARAMS.itemsize
 
 
 class WorldType(types.Type):
-    """The pointer to the table, as Numba sees it."""
+    """Numba's type of the pointer to the table."""
 
     def __init__(self) -> None:
         super().__init__(name="PaperbotWorld")
@@ -40,10 +40,10 @@ class _WorldModel(models.PrimitiveModel):
 
 
 class TableType(types.Array):
-    """An array of the world: like any other, but -1 is not its last item.
+    """An array in which the index -1 does not mean the last item.
 
-    NumPy's rule costs a load and three instructions at every access, a sixth of a bar's time; with bounds checks a
-    negative index raises here, where it would otherwise be another item.
+    NumPy's rule costs a load and three instructions at every access, a sixth of a bar's time. With bounds checks, a
+    negative index raises here instead of reaching another item.
     """
 
     def __init__(self, element: Any) -> None:
@@ -72,7 +72,7 @@ class _WorldAttributes(AttributeTemplate):
 
 
 def _load(builder: Any, table: Any, place: int) -> Any:
-    """A word of the table, which nothing writes while compiled code runs: loads of it may be merged and moved."""
+    """Load a word of the table. Nothing writes to it while compiled code runs, so loads may be merged and moved."""
     word = builder.load(builder.gep(table, [ir.Constant(ir.IntType(64), place)]))
     word.set_metadata("invariant.load", builder.module.add_metadata([]))
     return word
@@ -95,7 +95,7 @@ def _lower_field(context: Any, builder: Any, _: Any, table: Any, name: str) -> A
 
 
 def _item(context: Any, builder: Any, kind: Any, table: Any, index_kind: Any, index: Any) -> Any:
-    """The address of an item."""
+    """Compute the address of an item."""
     array = arrayobj.make_array(kind)(context, builder, table)
     index = context.cast(builder, index, index_kind, types.intp)
     if context.enable_boundscheck:
@@ -120,7 +120,7 @@ def _set_item(context, builder, signature, arguments):
 
 @intrinsic
 def world_at(typing_context, address):
-    """The world whose table lies at the integer `address`."""
+    """The world whose table is at the integer `address`."""
     signature = WorldType()(types.intp)
 
     def generate(context, builder, signature, arguments):
@@ -159,22 +159,22 @@ def _call_at(typing_context, address, ts, frame, values, memory):
 
 @kernel
 def call_strategy(w, address, ts, strategy, memory):
-    """Call a user's compiled strategy, which leaves its answer in the frame; 1 when it raised."""
+    """Call a user's compiled strategy, which stores its answer in the frame; returns 1 if it raised, else 0."""
     values = w.strategy_params_address + strategy * _PARAMS_BYTES + _VALUE_OFFSET
     return _call_at(address, ts, w.frame_address, values, w.scratch_address + memory * 8)
 
 
 def compile_strategy(function: Callable[..., Any], shape: tuple[int, int, int, int, int]) -> Any:
-    """A user's strategy as a C function int32(ts, frame, values, memory) that answers into its frame; 1 if it raised.
+    """Compile a user's strategy to a C function int32(ts, frame, values, memory): 1 if it raised, else 0.
 
-    `shape`: where its features start, how many features, params and words of memory it has, and where the answer goes.
-    A C callback that raises would print and return 0, so bounds are checked and errors become the return code.
-    Raises numba's errors when the function does not compile.
+    `shape`: start of the features in the frame; numbers of features, params and words of memory; index of the answer in
+    the frame. A C callback that raises would print and return 0, so errors become the return code. Bounds are checked.
+    Raises numba's errors if the function does not compile.
     """
     first, n_features, n_params, n_memory, answer = shape
     inner: Any = numba.njit(boundscheck=True)(function)
     array = numba.types.float64[::1]
-    # On its own first, so that an error tells the line in the user's file.
+    # First on its own, so that an error names the line in the user's file.
     inner.compile((numba.types.int64, array, array, array, array, numba.types.float64, numba.types.int64))
     carray: Any = numba.carray  # type: ignore[attr-defined]
     word = numba.types.int64

@@ -1,7 +1,7 @@
-"""The one gate. Every order passes it once, a user's command included, and nothing else puts an order into the book.
+"""The risk gate. Every order passes it once, including a user's; nothing else can place an order.
 
-- Rules are asked in the order of the table in `docs/fills.md` §2; the first that fails blocks the order.
-- A reduce-only order passes the format rules and no other: no rule about risk may stop an exit.
+- Rules are checked in the order of the table in `docs/fills.md` §2; the first that fails blocks the order.
+- A reduce-only order is checked against the format rules only: no risk rule may stop an exit.
 """
 
 from typing import Any
@@ -37,7 +37,7 @@ def is_reduce_only(order: Record) -> bool:
 
 @kernel
 def gate_price(w: World, draft: Record) -> int:
-    """The price that the rules judge: limit, stop, or the last close."""
+    """The price that the rules check: the limit, the stop price, or the last close."""
     if draft["order_type"] == OrderType.LIMIT:
         return draft["limit_price"]
     if draft["order_type"] == OrderType.STOP:
@@ -52,7 +52,7 @@ def _exists(w: World, draft: Record) -> bool:
 
 @kernel
 def _is_beyond(draft: Record) -> bool:
-    """Whether a number is so large that rounding it could leave int64."""
+    """Whether a number is so large that rounding it could exceed int64."""
     return (
         draft["quantity"] >= LARGEST
         or draft["limit_price"] >= LARGEST
@@ -64,7 +64,7 @@ def _is_beyond(draft: Record) -> bool:
 
 @kernel
 def _normalise(w: World, draft: Record) -> None:
-    """Put prices on the tick and the quantity on the step; cut a reduce-only order to what there is."""
+    """Round prices to the tick and the quantity to the step; cut a reduce-only order to the position."""
     params = w.symbol_params[draft["symbol"]]
     buy = draft["side"] == Side.BUY
     if draft["limit_price"] > 0:
@@ -111,7 +111,7 @@ def _is_well_formed(draft: Record) -> bool:
 
 @kernel
 def _money_format(w: World, draft: Record) -> int:
-    """min_notional and overflow; fills in the lock of a buy."""
+    """Check min_notional and overflow, and set the lock of a buy; returns the block code or NONE."""
     params = w.symbol_params[draft["symbol"]]
     price = gate_price(w, draft)
     if price > 0:
@@ -134,7 +134,7 @@ def _money_format(w: World, draft: Record) -> int:
 
 @kernel
 def lock_for(w: World, draft: Record) -> int:
-    """What a buy locks of the quote: its cost at the last close with a margin, and the fee; or OVERFLOW."""
+    """The quote that a buy locks: its cost at the last close plus a margin and the taker fee; or OVERFLOW."""
     close = w.symbols[draft["symbol"]]["last_close"]
     value = notional(w, draft["symbol"], draft["quantity"], close, EVEN)
     if value == OVERFLOW:
@@ -194,7 +194,7 @@ def _has_prices(w: World, draft: Record) -> bool:
 
 @kernel
 def _pace_rule(w: World, draft: Record, ts: int) -> int:
-    """Rules about when: staleness, cooldown (entries), order rate."""
+    """Check the rules about time: staleness, cooldown (entries only) and order rate."""
     risk = w.risk
     symbol = w.symbols[draft["symbol"]]
     stale_ns = w.symbol_params[draft["symbol"]]["stale_ns"]
@@ -216,14 +216,14 @@ def _breaks_collar(w: World, draft: Record) -> bool:
         return False
     close = w.symbols[draft["symbol"]]["last_close"]
     away = abs(gate_price(w, draft) - close)
-    # Compared as a quotient so that the product of two large prices cannot overflow: away * 10^9 > collar * close.
+    # Equivalent to away * 10^9 > collar * close, but as a quotient: that product could overflow.
     share = mul_div(away, PPB, close, UP)
     return share == OVERFLOW or share > collar
 
 
 @kernel
 def _entries_value(w: World, symbol: int) -> int:
-    """Quote value of what the symbol's open entries may still buy, at the last close; OVERFLOW beyond 2^62."""
+    """The value of all unfilled entries of the symbol at the last close, in the quote; OVERFLOW beyond 2^62."""
     total = 0
     slot = w.chains[symbol]["head"]
     while slot != NOBODY:
@@ -240,7 +240,7 @@ def _entries_value(w: World, symbol: int) -> int:
 
 @kernel
 def held_in_symbol(w: World, symbol: int) -> int:
-    """Quote value of all strategies' holdings of the symbol and of its open entries' rests, at the last close."""
+    """The value of all positions and unfilled entries of the symbol at the last close, in the quote; or OVERFLOW."""
     risk = w.risk
     total = _entries_value(w, symbol)
     for strategy in range(risk["n_strategies"]):
@@ -253,7 +253,7 @@ def held_in_symbol(w: World, symbol: int) -> int:
 
 @kernel
 def _exposure(w: World) -> int:
-    """Account value of all positions and of all open entries' rests, or OVERFLOW."""
+    """The value of all positions and unfilled entries in the account currency, or OVERFLOW."""
     total = w.account["gross"]
     for symbol in range(w.risk["n_symbols"]):
         if w.chains[symbol]["orders"] > 0:
@@ -266,7 +266,7 @@ def _exposure(w: World) -> int:
 
 @kernel
 def _size_rule(w: World, draft: Record) -> int:
-    """Rules about how much: value in one symbol, gross exposure."""
+    """Check the rules about size: value held in one symbol, and gross exposure."""
     risk = w.risk
     equity = w.account["equity"]
     quote = w.symbol_params[draft["symbol"]]["quote"]
@@ -292,7 +292,7 @@ def _size_rule(w: World, draft: Record) -> int:
 
 @kernel
 def _engaged_positions(w: World) -> int:
-    """How many (strategy, symbol) hold something or have an entry working."""
+    """Number of positions that are not flat or have an open entry."""
     count = 0
     n_symbols = w.risk["n_symbols"]
     for strategy in range(w.risk["n_strategies"]):
@@ -348,7 +348,7 @@ def _count_for_rate(w: World, ts: int) -> None:
 
 @kernel
 def submit(w: World, ts: int) -> int:
-    """Judge the draft; place it or report why not. Returns the block's code, NONE when the order works now."""
+    """Check the draft, then place it or report why it is blocked. Returns the block code, NONE if it was placed."""
     draft = w.draft
     atr = 0
     code = Code.UNKNOWN_SYMBOL
@@ -377,8 +377,9 @@ def submit(w: World, ts: int) -> int:
 
 @kernel
 def place_leg(w: World, ts: int, entry_slot: int, quantity: int, price: int, role: int) -> int:
-    """Place one leg of an approved entry's protective pair. The gate judged the pair together with its entry, so a leg
-    can no longer be refused.
+    """Place one leg of an approved entry's protective pair.
+
+    The gate approved the pair together with its entry, so a leg can no longer be refused.
     """
     entry = w.orders[entry_slot]
     symbol = entry["symbol"]

@@ -1,4 +1,4 @@
-"""From a signal to an order: how much an entry buys, what an exit sells. Both go through the gate like any order."""
+"""Turns signals into orders: sizes entries and exits, which then go through the gate like any other order."""
 
 from paperbot.core.numeric import DOWN, EVEN, OVERFLOW, UP, kernel, mul_div, ppb, round_down, saturated
 from paperbot.core.oracle import from_account, notional, priced
@@ -10,7 +10,7 @@ from paperbot.core.types import Code, OrderFlag, OutputKind, Role, Side, Sizing,
 
 @kernel
 def _raw_size(w: World, symbol: int, equity_quote: int) -> int:
-    """The quantity that the sizing rule asks for, before any cap, at most 2^62; -1 without an ATR."""
+    """The quantity by the sizing rule, before any cap and below 2^62; -1 if the rule lacks the ATR."""
     risk = w.risk
     params = w.symbol_params[symbol]
     close = w.symbols[symbol]["last_close"]
@@ -28,7 +28,7 @@ def _raw_size(w: World, symbol: int, equity_quote: int) -> int:
 
 @kernel
 def _size(w: World, symbol: int) -> tuple[int, int]:
-    """(quantity, code) of an entry by signal. Whatever only bounds it saturates."""
+    """Size an entry by signal; returns (quantity, code). Values that are only upper bounds saturate."""
     risk = w.risk
     params = w.symbol_params[symbol]
     close = w.symbols[symbol]["last_close"]
@@ -53,7 +53,7 @@ def _size(w: World, symbol: int) -> tuple[int, int]:
 
 @kernel
 def enter(w: World, ts: int, strategy: int, symbol: int, max_quantity: int) -> int:
-    """Size a long signal, at most `max_quantity` if that is above 0, and send it through the gate as a market order."""
+    """Size a long signal, with at most `max_quantity` if that is above 0, and submit it as a market order."""
     draft = new_draft(w, ts, symbol, strategy, Side.BUY, Role.ENTRY)
     quantity, code = _size(w, symbol)
     if max_quantity > 0:
@@ -79,10 +79,10 @@ def enter(w: World, ts: int, strategy: int, symbol: int, max_quantity: int) -> i
 
 @kernel
 def leave(w: World, ts: int, strategy: int, symbol: int, role: int) -> int:
-    """Send a reduce-only market sell of a whole position, or of as much as one order may trade.
+    """Submit a reduce-only market sell of a whole position, or of the largest quantity that one order may have.
 
-    What is refused, and what one order may not trade, is due: `leave_again` sends it as soon as it can pass. A position
-    that is too small to be sold counts as dust from then on.
+    If it is refused or covers only a part, the exit is due: `leave_again` sends it as soon as it can pass. A position
+    that is too small to sell becomes dust.
     """
     index = strategy * w.risk["n_symbols"] + symbol
     position = w.positions[index]
@@ -104,7 +104,7 @@ def leave(w: World, ts: int, strategy: int, symbol: int, role: int) -> int:
 
 @kernel
 def leave_again(w: World, ts: int, strategy: int, symbol: int) -> None:
-    """Send an exit that is due, unless it works already, is no longer wanted or would be refused again."""
+    """Submit a due exit, unless one is open already, it is no longer wanted, or it would be refused again."""
     position = w.positions[strategy * w.risk["n_symbols"] + symbol]
     role = position["exit_due"]
     wanted = w.account["halted"] != 0 if role == Role.FLATTEN else position["target"] != Target.LONG
@@ -113,6 +113,6 @@ def leave_again(w: World, ts: int, strategy: int, symbol: int) -> None:
     params = w.symbol_params[symbol]
     quantity = round_down(min(position["quantity"], largest_quantity(params, at_market=True)), params["step"])
     if 0 < quantity < LARGEST and quantity >= params["min_quantity"]:
-        # What leaves the range is refused like what is worth too little: OVERFLOW is below any minimum.
+        # OVERFLOW is below any minimum, so a value out of range is refused like one that is too small.
         if notional(w, symbol, quantity, w.symbols[symbol]["last_close"], EVEN) >= params["min_notional"]:
             leave(w, ts, strategy, symbol, role)

@@ -1,4 +1,4 @@
-"""The whole path of an event: the only code that changes the state. Pure: no clock, no randomness, no I/O."""
+"""The whole path of an event: the only code that changes the state. It is pure: no clock, no randomness, no I/O."""
 
 import numpy as np
 
@@ -45,8 +45,9 @@ def step(w: World, index: int) -> None:
 
 @kernel(inline=True)
 def _on_bar(w: World, bar: Record) -> None:
-    """The account meets the bar with its open orders; then the market takes it in; at the end of the slice the account
-    is judged and strategies decide.
+    """Match the bar with the account's open orders, then update the market part.
+
+    At the end of the slice, value the account and let the strategies decide.
     """
     market = w.market
     symbol = np.int64(bar["symbol"])
@@ -63,14 +64,14 @@ def _on_bar(w: World, bar: Record) -> None:
         _meet(w, bar, symbol)
         _join_slice(w, symbol)
     _observe(w, bar, symbol, counts)
-    # A slice counts if any of its bars does: the last one may be a long bar that still warms up.
+    # A slice counts if any of its bars counts: the last one may be a longer bar that is still warm-up.
     if (bar["flags"] & t.BarFlag.END_OF_SLICE) != 0 and market["slice_symbols"] > 0:
         _end_slice(w, bar["close_ts"])
 
 
 @kernel(inline=True)
 def _meet(w: World, bar: Record, symbol: int) -> None:
-    """The account's part of a bar: the books open or a day closes, and the bar fills open orders."""
+    """Apply a bar to the account: write an opening or day row if due, and fill open orders."""
     account = w.account
     if account["started"] == 0:
         open_books(w, bar)
@@ -82,7 +83,7 @@ def _meet(w: World, bar: Record, symbol: int) -> None:
 
 @kernel(inline=True)
 def _observe(w: World, bar: Record, symbol: int, counts: bool) -> None:  # noqa: FBT001
-    """The market's part of a bar: prices, features and patterns, the same for every account."""
+    """Apply a bar to the market part: prices, features and patterns, the same for every account."""
     last = w.symbols[symbol]
     last["last_open"] = bar["open"]
     last["last_high"] = bar["high"]
@@ -100,7 +101,7 @@ def _observe(w: World, bar: Record, symbol: int, counts: bool) -> None:  # noqa:
 
 @kernel(inline=True)
 def _join_slice(w: World, symbol: int) -> None:
-    """Keep the slice's symbols in id order; bars of different timeframes may arrive in another."""
+    """Add a symbol to the slice, in id order; bars of different timeframes may arrive in another order."""
     market = w.market
     at = market["slice_symbols"]
     while at > 0 and w.slice_symbols[at - 1] > symbol:
@@ -112,7 +113,7 @@ def _join_slice(w: World, symbol: int) -> None:
 
 @kernel(inline=True)
 def _end_slice(w: World, ts: int) -> None:
-    """The clock moves and the oracle sees the slice's closes; then the account is judged and strategies decide."""
+    """Advance the clock and the oracle's closes, then value the account and let the strategies decide."""
     market = w.market
     market["clock_ts"] = ts
     for k in range(market["slice_symbols"]):
@@ -124,7 +125,7 @@ def _end_slice(w: World, ts: int) -> None:
 
 @kernel(inline=True)
 def _judge(w: World, ts: int) -> None:
-    """The one place where the account is judged and strategies speak: everything is marked, nothing is half done."""
+    """Value the account, check the loss rules and run the strategies. All bars of the slice have been processed."""
     settle(w)
     update_equity(w, ts)
     check_losses(w, ts)
@@ -146,7 +147,7 @@ def _judge(w: World, ts: int) -> None:
 
 @kernel
 def _take_target(w: World, ts: int, strategy: int, symbol: int, target: int, score: int, max_quantity: int) -> None:
-    """Report a changed target and send the orders that it calls for."""
+    """Report a changed target, and end and submit orders accordingly."""
     index = strategy * w.risk["n_symbols"] + symbol
     position = w.positions[index]
     position["target"] = target
@@ -188,7 +189,7 @@ def _emit_signal(w: World, ts: int, strategy: int, symbol: int, target: int, sco
 
 @kernel
 def _trades(w: World, strategy: int, symbol: int) -> bool:
-    """Whether the strategy and the symbol exist and go together."""
+    """Whether the strategy and the symbol exist and the strategy trades the symbol."""
     if not (0 <= strategy < w.risk["n_strategies"] and 0 <= symbol < w.risk["n_symbols"]):
         return False
     return w.enabled[strategy * w.risk["n_symbols"] + symbol] != 0
@@ -196,7 +197,7 @@ def _trades(w: World, strategy: int, symbol: int) -> bool:
 
 @kernel
 def _on_signal(w: World, event: Record) -> None:
-    """A target from outside: it counts when it differs from that strategy's last one."""
+    """Apply a target from outside if it differs from the strategy's last one."""
     strategy, symbol = np.int64(event["strategy"]), np.int64(event["symbol"])
     if not _trades(w, strategy, symbol):
         stop_run(w, t.Fault.BAD_EVENT, symbol, strategy)
@@ -243,8 +244,10 @@ def _on_cancel(w: World, event: Record) -> None:
 
 @kernel
 def run(w: World, count: int, room: int) -> int:
-    """Step through `count` events, stopping before one for which the output buffer might not have `room`, or after one
-    that stopped the run. Returns how many were consumed; never stops inside an event.
+    """Step through `count` events; returns how many were processed.
+
+    Stops before an event if the output buffer has less than `room` free records, and after an event that failed the
+    run; never inside an event.
     """
     for index in range(count):
         if len(w.out_head) - w.cursor[0] < room:
@@ -257,8 +260,9 @@ def run(w: World, count: int, room: int) -> int:
 
 @kernel
 def value_of(w: World, asset: int, amount: int) -> int:
-    """What the oracle says an amount is worth in the account currency (minor units, half to even); NOBODY without a
-    price. It changes nothing.
+    """Convert an amount to the account currency (minor units, half to even); NOBODY without a price.
+
+    Changes nothing.
     """
     return to_account(w, asset, amount, EVEN) if priced(w, asset) else t.NOBODY
 
@@ -268,20 +272,20 @@ if JIT:
 
     @bridge
     def advance(table: int, count: int, room: int) -> int:
-        """`run` on the world whose table of addresses and lengths (`world.SLOTS`) lies at the address `table`."""
+        """Call `run` on the world whose table of addresses and lengths (`world.SLOTS`) is at the address `table`."""
         return run(world_at(table), count, room)  # type: ignore[call-arg]
 
     @bridge
     def value_at(table: int, asset: int, amount: int) -> int:
-        """`value_of` on the world at `table`."""
+        """Call `value_of` on the world at `table`."""
         return value_of(world_at(table), asset, amount)  # type: ignore[call-arg]
 
     @bridge
     def worth_at(table: int, symbol: int, quantity: int) -> int:
-        """`worth` on the world at `table`."""
+        """Call `worth` on the world at `table`."""
         return worth(world_at(table), symbol, quantity)  # type: ignore[call-arg]
 
     @bridge
     def affordable_at(table: int, symbol: int, amount: int) -> int:
-        """`affordable` on the world at `table`."""
+        """Call `affordable` on the world at `table`."""
         return affordable(world_at(table), symbol, amount)  # type: ignore[call-arg]

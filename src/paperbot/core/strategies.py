@@ -1,7 +1,7 @@
-"""The strategies that run inside the core, built-in ones and users' compiled ones: what each wants to hold after a bar.
+"""The strategies that run inside the core: the built-in ones, and users' compiled ones.
 
-A strategy sees its features, its last bar, its own position and last target, and answers LONG, FLAT or SHORT. It keeps
-its last target while one of its features warms up.
+A strategy receives its features, the last bar, its position and its last target, and answers LONG, FLAT or SHORT. It
+keeps its last target while one of its features is warming up.
 """
 
 from typing import Any
@@ -41,14 +41,14 @@ def _feature(w: World, symbol: int, slot: int) -> int:
 
 @kernel(inline=True)
 def is_ready(w: World, params: Record, symbol: int) -> bool:
-    """Whether all features that the strategy reads have seen enough bars: each bar advances all, so one is asked."""
+    """Whether all features of the strategy have seen enough bars. All have the same count, so the first one decides."""
     slot = params["feature"][0]
     return slot == NOBODY or w.features[symbol * w.risk["n_features"] + slot]["count"] >= params["needs"]
 
 
 @kernel(inline=True)
 def _mean_reversion(w: World, params: Record, symbol: int, target: int) -> int:
-    """Long when the z-score falls to `enter` or below, flat when it is back at `leave` or above."""
+    """Go long when the z-score is at `enter` or below, and flat when it is back at `leave` or above."""
     z = _feature(w, symbol, params["feature"][0])
     if target != LONG:
         return LONG if z <= params["value"][0] else FLAT
@@ -57,7 +57,7 @@ def _mean_reversion(w: World, params: Record, symbol: int, target: int) -> int:
 
 @kernel(inline=True)
 def _sma_cross(w: World, params: Record, symbol: int) -> int:
-    """Long while the fast mean is above the slow one."""
+    """Stay long while the fast mean is above the slow one."""
     fast = _feature(w, symbol, params["feature"][0])
     slow = _feature(w, symbol, params["feature"][1])
     return LONG if fast > slow else FLAT
@@ -65,7 +65,7 @@ def _sma_cross(w: World, params: Record, symbol: int) -> int:
 
 @kernel(inline=True)
 def _momentum(w: World, params: Record, symbol: int, target: int) -> int:
-    """Long when the RSI is at `enter` or above and the close above its trend, flat when either fails."""
+    """Be long while the close is above its trend, from an RSI of `enter` or above until one of `leave` or below."""
     rsi = _feature(w, symbol, params["feature"][0])
     trend = _feature(w, symbol, params["feature"][1])
     above = w.symbols[symbol]["last_close"] / w.symbol_params[symbol]["price_unit"] > trend
@@ -76,7 +76,7 @@ def _momentum(w: World, params: Record, symbol: int, target: int) -> int:
 
 @kernel(inline=True)
 def _pattern_follower(w: World, params: Record, symbol: int, target: int) -> int:
-    """Long on one of its entering patterns, flat on one of its leaving ones; leaving wins."""
+    """Go long on a pattern of `enter` and flat on one of `leave`; `leave` takes precedence."""
     found = w.symbols[symbol]["patterns"]
     if (found & params["leave_mask"]) != 0:
         return FLAT
@@ -85,7 +85,7 @@ def _pattern_follower(w: World, params: Record, symbol: int, target: int) -> int
 
 @kernel
 def _compiled(w: World, strategy: int, symbol: int, target: int, ts: int) -> int:
-    """Ask a user's compiled strategy. Its frame: open, high, low, close, volume, held, target, then its features."""
+    """Call a user's compiled strategy. Its frame: open, high, low, close, volume, held, target, then its features."""
     params = w.strategy_params[strategy]
     last = w.symbols[symbol]
     unit = w.symbol_params[symbol]["price_unit"]
@@ -116,7 +116,7 @@ def _compiled(w: World, strategy: int, symbol: int, target: int, ts: int) -> int
 
 @kernel(inline=True)
 def decide(w: World, strategy: int, symbol: int, target: int, ts: int) -> int:
-    """The strategy's target for a symbol, given its last one."""
+    """Decide the strategy's target for a symbol, given its last target."""
     params = w.strategy_params[strategy]
     kind = params["kind"]
     if kind == StrategyKind.EXTERNAL or not is_ready(w, params, symbol):
@@ -134,9 +134,10 @@ def decide(w: World, strategy: int, symbol: int, target: int, ts: int) -> int:
 
 @kernel
 def strength(w: World, strategy: int, symbol: int) -> float:
-    """How strong a fresh signal is, 0 to 1: for mean reversion half at the threshold and 1 at twice of it, for the SMA
-    cross the distance of the means in percent of price, for momentum the RSI's distance from 50, for a compiled
-    strategy the size of its answer.
+    """Compute the strength of a new signal, 0 to 1.
+
+    Mean reversion: 0.5 at the threshold, 1 at twice the threshold. SMA cross: distance of the means, in percent of the
+    slow one. Momentum: distance of the RSI from 50, as a share of 50. Compiled: the size of the answer.
     """
     params = w.strategy_params[strategy]
     kind = params["kind"]

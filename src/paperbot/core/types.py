@@ -11,7 +11,7 @@ from paperbot.core.memory import *  # noqa: F403
 from paperbot.core.results import *  # noqa: F403
 
 World: TypeAlias = Any
-"""What each function of the core is handed first; see `core/world.py`."""
+"""The first argument of each function of the core; see `core/world.py`."""
 Record: TypeAlias = Any
 """One record of a structured array, by reference: assigning to a field changes the array."""
 Array: TypeAlias = Any

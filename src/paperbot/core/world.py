@@ -1,7 +1,7 @@
-"""What every function of the core is handed: one pointer to a table of addresses and lengths.
+"""The world `w`, which every function of the core receives: all parameters, state, events and outputs of a run.
 
-`w.orders` is an array over memory that Python owns. Compiled, `w` is one pointer (see `core/pointer.py`); uncompiled,
-it is a plain named tuple of the same arrays.
+Its fields, such as `w.orders`, are arrays over memory that Python owns. In compiled code `w` is one pointer to a table
+of their addresses and lengths (see `core/pointer.py`); in uncompiled code it is a named tuple of the same arrays.
 """
 
 from collections import namedtuple
@@ -41,10 +41,10 @@ SLOTS: dict[str, np.dtype[Any]] = {
     "blank": t.OUT_HEAD,
     "cursor": _INTEGER,
 }
-"""The table: a field's place in it is its address's, and `len(SLOTS)` further on its length's.
+"""The fields of the table, in order. Word i is the address of field i, and word `len(SLOTS)` + i is its length.
 
-Parameters, then the market, the account, events, and outputs. A position's index is strategy * n_symbols + symbol, a
-feature's symbol * n_features + slot.
+Parameters come first, then the market, the account, events, and outputs. The index of a position is strategy *
+n_symbols + symbol; the index of a feature is symbol * n_features + slot.
 """
 
 VIEWS: dict[str, tuple[str, np.dtype[Any]]] = {
@@ -59,10 +59,10 @@ VIEWS: dict[str, tuple[str, np.dtype[Any]]] = {
     "out_halt": ("out_head", t.OUT_HALT),
     "out_pattern": ("out_head", t.OUT_PATTERN),
 }
-"""Further names for the same memory, one for each kind of event and of output."""
+"""Views of the same memory: (field, dtype) for each kind of event and output record."""
 
 SINGLE = {"risk", "market", "account", "draft"}
-"""Fields that are one record, not an array."""
+"""Fields that are a single record, not an array."""
 
 DTYPES = {**SLOTS, **{name: dtype for name, (_, dtype) in VIEWS.items()}}
 PLACES = {name: place for place, name in enumerate(SLOTS)}
@@ -73,7 +73,7 @@ PlainWorld = namedtuple("PlainWorld", list(DTYPES))  # type: ignore[misc]  # noq
 
 
 def plain_world(arrays: dict[str, Any]) -> PlainWorld:
-    """`w` for uncompiled code: the same names over the same memory. `arrays` holds the fields of SLOTS."""
+    """Build `w` for uncompiled code, over the same memory. `arrays` holds the fields of SLOTS."""
     fields: dict[str, Any] = {name: array[0] if name in SINGLE else array for name, array in arrays.items()}
     fields.update({name: arrays[owner].view(dtype) for name, (owner, dtype) in VIEWS.items()})
     return PlainWorld(**fields)

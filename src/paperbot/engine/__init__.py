@@ -1,1 +1,1 @@
-"""The core's host: parameters, order of events, replay, digest."""
+"""The host of the core: parameters, order of events, replay and digest."""

@@ -1,16 +1,16 @@
-"""Whether the money of a state adds up."""
+"""Checks that the books of a state add up."""
 
 from paperbot.engine.machine import State
 from paperbot.engine.params import Plan
 
 
 def unbalanced(plan: Plan, state: State) -> list[str]:
-    """Assets whose double entry does not add up, and positions that more is held of than there is."""
-    found = []
+    """List assets whose double entry does not add up, or whose `held` differs from the sum of their positions."""
+    wrong = []
     for name, row in zip(plan.assets, state.assets, strict=True):
         balance = int(row["opening"]) + int(row["venue"]) - int(row["fees"])
         if balance != int(row["free"]) + int(row["locked"]) or min(int(row["free"]), int(row["locked"])) < 0:
-            found.append(name)
+            wrong.append(name)
     bases = plan.params.symbols["base"]
     for asset, name in enumerate(plan.assets):
         held = sum(
@@ -19,5 +19,5 @@ def unbalanced(plan: Plan, state: State) -> list[str]:
             if bases[index % len(plan.symbols)] == asset
         )
         if held != int(state.assets[asset]["held"]):
-            found.append(f"{name} (positions)")
-    return found
+            wrong.append(f"{name} (positions)")
+    return wrong

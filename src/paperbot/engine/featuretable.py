@@ -1,4 +1,4 @@
-"""Which features a run computes: each once, only those in use, and how long they warm up."""
+"""Collects the features that a run computes: only those in use, each once. Also computes their warm-up."""
 
 import numpy as np
 from numpy.typing import NDArray
@@ -7,29 +7,30 @@ from paperbot.core import types as t
 from paperbot.events import Records
 
 _WILDER_WARMUP = 10
-_ROUND = {t.FeatureKind.VWAP: 0, t.FeatureKind.VOLATILITY: 1, t.FeatureKind.ZSCORE: 3}
-_ROUND_OF_MOST = 2
-"""A feature that is read comes first and its reader last, with the others' work between them: the z-score is a chain of
-divisions behind the VWAP's, and next to each other they kept the processor waiting (65 ns a bar for five features
-against 51).
+_RANK = {t.FeatureKind.VWAP: 0, t.FeatureKind.VOLATILITY: 1, t.FeatureKind.ZSCORE: 3}
+_RANK_OF_OTHERS = 2
+"""Positions in the table: the VWAP first, its reader, the z-score, last, and all other features between them.
+
+Both are chains of divisions, and the z-score depends on the VWAP: next to each other they stalled the processor (65 ns
+per bar for five features, against 51).
 """
 
 
 def needs_of(features: Records, slots: NDArray[np.int64]) -> NDArray[np.int64]:
-    """The bars until all features of a row of slots count; 0 for a row of nobody. Shape (n, m) to (n,)."""
-    bars = np.append(features["needs"], 0)  # NOBODY is -1, the last place.
+    """Bars until all features in a row of slots count; 0 for a row of NOBODY. Shape (n, m) to (n,)."""
+    bars = np.append(features["needs"], 0)  # NOBODY is -1, the last index.
     return np.asarray(bars[slots].max(axis=1, initial=0))
 
 
 class FeatureTable:
-    """The features in use, each once; a slot is an index into it."""
+    """The features in use, each once; a slot is an index into the table."""
 
     def __init__(self) -> None:
         self.rows: list[tuple[t.FeatureKind, int, int, int, int]] = []
         self.ring_size = 0
 
     def slot(self, kind: t.FeatureKind, window: int = 1) -> int:
-        """The slot of a feature, added (with what it reads) when it is not there yet."""
+        """Return the slot of a feature; add the feature, and its source, if it is missing."""
         for index, row in enumerate(self.rows):
             if row[:2] == (kind, window):
                 return index
@@ -41,8 +42,8 @@ class FeatureTable:
         return len(self.rows) - 1
 
     def settle(self) -> NDArray[np.int64]:
-        """Put the features into the order that takes the least time; returns the new slot of each old one."""
-        order = sorted(range(len(self.rows)), key=lambda slot: _ROUND.get(self.rows[slot][0], _ROUND_OF_MOST))
+        """Sort the features into the fastest order (see above); returns the new slot of each old slot."""
+        order = sorted(range(len(self.rows)), key=lambda slot: _RANK.get(self.rows[slot][0], _RANK_OF_OTHERS))
         place = np.empty(len(order), dtype=np.int64)
         place[order] = np.arange(len(order))
         rows = [self.rows[slot] for slot in order]
@@ -50,11 +51,11 @@ class FeatureTable:
         return place
 
     def array(self) -> Records:
-        """FEATURE_PARAMS."""
+        """The table as FEATURE_PARAMS records."""
         return np.array(self.rows, dtype=t.FEATURE_PARAMS)
 
     def warmup_bars(self, timeframe_ns: int) -> int:
-        """Bars until every value is what a longer history would give, or as near as Wilder's smoothing gets."""
+        """Bars until all values equal those of a longer history, or nearly so with exponential smoothing."""
         bars = 0
         for kind, window, _, _, needs in self.rows:
             bars = max(bars, needs)

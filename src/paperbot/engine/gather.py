@@ -1,4 +1,4 @@
-"""Output records joined into blocks: what a table costs, it costs per call and hardly per row."""
+"""Joins output records into blocks, because building a table costs time per call and hardly any per row."""
 
 from collections.abc import Callable
 
@@ -10,9 +10,9 @@ BLOCK_ROWS = 1 << 14
 
 
 class Gather:
-    """Collects records of one layout and hands them to `take` in blocks of at least `rows`, in order.
+    """Collects records of one layout and passes them to `take` in order, in blocks of at least `rows`.
 
-    A part of that size passes through uncopied. Nothing is handed on later than `flush`.
+    An array of that size is passed on without a copy. `flush` passes on everything that remains.
     """
 
     def __init__(self, take: Callable[[Records], None], rows: int = BLOCK_ROWS) -> None:
@@ -23,12 +23,12 @@ class Gather:
         self._dtype: np.dtype[np.void] | None = None
 
     def add(self, records: Records) -> None:
-        """Take in the next records; the array may be reused afterwards."""
+        """Add the next records; the caller may reuse the array afterwards."""
         if len(records) >= self._rows:
             self.flush()
             self._take(records)
             return
-        # Joining bytes is one copy; joining structured arrays is a loop over their fields.
+        # Joining bytes is one copy; joining structured arrays loops over their fields.
         self._parts.append(records.tobytes())
         self._dtype = records.dtype
         self._count += len(records)
@@ -36,7 +36,7 @@ class Gather:
             self.flush()
 
     def flush(self) -> None:
-        """Hand on what has been collected."""
+        """Pass on all collected records."""
         if self._count:
             parts, self._parts, self._count = self._parts, [], 0
             self._take(np.frombuffer(b"".join(parts), dtype=self._dtype))

@@ -1,4 +1,4 @@
-"""Answers from outside the core, between slices: Python strategies and advice go through here."""
+"""Feeds answers from outside the core between slices: those of Python strategies and the advisor."""
 
 from collections.abc import Callable, Sequence
 
@@ -13,9 +13,9 @@ Feed = Callable[[Events, int, int], None]
 
 
 class Interleaver:
-    """Feeds bars slice by slice, each followed by what the askers answer to it, in the askers' order.
+    """Feeds bars slice by slice, and after each slice the askers' answers, in the askers' order.
 
-    An asker sees the state as it stands after the slice, never anything later.
+    An asker sees the state directly after the slice, never a later one.
     """
 
     def __init__(self, askers: Sequence[Asker]) -> None:
@@ -23,7 +23,7 @@ class Interleaver:
         self._slices = Slices()
 
     def run(self, bars: Bars, feed: Feed) -> None:
-        """Feed these bars and the answers to them. An unfinished slice at their end is completed by the next call."""
+        """Feed bars and the answers to their slices. The next call completes an unfinished slice at the end."""
         start = 0
         for stop, rows in self._slices.add(bars):
             feed(bars, start, stop)
@@ -36,8 +36,8 @@ class Interleaver:
             feed(bars, start, len(bars))
 
     def _ask(self, rows: Rows) -> Events:
-        """All answers to one slice: nobody sees what another's answer has led to."""
+        """Collect all answers to one slice before any is fed, so that no asker sees the effects of another's answer."""
         if len(self._askers) == 1:
             return self._askers[0].ask(rows)
         answers = [asker.ask(rows) for asker in self._askers]
-        return Events(np.concatenate([one for one in answers if len(one)] or [NO_SIGNALS]))
+        return Events(np.concatenate([events for events in answers if len(events)] or [NO_SIGNALS]))

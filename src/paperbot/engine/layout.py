@@ -1,4 +1,4 @@
-"""Layouts of arrays as JSON, and values of one layout put into another by the names of fields: versions may differ."""
+"""Stores layouts of arrays as JSON, and copies values between the layouts of different versions."""
 
 from typing import Any
 
@@ -7,19 +7,19 @@ from numpy.typing import NDArray
 
 
 def described(dtype: np.dtype[Any]) -> Any:
-    """The type as JSON can hold it."""
+    """Describe a dtype with JSON types."""
     return [list(field) for field in dtype.descr] if dtype.names else dtype.str
 
 
 def as_dtype(description: Any) -> np.dtype[Any]:
-    """What `described` described, before or after JSON."""
+    """Restore the dtype from a result of `described`, before or after JSON."""
     if isinstance(description, str):
         return np.dtype(description)
     return np.dtype([(name, kind, *(tuple(shape) for shape in shapes)) for name, kind, *shapes in description])
 
 
 def fill(into: NDArray[Any], values: NDArray[Any]) -> None:
-    """Put the values into an array of another layout: what has one name and type; the rest stays as it is."""
+    """Copy the fields that have the same name and type in both arrays; all others stay unchanged."""
     if values.dtype == into.dtype:
         into[:] = values
         return

@@ -1,6 +1,6 @@
-"""The host of the core: memory for state and outputs, and the one call by which events go in.
+"""Hosts the core: owns the memory of state and outputs, and passes events to it.
 
-The whole state is one block of bytes, so that a snapshot is a copy and equality is equality of bytes.
+The whole state is one block of bytes, so a snapshot is a copy, and equal states have equal bytes.
 """
 
 from collections.abc import Iterator
@@ -39,7 +39,7 @@ class Params:
 
 @dataclass
 class State:
-    """Named views over one block of memory: first the market's part, then the account's from `account_at` on."""
+    """Named views over one block of memory: the market part, then, from byte `account_at`, the account part."""
 
     memory: NDArray[np.uint8]
     account_at: int
@@ -60,7 +60,7 @@ class State:
     frame: NDArray[np.float64]
 
     def arrays(self) -> dict[str, NDArray[Any]]:
-        """The views by name, in their order in memory."""
+        """The views by name, in memory order."""
         return {name: getattr(self, name) for name in ARRAYS}
 
 
@@ -70,7 +70,7 @@ Layout = dict[str, tuple[np.dtype[Any], int]]
 
 
 def market_layout(params: Params) -> Layout:
-    """(type, length) of each array of the market's part: it follows from the bars alone."""
+    """(dtype, length) of each array of the market part, which depends on bars alone."""
     risk = params.risk[0]
     n_symbols = int(risk["n_symbols"])
     return {
@@ -84,7 +84,7 @@ def market_layout(params: Params) -> Layout:
 
 
 def account_layout(params: Params) -> Layout:
-    """(type, length) of each array of an account's part."""
+    """(dtype, length) of each array of the account part."""
     risk = params.risk[0]
     n_symbols = int(risk["n_symbols"])
     n_positions = n_symbols * int(risk["n_strategies"])
@@ -106,7 +106,7 @@ def _layout(params: Params) -> Layout:
 
 
 def allocate(params: Params) -> State:
-    """A fresh state: nothing seen, the opening balances free."""
+    """Allocate a new state: no bars seen, and all opening balances free."""
     layout = _layout(params)
     sizes = {name: dtype.itemsize * count for name, (dtype, count) in layout.items()}
     memory = np.zeros(sum(sizes.values()), dtype=np.uint8)
@@ -127,10 +127,10 @@ def allocate(params: Params) -> State:
 
 
 def outputs_per_event(params: Params) -> int:
-    """The most output records that one event can cause.
+    """An upper bound of the output records that one event can cause.
 
     Per open order: a fill, its end, changes or ends of both legs of a pair and of an entry, and two new legs. Per
-    position at the end of a slice: a signal, a new order and its block. Plus patterns, halt, resume and ledger rows.
+    position at the end of a slice: a signal, a new order and a block. Plus patterns, halt, resume and ledger rows.
     """
     risk = params.risk[0]
     positions = int(risk["n_symbols"]) * int(risk["n_strategies"])
@@ -141,8 +141,8 @@ def outputs_per_event(params: Params) -> int:
 class Machine:
     """One engine: parameters, state and an output buffer, advanced by events.
 
-    `spare_rows` is by how many records the output buffer is larger than what one event can cause. How large it is, and
-    how the events are cut into calls, changes nothing of what comes out.
+    `spare_rows`: records of the output buffer beyond what one event can cause. Neither its size nor the cutting of
+    events into calls changes the output.
     """
 
     def __init__(self, params: Params, spare_rows: int = 1 << 14) -> None:
@@ -151,18 +151,18 @@ class Machine:
         self.room = outputs_per_event(params)
         self._outputs = np.zeros(self.room + spare_rows, dtype=t.OUT_HEAD)
         self._cursor = np.zeros(1, dtype=np.int64)
-        # A copy of records is a loop over them; a copy of bytes is one block.
+        # Copying records loops over them; copying bytes copies one block.
         self._output_bytes = self._outputs.view(np.uint8)
-        # Plain views of words: indexing an array from Python costs several times as much.
+        # Memory views of words: indexing an array from Python costs several times as much.
         self._count = self._cursor.data
         self._market_words = self.state.market.view(np.int64).data
         self._table = np.zeros(2 * len(SLOTS), dtype=np.int64)
         self._table_address = self._table.ctypes.data
         self._words = self._table.data
-        given = [getattr(params, field.name) for field in fields(Params)][:6]
+        parameters = [getattr(params, field.name) for field in fields(Params)][:6]
         blank = np.zeros(1, dtype=t.OUT_HEAD)
-        rest = [no_bars(), self._outputs, blank, self._cursor]
-        self._arrays = dict(zip(SLOTS, [*given, *self.state.arrays().values(), *rest], strict=True))
+        buffers = [no_bars(), self._outputs, blank, self._cursor]
+        self._arrays = dict(zip(SLOTS, [*parameters, *self.state.arrays().values(), *buffers], strict=True))
         self._events: Records | None = None
         self._events_address = 0
         for name, array in self._arrays.items():
@@ -174,7 +174,7 @@ class Machine:
         self._words[place + len(SLOTS)] = len(array)
 
     def replace_params(self, params: Params) -> None:
-        """Go on with other parameters. They must ask for a state of the same layout."""
+        """Use other parameters from the next event on. They must need a state of the same layout."""
         assert _layout(params) == _layout(self.params)
         self.params = params
         for name, field in zip(SLOTS, fields(Params)[:6], strict=False):
@@ -183,7 +183,7 @@ class Machine:
 
     @property
     def market(self) -> np.void:
-        """Where the stream of events stands: clock, slice and fault."""
+        """The position in the stream of events: clock, slice and fault."""
         return self.state.market[0]  # type: ignore[no-any-return]
 
     @property
@@ -192,10 +192,9 @@ class Machine:
         return self.state.account[0]  # type: ignore[no-any-return]
 
     def advance(self, events: Records, start: int = 0, stop: int | None = None) -> Iterator[Records]:
-        """Step through the events from one index up to another; yields the output records whenever the buffer is
-        drained and at the end.
+        """Step through the events from index `start` up to `stop`; yields copies of the output records.
 
-        Stops early when the run has failed: `market["fault"]` then says why.
+        Stops early if the run has failed; `market["fault"]` is then the reason.
         """
         stop = len(events) if stop is None else stop
         while start < stop and not self._market_words[_FAULT]:
@@ -211,22 +210,21 @@ class Machine:
         return self._market_words[_FAULT] != t.Fault.NONE
 
     def value(self, asset: int, amount: int) -> int | None:
-        """What an amount (minor units) is worth in the account currency's minor unit; None without a price."""
-        return self._asked(value_at if JIT else value_of, asset, amount)
+        """Convert an amount of an asset to the account currency, both in minor units; None without a price."""
+        return self._query(value_at if JIT else value_of, asset, amount)
 
     def worth(self, symbol: int, quantity: int) -> int | None:
-        """What a quantity of the base (minor units) costs at the last close, in the account currency's minor unit and
-        rounded up; 2^62 for anything larger, None without a price.
+        """The cost of a quantity of the base at the last close, in the account currency, rounded up (minor units).
+
+        Returns 2^62 for anything larger, and None without a price.
         """
-        return self._asked(worth_at if JIT else worth, symbol, quantity)
+        return self._query(worth_at if JIT else worth, symbol, quantity)
 
     def affordable(self, symbol: int, amount: int) -> int | None:
-        """The largest quantity of the base (minor units) with a `worth` of at most this amount (minor units); None
-        without a price.
-        """
-        return self._asked(affordable_at if JIT else affordable, symbol, amount)
+        """The largest quantity of the base whose `worth` is at most `amount` (minor units); None without a price."""
+        return self._query(affordable_at if JIT else affordable, symbol, amount)
 
-    def _asked(self, function: Any, index: int, number: int) -> int | None:
+    def _query(self, function: Any, index: int, number: int) -> int | None:
         answer = int(function(self._table_address if JIT else plain_world(self._arrays), index, number))
         return answer if answer >= 0 else None
 
@@ -234,7 +232,7 @@ class Machine:
         if not JIT:
             world = plain_world({**self._arrays, "bars": events[start:stop]})
             return int(run(world, stop - start, self.room))
-        if events is not self._events:  # Asking an array for its address costs as much as half a step.
+        if events is not self._events:  # Reading an array's address takes as long as half a step.
             self._events, self._events_address = events, events.ctypes.data
         self._words[_BARS] = self._events_address + start * t.EVENT_BYTES
         self._words[_BARS + len(SLOTS)] = stop - start

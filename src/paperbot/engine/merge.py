@@ -1,6 +1,6 @@
-"""The one place that orders events: all sources' bars into slices. Replay and live both go through it.
+"""Merges the bars of all sources into slices. All ordering of bars happens here, for replay and live alike.
 
-A slice is all bars with one `close_ts`; within it the order is (timeframe, symbol id), and its last bar carries
+A slice is all bars with the same `close_ts`. Its bars are ordered by (timeframe, symbol id), and the last one carries
 END_OF_SLICE.
 """
 
@@ -17,7 +17,7 @@ _FOREVER = np.iinfo(np.int64).max
 class Merger:
     """Holds back each source's bars until every other source has advanced past that time.
 
-    `timeframes_ns` by symbol id is part of a bar's key.
+    `timeframes_ns`: by symbol id; part of the sort key.
     """
 
     def __init__(self, timeframes_ns: Sequence[int]) -> None:
@@ -26,37 +26,37 @@ class Merger:
         self._advanced_to = [-1 for _ in timeframes_ns]
 
     def push(self, symbol: int, events: Bars) -> None:
-        """Add the next bars of a symbol, later than all before."""
+        """Add the next bars of a symbol, later than all its earlier ones."""
         if len(events):
             waiting = self._waiting[symbol]
             self._waiting[symbol] = joined([waiting, events]) if len(waiting) else events
             self._advanced_to[symbol] = int(events["close_ts"][-1])
 
     def advance(self, symbol: int, close_ts: int) -> None:
-        """No further bar of the symbol will close at or before this time."""
+        """Declare that no further bar of the symbol will close at or before this time."""
         self._advanced_to[symbol] = max(self._advanced_to[symbol], close_ts)
 
     def close(self, symbol: int) -> None:
-        """No further bar of the symbol will come."""
+        """Declare that the symbol has no further bars."""
         self._advanced_to[symbol] = _FOREVER
 
     @property
     def watermark(self) -> int:
-        """Every source has advanced past this time (a closing time, ns UTC); -1 at the start."""
+        """The closing time (ns UTC) up to which every source has advanced; -1 at the start."""
         return min(self._advanced_to)
 
     @property
     def slowest(self) -> int:
-        """The symbol that holds the others back."""
+        """The symbol whose source has advanced least."""
         return self._advanced_to.index(min(self._advanced_to))
 
     @property
     def is_closed(self) -> bool:
-        """Whether no further bar will come at all."""
+        """Whether all sources are closed."""
         return min(self._advanced_to) == _FOREVER
 
     def release(self) -> Bars:
-        """All complete slices, in order and flagged."""
+        """Return and remove all complete slices, in order and with END_OF_SLICE set."""
         watermark = self.watermark
         ready = []
         for symbol, waiting in enumerate(self._waiting):
@@ -79,7 +79,7 @@ class Merger:
 
 
 def merge(sources: Sequence[Iterator[Bars]], timeframes_ns: Sequence[int]) -> Iterator[Bars]:
-    """K-way merge of sources by symbol id: batches of complete slices."""
+    """Merge sources, one per symbol id; yields batches of complete slices."""
     merger = Merger(timeframes_ns)
     while not merger.is_closed:
         symbol = merger.slowest

@@ -1,4 +1,4 @@
-"""What tables and log lines need to know of a plan, in names instead of ids."""
+"""Extracts names and rates from a plan, for tables and log lines."""
 
 from collections.abc import Mapping
 
@@ -9,7 +9,7 @@ from paperbot.timeframe import fixed
 
 
 def names_of(plan: Plan) -> Names:
-    """What the tables need to turn ids into names."""
+    """The plan's names, decimals and steps, to convert ids and integers."""
     return Names(
         symbols=plan.symbols,
         strategies=plan.strategies,
@@ -25,7 +25,7 @@ def names_of(plan: Plan) -> Names:
 
 
 def fixed_rates(plan: Plan) -> list[float | None]:
-    """By symbol, what a minor unit of its quote is always worth in the account's; None where that changes."""
+    """By symbol, the fixed value of a minor unit of its quote in the account currency; None if it changes."""
     rates: list[float | None] = []
     for quote in plan.params.symbols["quote"].tolist():
         rate, asset = 1.0, quote
@@ -39,6 +39,6 @@ def fixed_rates(plan: Plan) -> list[float | None]:
 
 
 def facts_of(plan: Plan, timeframes: Mapping[str, str] | None = None) -> RunFacts:
-    """What a run is about. `timeframes` by symbol, where bars have no fixed length."""
-    fixed_ones = {symbol: fixed(ns).text for symbol, ns in zip(plan.symbols, plan.timeframes_ns, strict=True)}
-    return RunFacts(plan.symbols, plan.strategies, dict(timeframes or fixed_ones), tuple(fixed_rates(plan)))
+    """The run's symbols, strategies, timeframes and fixed rates. `timeframes`: by symbol, if not of fixed length."""
+    fixed_lengths = {symbol: fixed(ns).text for symbol, ns in zip(plan.symbols, plan.timeframes_ns, strict=True)}
+    return RunFacts(plan.symbols, plan.strategies, dict(timeframes or fixed_lengths), tuple(fixed_rates(plan)))

@@ -1,4 +1,4 @@
-"""The digest: a fingerprint of everything that a run decided and of the money it ended with."""
+"""The digest: a hash of all decisions of a run and of the money at its end."""
 
 import hashlib
 import json
@@ -21,17 +21,17 @@ _ACCOUNT_FIELDS = ("equity", "start_equity", "day_reference", "peak", "max_drawd
 
 
 BLOCK_RECORDS = 64
-"""Output records to a link of the digest: at 64 a record costs a fifth of what a link of its own does (ADR-0017)."""
+"""Output records per link of the digest. With 64, a record costs a fifth of what a link per record would (ADR-0017)."""
 
 _BLOCK_BYTES = BLOCK_RECORDS * t.OUTPUT_BYTES
 
 
 class Digest:
-    """A chain of SHA-256 with one link for every 64 output records, so that it does not depend on how a run is cut.
+    """A chain of SHA-256 hashes, one link per 64 output records, independent of how a run is cut into calls.
 
-    The first link holds the symbol table and the opening balances; `pending` are the records of the block at hand;
-    `final` adds them and the money part of the state without ending the chain. Not in it: parameters, versions, paths,
-    wall times, chunk sizes.
+    The first link hashes the symbols and the opening balances. `pending` holds the records of the incomplete block.
+    `final` adds those and the money of the state without ending the chain. Parameters, versions, paths, wall times and
+    chunk sizes are not part of the digest.
     """
 
     def __init__(self, plan: Plan) -> None:
@@ -43,7 +43,7 @@ class Digest:
         self.pending = b""
 
     def add(self, records: Records) -> None:
-        """Chain output records in order."""
+        """Add output records to the chain, in order."""
         fresh = np.ascontiguousarray(records).view(np.uint8).data
         at = 0
         if self.pending:
@@ -58,7 +58,7 @@ class Digest:
         self.pending = bytes(fresh[whole:])
 
     def final(self, state: State) -> str:
-        """The digest in hexadecimal, as if the run ended here."""
+        """The digest as hexadecimal, as if the run ended now."""
         link = _link(self.link, self.pending) if self.pending else self.link
         return _hash(link, money_of(self._plan, state)).hex()
 
@@ -70,7 +70,7 @@ def _link(before: bytes, block: bytes | memoryview) -> bytes:
 
 
 def money_of(plan: Plan, state: State) -> dict[str, Any]:
-    """Balances, positions, open orders, halt and day figures, by name, without what is zero."""
+    """The non-zero balances and positions, the open orders, and the account figures, by name."""
     assets = {
         name: {field: int(row[field]) for field in t.ASSET.names or ()}
         for name, row in zip(plan.assets, state.assets, strict=True)
@@ -82,7 +82,7 @@ def money_of(plan: Plan, state: State) -> dict[str, Any]:
             strategy, symbol = divmod(index, len(plan.symbols))
             key = f"{plan.strategies[strategy]} {plan.symbols[symbol]}"
             positions[key] = {field: int(row[field]) for field in t.POSITION.names or ()}
-            if not positions[key]["exit_due"]:  # Younger than the golden digests, and nearly always 0.
+            if not positions[key]["exit_due"]:  # Newer than the golden digests, and nearly always 0.
                 del positions[key]["exit_due"]
     orders = [{field: int(row[field]) for field in _ORDER_FIELDS} for row in state.orders if row["id"] > 0]
     orders.sort(key=lambda order: order["id"])

@@ -1,6 +1,6 @@
-"""From the configuration to the core's numbers: names become ids, decimals become integers, windows become slots.
+"""Converts the configuration to the core's parameters: names to ids, decimals to integers, windows to slots.
 
-This is the only place where a configured value is converted. Everything is exact, or refused.
+All conversions of configured values happen here. A value that cannot be converted is refused.
 """
 
 import decimal
@@ -36,13 +36,13 @@ from paperbot.validation import BUILT_IN
 
 NS = 1_000_000_000
 WHOLE_DECIMALS = 2
-"""The same for an asset that trades in whole units: a few, for fees that are paid in it."""
+"""Decimals of an asset that trades in whole units: not 0, for fees that are paid in it."""
 _CONTEXT = decimal.Context(prec=60)
 
 
 @dataclass(frozen=True)
 class Plan:
-    """A run's names by id, and the core's parameters that go with them."""
+    """The names of a run by id, and the matching parameters of the core."""
 
     symbols: tuple[str, ...]
     assets: tuple[str, ...]
@@ -59,23 +59,23 @@ class Plan:
 
 
 def whole(value: Decimal, decimals: int, what: str) -> int:
-    """The value in units of 10^-decimals. Raises ConfigError when it is finer than that, or too large for the core."""
+    """Convert to units of 10^-decimals. Raises ConfigError if the value has more decimals or is too large."""
     scaled = _CONTEXT.multiply(value, Decimal(10) ** decimals)
     if scaled != scaled.to_integral_value():
         raise ConfigError(f"{what} = {value} is finer than the {decimals} decimals that are kept")
     if abs(scaled) >= 1 << 60:
-        raise ConfigError(f"{what} = {value} is too large at {decimals} decimals")
+        raise ConfigError(f"{what} = {value} is too large: it must be below 2^60 units of 10^-{decimals}")
     return int(scaled)
 
 
 def _bound(value: Decimal, decimals: int) -> int:
-    """A largest amount in units of 10^-decimals, rounded down; one that the core cannot hold bounds nothing: 0."""
+    """Convert an upper limit to units of 10^-decimals, rounded down; 0 (no limit) if the core cannot hold it."""
     scaled = int(_CONTEXT.multiply(value, Decimal(10) ** decimals))
     return scaled if scaled < 1 << 60 else 0
 
 
 def per_billion(share: Decimal) -> int:
-    """A share in parts per 10^9, rounded half to even."""
+    """Convert a share to parts per 10^9, rounded half to even. Raises ConfigError if it is too large."""
     parts = int((share * 1_000_000_000).to_integral_value(rounding=decimal.ROUND_HALF_EVEN))
     if parts >= 1 << 60:
         raise ConfigError(f"{share} is too large for a share or a multiple")
@@ -89,10 +89,10 @@ def make_plan(
     *,
     advisor: bool = False,
 ) -> Plan:
-    """The plan of a run over these symbols (canonical name → timeframe), with all or some of the strategies; with an
-    advisor, its strategy comes last unless it is configured.
+    """Make the plan of a run over these symbols (name → timeframe in ns).
 
-    Raises ConfigError for what does not fit together.
+    `strategies`: names of the strategies to run, None for all. `advisor`: whether to add the advisor's strategy, last,
+    unless it is configured. Raises ConfigError for values that do not fit together, and StrategyError.
     """
     settings = configuration.settings
     symbols = tuple(sorted(timeframes_ns))
@@ -100,9 +100,10 @@ def make_plan(
     assets = _asset_names(configuration, symbols, knobs)
     decimals = _asset_decimals(configuration, assets, knobs)
     chosen = _choose(settings.strategies, strategies)
-    if advisor and all(one.name != ADVISOR for one in chosen):
+    if advisor and all(strategy.name != ADVISOR for strategy in chosen):
         chosen = (*chosen, External(name=ADVISOR, kind="external", symbols=settings.llm.symbols))
-    users = {one.name: load_strategy(one.name, one.path, one.params) for one in chosen if isinstance(one, UserStrategy)}
+    user_strategies = [strategy for strategy in chosen if isinstance(strategy, UserStrategy)]
+    users = {user.name: load_strategy(user.name, user.path, user.params) for user in user_strategies}
     table = FeatureTable()
     atr_slot = table.slot(t.FeatureKind.ATR, settings.features.atr) if _needs_atr(settings.risk, knobs.values()) else -1
     for name in settings.features.always:
@@ -112,7 +113,7 @@ def make_plan(
     followed = int(np.bitwise_or.reduce(strategy_rows["enter_mask"] | strategy_rows["leave_mask"], initial=0))
     pattern_mask = followed | _mask(settings.features.patterns)
     rsi_slot = _add_feature(table, "rsi", configuration) if pattern_mask else t.NOBODY
-    place = np.append(table.settle(), t.NOBODY)  # NOBODY is -1, the last place.
+    place = np.append(table.settle(), t.NOBODY)  # NOBODY is -1, the last index.
     strategy_rows["feature"] = place[strategy_rows["feature"]]
     strategy_rows["needs"] = needs_of(table.array(), strategy_rows["feature"])
     risk = _risk(configuration, assets, len(symbols), len(chosen))
@@ -124,14 +125,14 @@ def make_plan(
         assets=oracle_rows(configuration, symbols, assets, decimals),
         strategies=strategy_rows,
         features=table.array(),
-        enabled=np.array([bool(matching(s, one.symbols)) for one in chosen for s in symbols], dtype=np.int64),
+        enabled=np.array([bool(matching(s, strategy.symbols)) for strategy in chosen for s in symbols], dtype=np.int64),
         opening=_opening(settings.account.balances, assets, decimals),
     )
-    loaded = {index: users[one.name] for index, one in enumerate(chosen) if one.name in users}
+    loaded = {index: users[strategy.name] for index, strategy in enumerate(chosen) if strategy.name in users}
     return Plan(
         symbols=symbols,
         assets=assets,
-        strategies=tuple(one.name for one in chosen),
+        strategies=tuple(strategy.name for strategy in chosen),
         currency=settings.account.currency,
         usd_rate=_usd_rate(configuration),
         asset_decimals=tuple(decimals[asset] for asset in assets),
@@ -139,23 +140,23 @@ def make_plan(
         timeframes_ns=tuple(timeframes_ns[symbol] for symbol in symbols),
         warmup_bars=table.warmup_bars(shortest),
         params=params,
-        python_strategies={index: one for index, one in loaded.items() if not one.is_compiled},
-        compiled_strategies={index: one for index, one in loaded.items() if one.is_compiled},
+        python_strategies={index: user for index, user in loaded.items() if not user.is_compiled},
+        compiled_strategies={index: user for index, user in loaded.items() if user.is_compiled},
     )
 
 
 def _complete(configuration: Configuration, symbol: str) -> MarketKnobs:
-    """What holds for a symbol. Raises ConfigError for a rule that no file, venue or user has given."""
+    """The symbol's values. Raises ConfigError for a required rule that no layer sets."""
     knobs, origins = configuration.knobs(symbol)
     missing = [key for key in ("tick_size", "step_size", "min_notional") if origins[key] == BUILT_IN]
     if missing:
         keys = " ".join(f"--set execution.{key}=…" for key in missing)
-        raise ConfigError(f"{symbol}: {configuration.presets[-1].origin} has no {', '.join(missing)}; give {keys}")
+        raise ConfigError(f"{symbol}: {configuration.presets[-1].origin} has no {', '.join(missing)}; set {keys}")
     return knobs
 
 
 def _usd_rate(configuration: Configuration) -> float | None:
-    """What one unit of the account currency is worth in USD, where that does not depend on the market."""
+    """The value of one unit of the account currency in USD, None if it depends on the market."""
     settings = configuration.settings
     rate = settings.oracle.overrides.get(settings.account.currency)
     if settings.account.currency == OVERRIDE_CURRENCY:
@@ -172,20 +173,22 @@ def _asset_names(
         names.update(split_symbol(symbol))
         if knobs[symbol].fees.asset not in {"quote", "received"}:
             names.add(knobs[symbol].fees.asset)
-    # What is only needed to find prices comes last, so that a further override does not renumber what is traded.
+    # Assets that are only needed for prices come last, so that a new override does not renumber the traded ones.
     return (*sorted(names), *sorted({OVERRIDE_CURRENCY, *settings.oracle.overrides} - names))
 
 
 def _asset_decimals(
     configuration: Configuration, assets: Iterable[str], knobs: Mapping[str, MarketKnobs]
 ) -> dict[str, int]:
-    """The decimals of each balance: as configured, else 8; fewer for what trades in whole units only, so that 10^12 of
-    it and more can be held. Whatever is also a quote, the account's currency or a fee's asset keeps 8.
+    """The decimals of each asset's balance: as configured, else 8.
+
+    An asset that trades only in whole units gets fewer, so that amounts of 10^12 and more fit, unless it is also a
+    quote, the account currency or a fee asset.
     """
     settings = configuration.settings
     pairs = {symbol: split_symbol(symbol) for symbol in knobs}
     precise = {settings.account.currency, *(quote for _, quote in pairs.values())}
-    precise |= {given.fees.asset for given in knobs.values()}
+    precise |= {market.fees.asset for market in knobs.values()}
     decimals = dict.fromkeys(assets, DEFAULT_DECIMALS)
     for asset in {base for base, _ in pairs.values()} - precise:
         steps = [knobs[symbol].step_size for symbol, (base, _) in pairs.items() if base == asset]
@@ -194,20 +197,20 @@ def _asset_decimals(
     return {asset: settings.account.decimals.get(asset, number) for asset, number in decimals.items()}
 
 
-def _choose(known: list[Strategy], names: Iterable[str] | None) -> tuple[Strategy, ...]:
+def _choose(configured: list[Strategy], names: Iterable[str] | None) -> tuple[Strategy, ...]:
     if names is None:
-        return tuple(known)
+        return tuple(configured)
     wanted = list(names)
     for name in wanted:
-        if all(strategy.name != name for strategy in known):
-            listed = ", ".join(strategy.name for strategy in known)
+        if all(strategy.name != name for strategy in configured):
+            listed = ", ".join(strategy.name for strategy in configured)
             raise ConfigError(f"there is no strategy {name}; the configuration has: {listed}")
-    return tuple(strategy for strategy in known if strategy.name in wanted)
+    return tuple(strategy for strategy in configured if strategy.name in wanted)
 
 
 def _needs_atr(risk: RiskSettings, knobs: Iterable[MarketKnobs]) -> bool:
     wants_distance = risk.attach_stop or risk.take_profit_atr_mult > 0
-    return risk.sizing == "atr" or wants_distance or any(one.slippage_model == "atr_scaled" for one in knobs)
+    return risk.sizing == "atr" or wants_distance or any(market.slippage_model == "atr_scaled" for market in knobs)
 
 
 def _add_feature(table: FeatureTable, name: str, configuration: Configuration) -> int:
@@ -258,12 +261,12 @@ def _strategy_rows(
 
 
 def _mask(patterns: Iterable[str]) -> int:
-    """Sum of 1 << pattern."""
+    """The bit mask of patterns: the sum of 1 << pattern."""
     return sum(1 << t.Pattern[name.upper()] for name in patterns)
 
 
 def _user_row(row: np.void, user: Loaded, table: FeatureTable) -> None:
-    """A compiled strategy runs in the core; a Python one is external to it."""
+    """Fill in a user strategy's row. A compiled one runs in the core; a Python one stays external to it."""
     for index, (kind, window) in enumerate(user.features):
         row["feature"][index] = table.slot(kind, window)
     row["value"][: len(user.params)] = list(user.params.values())
@@ -273,28 +276,28 @@ def _user_row(row: np.void, user: Loaded, table: FeatureTable) -> None:
 
 def _risk(configuration: Configuration, assets: tuple[str, ...], n_symbols: int, n_strategies: int) -> Records:
     settings = configuration.settings
-    given = settings.risk
+    limits = settings.risk
     risk = np.zeros(1, dtype=t.RISK_PARAMS)
     row = risk[0]
-    row["sizing"] = t.Sizing[given.sizing.upper()]
-    row["risk_ppb"] = per_billion(given.risk_frac)
-    row["atr_stop_ppb"] = per_billion(given.atr_stop_mult)
-    row["atr_target_ppb"] = per_billion(given.take_profit_atr_mult)
-    row["attach_stop"] = given.attach_stop
-    row["fraction_ppb"] = per_billion(given.fixed_fraction)
-    row["max_position_ppb"] = per_billion(given.max_position_value_per_symbol)
-    row["gross_ppb"] = per_billion(given.max_gross_exposure)
-    row["max_open_positions"] = given.max_open_positions
-    row["max_open_orders"] = given.max_open_orders
-    row["collar_ppb"] = per_billion(given.price_collar)
-    row["rate_orders"] = given.max_orders_per_minute
+    row["sizing"] = t.Sizing[limits.sizing.upper()]
+    row["risk_ppb"] = per_billion(limits.risk_frac)
+    row["atr_stop_ppb"] = per_billion(limits.atr_stop_mult)
+    row["atr_target_ppb"] = per_billion(limits.take_profit_atr_mult)
+    row["attach_stop"] = limits.attach_stop
+    row["fraction_ppb"] = per_billion(limits.fixed_fraction)
+    row["max_position_ppb"] = per_billion(limits.max_position_value_per_symbol)
+    row["gross_ppb"] = per_billion(limits.max_gross_exposure)
+    row["max_open_positions"] = limits.max_open_positions
+    row["max_open_orders"] = limits.max_open_orders
+    row["collar_ppb"] = per_billion(limits.price_collar)
+    row["rate_orders"] = limits.max_orders_per_minute
     row["rate_window_ns"] = 60 * NS
-    row["cooldown_bars"] = given.cooldown_bars
-    row["entry_timeout_bars"] = given.entry_timeout_bars
-    row["daily_loss_ppb"] = per_billion(given.daily_loss_cap)
-    row["max_drawdown_ppb"] = per_billion(given.max_drawdown)
-    row["flatten_on_trip"] = given.flatten_on_trip
-    row["funds_margin_ppb"] = per_billion(given.funds_margin)
+    row["cooldown_bars"] = limits.cooldown_bars
+    row["entry_timeout_bars"] = limits.entry_timeout_bars
+    row["daily_loss_ppb"] = per_billion(limits.daily_loss_cap)
+    row["max_drawdown_ppb"] = per_billion(limits.max_drawdown)
+    row["flatten_on_trip"] = limits.flatten_on_trip
+    row["funds_margin_ppb"] = per_billion(limits.funds_margin)
     row["ledger_every_ns"] = duration_s(settings.ledger.every) * NS
     row["account_asset"] = assets.index(settings.account.currency)
     row["order_capacity"] = settings.capacities.open_orders
@@ -314,35 +317,40 @@ def _symbols(
     rows = np.zeros(len(symbols), dtype=t.SYMBOL_PARAMS)
     risk = configuration.settings.risk
     for row, symbol in zip(rows, symbols, strict=True):
-        given = knobs[symbol]
+        market = knobs[symbol]
         base, quote = split_symbol(symbol)
-        exponent = decimals[base] + given.price_decimals - decimals[quote]
+        exponent = decimals[base] + market.price_decimals - decimals[quote]
         if not 0 <= exponent <= 18:  # noqa: PLR2004
-            raise ConfigError(f"{symbol}: price_decimals = {given.price_decimals} does not fit the assets' decimals")
+            names = f"{base} and {quote}"
+            raise ConfigError(
+                f"{symbol}: price_decimals = {market.price_decimals} does not fit the decimals of {names}"
+            )
         row["base"], row["quote"] = assets.index(base), assets.index(quote)
         row["scale"] = 10**exponent
-        row["tick"] = whole(given.tick_size, given.price_decimals, f"{symbol}: tick_size")
-        row["step"] = whole(given.step_size, decimals[base], f"{symbol}: step_size")
-        row["min_quantity"] = whole(given.min_quantity, decimals[base], f"{symbol}: min_quantity")
-        row["max_quantity"] = _bound(given.max_quantity, decimals[base])
-        row["max_market_quantity"] = _bound(given.max_market_quantity, decimals[base])
-        row["min_notional"] = whole(given.min_notional, decimals[quote], f"{symbol}: min_notional")
+        row["tick"] = whole(market.tick_size, market.price_decimals, f"{symbol}: tick_size")
+        row["step"] = whole(market.step_size, decimals[base], f"{symbol}: step_size")
+        row["min_quantity"] = whole(market.min_quantity, decimals[base], f"{symbol}: min_quantity")
+        row["max_quantity"] = _bound(market.max_quantity, decimals[base])
+        row["max_market_quantity"] = _bound(market.max_market_quantity, decimals[base])
+        row["min_notional"] = whole(market.min_notional, decimals[quote], f"{symbol}: min_notional")
         row["fixed_quote"] = whole(risk.fixed_quote, decimals[quote], "risk.fixed_quote")
         row["timeframe_ns"] = timeframes_ns[symbol]
         row["stale_ns"] = risk.stale_after_bars * timeframes_ns[symbol]
-        row["latency_ns"] = given.latency_ms * 1_000_000
-        row["maker_ppb"] = per_billion(given.fees.maker_bps / 10_000)
-        row["taker_ppb"] = per_billion(given.fees.taker_bps / 10_000)
-        row["slippage_ppb"] = per_billion(given.slippage_bps * given.slippage_mult / 10_000)
-        row["atr_slippage_ppb"] = per_billion(given.slippage_bps * given.slippage_mult / 10_000 * given.atr_slip_mult)
-        row["liquidity_ppb"] = per_billion(given.liquidity_fraction)
-        row["price_unit"] = 10.0**given.price_decimals
+        row["latency_ns"] = market.latency_ms * 1_000_000
+        row["maker_ppb"] = per_billion(market.fees.maker_bps / 10_000)
+        row["taker_ppb"] = per_billion(market.fees.taker_bps / 10_000)
+        slippage = market.slippage_bps * market.slippage_mult / 10_000
+        row["slippage_ppb"] = per_billion(slippage)
+        row["atr_slippage_ppb"] = per_billion(slippage * market.atr_slip_mult)
+        row["liquidity_ppb"] = per_billion(market.liquidity_fraction)
+        row["price_unit"] = 10.0**market.price_decimals
         row["base_unit"], row["quote_unit"] = 10.0 ** decimals[base], 10.0 ** decimals[quote]
         special = {"quote": int(t.FeeAsset.QUOTE), "received": int(t.FeeAsset.RECEIVED)}
-        row["fee_asset"] = special[given.fees.asset] if given.fees.asset in special else assets.index(given.fees.asset)
-        row["volume_in_quote"] = given.volume_unit == "quote"
-        row["slippage_model"] = t.SlippageModel[given.slippage_model.upper()]
-        row["touch_fills"] = given.touch_fills
+        fee_asset = market.fees.asset
+        row["fee_asset"] = special[fee_asset] if fee_asset in special else assets.index(fee_asset)
+        row["volume_in_quote"] = market.volume_unit == "quote"
+        row["slippage_model"] = t.SlippageModel[market.slippage_model.upper()]
+        row["touch_fills"] = market.touch_fills
     return rows
 
 

@@ -1,8 +1,7 @@
-"""A plan as JSON and back: what a PARAMS input holds, so that a session runs again from its journal alone.
+"""Encodes a plan as JSON, for a PARAMS input, so that a session can be replayed from its journal alone.
 
-The arrays are stored by name, layout and bytes, so that a later version finds its fields in them. Users' compiled
-strategies travel as source text and are compiled again; Python strategies need not travel, because their answers are
-inputs of their own.
+Each array is stored with name, layout and bytes, so that a later version finds its fields. Users' compiled strategies
+are stored as source text and compiled again; Python strategies are not stored, because their answers are inputs.
 """
 
 import base64
@@ -32,18 +31,18 @@ _DTYPES: dict[str, Any] = {
 }
 assert set(_DTYPES) == {field.name for field in fields(Params)}
 
-_YOUNGER = {"needs", "min_quantity", "max_quantity", "max_market_quantity"}
-_UNTOLD = {
-    name: [field for field in dtype.descr if field[0] not in _YOUNGER]
+_NEWER_FIELDS = {"needs", "min_quantity", "max_quantity", "max_market_quantity"}
+_UNNAMED_LAYOUTS = {
+    name: [field for field in dtype.descr if field[0] not in _NEWER_FIELDS]
     for name, dtype in (("strategies", t.STRATEGY_PARAMS), ("symbols", t.SYMBOL_PARAMS))
 }
-"""Layouts of rows from before layouts were told, where they differ from today's."""
+"""Layouts of arrays stored before layouts were recorded, where they differ from the current ones."""
 
 _NAMES = ("symbols", "assets", "strategies", "asset_decimals", "price_decimals", "timeframes_ns")
 
 
 def encode_plan(plan: Plan) -> dict[str, Any]:
-    """The plan as an object that JSON can hold."""
+    """Encode a plan with JSON types."""
     params = {name: getattr(plan.params, name) for name in _DTYPES}
     strategies = params["strategies"].copy()
     strategies["address"] = 0
@@ -56,39 +55,40 @@ def encode_plan(plan: Plan) -> dict[str, Any]:
         "layouts": {name: described(dtype) for name, dtype in _DTYPES.items()},
         "arrays": {name: base64.b64encode(array.tobytes()).decode() for name, array in params.items()},
         "compiled": {
-            str(index): {"name": one.name, "params": one.params, "source": one.path.read_text(encoding="utf-8")}
-            for index, one in plan.compiled_strategies.items()
+            str(index): {"name": user.name, "params": user.params, "source": user.path.read_text(encoding="utf-8")}
+            for index, user in plan.compiled_strategies.items()
         },
     }
 
 
 def sources_of(record: dict[str, Any]) -> list[tuple[str, str]]:
     """(name, source) of each compiled strategy in a PARAMS input."""
-    return [(str(one["name"]), str(one["source"])) for one in record.get("compiled", {}).values()]
+    return [(str(user["name"]), str(user["source"])) for user in record.get("compiled", {}).values()]
 
 
 def decode_plan(record: dict[str, Any], where: str, *, runs: bool = True) -> Plan:
-    """The plan of a PARAMS input, of this version or an earlier one: fields that there were not are 0, but a strategy's
-    `needs`, which follows from its features. Raises StateError when an array does not fit its layout.
+    """Decode the plan of a PARAMS input from this version or an earlier one.
 
-    It runs the source of compiled strategies, unless `runs` is False: then the plan is good for its names only.
+    Fields that the earlier version did not have are 0, except a strategy's `needs`, which is computed from its
+    features. Runs the source of compiled strategies, unless `runs` is False; such a plan has no strategy code and is
+    only good for its names. Raises StateError if an array does not fit its layout.
     """
     arrays = {}
     for name, dtype in _DTYPES.items():
         content = base64.b64decode(record["arrays"][name])
-        layout = record.get("layouts", {}).get(name) or _UNTOLD.get(name)
-        told = as_dtype(layout) if layout else dtype
-        if len(content) % told.itemsize:
-            raise StateError(f"{where}: its parameters ({name}) are of another version")
-        arrays[name] = np.zeros(len(content) // told.itemsize, dtype=dtype)
-        fill(arrays[name], np.frombuffer(content, dtype=told))
+        layout = record.get("layouts", {}).get(name) or _UNNAMED_LAYOUTS.get(name)
+        stored = as_dtype(layout) if layout else dtype
+        if len(content) % stored.itemsize:
+            raise StateError(f"{where}: its parameters ({name}) have a layout that this version cannot read")
+        arrays[name] = np.zeros(len(content) // stored.itemsize, dtype=dtype)
+        fill(arrays[name], np.frombuffer(content, dtype=stored))
     arrays["strategies"]["needs"] = needs_of(arrays["features"], arrays["strategies"]["feature"])
     compiled = {}
-    for index, one in record["compiled"].items() if runs else ():
+    for index, user in record["compiled"].items() if runs else ():
         with tempfile.TemporaryDirectory() as folder:
-            path = Path(folder) / f"{one['name']}.py"
-            path.write_text(one["source"], encoding="utf-8")
-            compiled[int(index)] = load_strategy(one["name"], path, one["params"])
+            path = Path(folder) / f"{user['name']}.py"
+            path.write_text(user["source"], encoding="utf-8")
+            compiled[int(index)] = load_strategy(user["name"], path, user["params"])
         arrays["strategies"][int(index)]["address"] = compiled[int(index)].address
     return Plan(
         **{name: tuple(record[name]) for name in _NAMES},

@@ -1,4 +1,4 @@
-"""Looking at a run from outside: what the account holds, and what the gate would say, without touching either."""
+"""Read-only views of a run: the state of the account, and what the gate would decide."""
 
 from dataclasses import dataclass
 
@@ -13,7 +13,7 @@ from paperbot.names import Names
 
 @dataclass(frozen=True)
 class MarketView:
-    """One symbol after a slice, in whole units; `features`: those that have warmed up, by name."""
+    """One symbol after a slice, in whole units. `features`: by name, without those still warming up."""
 
     symbol: str
     close: float
@@ -23,7 +23,7 @@ class MarketView:
 
 @dataclass(frozen=True)
 class AccountView:
-    """The account after a slice, in whole units; `equity` is None while something held has no price."""
+    """The account after a slice, in whole units. `equity` is None while any holding has no price."""
 
     ts: int
     currency: str
@@ -35,7 +35,7 @@ class AccountView:
     targets: dict[tuple[str, str], int]
 
     def as_fields(self) -> dict[str, object]:
-        """For people and models: names, numbers and times as text."""
+        """The view as a tree for people and language models, with times as text and without empty positions."""
         return {
             "ts": format_ts(self.ts),
             "currency": self.currency,
@@ -43,8 +43,8 @@ class AccountView:
             "drawdown": self.drawdown,
             "halted": self.halted,
             "markets": [
-                {"symbol": one.symbol, "close": one.close, "close_ts": format_ts(one.close_ts), **one.features}
-                for one in self.markets.values()
+                {"symbol": view.symbol, "close": view.close, "close_ts": format_ts(view.close_ts), **view.features}
+                for view in self.markets.values()
             ],
             "positions": [
                 {"strategy": strategy, "symbol": symbol, "qty": quantity}
@@ -55,7 +55,7 @@ class AccountView:
 
 
 def view_of(plan: Plan, names: Names, machine: Machine) -> AccountView:
-    """The account as it stands after the last slice."""
+    """Make the view of the account after the last slice."""
     state, account = machine.state, machine.account
     valued = account["valued"] != 0
     peak = int(account["peak"])
@@ -96,23 +96,23 @@ def _feature_names(plan: Plan) -> list[str]:
 
 
 class Preview:
-    """Asks the gate itself, on a copy of the state: the run that is asked about does not change."""
+    """Asks the gate what it would decide, on a copy of the state, so that the run itself does not change."""
 
     def __init__(self, plan: Plan) -> None:
         self._machine = Machine(plan.params, spare_rows=0)
 
     def blocks(self, machine: Machine, event: Signals | Orders) -> list[str]:
-        """Codes with which the gate would block what the event asks for; empty when it would let it pass."""
+        """The codes with which the gate would block the event's orders; empty if it would accept them."""
         self._machine.state.memory[:] = machine.state.memory
         records = list(self._machine.advance(event))
         assert not self._machine.failed
-        blocked = [one["code"][one["kind"] == t.OutputKind.BLOCKED] for one in records]
+        blocked = [part["code"][part["kind"] == t.OutputKind.BLOCKED] for part in records]
         return [t.Code(int(code)).name.lower() for codes in blocked for code in codes]
 
 
 def signal_event(
     plan: Plan, ts: int, strategy: str, symbol: str, target: int, strength: float, max_quantity: int
 ) -> Signals:
-    """A SIGNAL from outside, by names. `max_quantity`: in the base's minor unit, 0 for no cap of its own."""
+    """Make a SIGNAL event from names. `max_quantity`: in the base's minor unit; 0: only the sizing rule applies."""
     ids = plan.symbols.index(symbol), plan.strategies.index(strategy)
     return signals([(ts, *ids, target, round(strength * 1e9), max_quantity)])

@@ -1,4 +1,4 @@
-"""How each asset finds its value in the account currency: through overrides and symbols, decided before the run."""
+"""Finds each asset's path to the account currency, through overrides and symbols, before the run."""
 
 import math
 from collections import deque
@@ -24,7 +24,7 @@ def oracle_rows(
     assets: tuple[str, ...],
     decimals: Mapping[str, int],
 ) -> Records:
-    """Each asset's first step towards the account currency: overrides first, then symbols breadth first, by id."""
+    """Find each asset's first step to the account currency: overrides first, then symbols breadth-first, by id."""
     settings = configuration.settings
     rows = np.zeros(len(assets), dtype=t.ASSET_PARAMS)
     account = assets.index(settings.account.currency)
@@ -36,7 +36,7 @@ def oracle_rows(
     seen: set[int] = set()
 
     def reach(asset: int) -> None:
-        """Add an asset that has a price now, and at once what overrides price through it."""
+        """Add an asset that has a path now, and all assets that overrides link to it."""
         seen.add(asset)
         queue.append(asset)
         linked = sorted(overrides) if asset == usd else ([usd] if asset in overrides else [])
@@ -64,7 +64,7 @@ def _link(row: np.void, via: t.RateVia, symbol: int, towards: int, num: int = 0,
 
 
 def _override(rate: Decimal, from_decimals: int, to_decimals: int, *, inverse: bool) -> tuple[int, int]:
-    """(numerator, denominator) from the asset's minor unit to the next one's."""
+    """The rate (numerator, denominator) from the asset's minor unit to the next asset's. Raises ConfigError."""
     numerator, denominator = rate.as_integer_ratio()
     if inverse:
         numerator, denominator = denominator, numerator
@@ -73,16 +73,16 @@ def _override(rate: Decimal, from_decimals: int, to_decimals: int, *, inverse: b
     common = math.gcd(numerator, denominator)
     numerator, denominator = numerator // common, denominator // common
     if max(numerator, denominator) >= 1 << 62:
-        raise ConfigError(f"oracle.overrides: {rate} has too many digits")
+        raise ConfigError(f"oracle.overrides: {rate} has too many digits; round it")
     return numerator, denominator
 
 
 def usd_rate_of(names: Names, machine: Machine) -> float | None:
-    """What the oracle says that one unit of the account's currency is worth in USD, None without a price."""
+    """The oracle's value of one unit of the account currency in USD; None without a price."""
     usd = names.assets.index(OVERRIDE_CURRENCY)
     worth = machine.value(usd, USD_ASKED * 10 ** names.asset_decimals[usd])
     return USD_ASKED * names.account_unit() / worth if worth else None
 
 
 USD_ASKED = 10**6
-"""So many USD are converted at once, so that the rate has enough digits."""
+"""The amount in USD that is converted to find the rate; large, so that the rate has enough digits."""

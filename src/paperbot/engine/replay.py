@@ -1,4 +1,4 @@
-"""A run over recorded or made-up bars: the same machine as live, fed as fast as it takes them."""
+"""Replay: a run over recorded or synthetic bars, with the same machine as live, as fast as possible."""
 
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
@@ -14,8 +14,9 @@ from paperbot.ports import Asker, Watcher
 
 @dataclass(frozen=True)
 class Window:
-    """Which bars count: those that open from `start_ns` on and before `end_ns`; the last `warmup_bars` of each symbol
-    before `start_ns` only warm the features up.
+    """The time window of a replay: bars that open at or after `start_ns` and before `end_ns` count.
+
+    The last `warmup_bars` of each symbol before `start_ns` are warm-up.
     """
 
     start_ns: int | None = None
@@ -23,7 +24,7 @@ class Window:
     warmup_bars: int = 0
 
     def apply(self, batches: Iterator[Bars]) -> Iterator[Bars]:
-        """Cut and flag the batches of one symbol."""
+        """Cut the batches of one symbol to the window, and flag warm-up bars."""
         before = no_bars()
         for batch in batches:
             events = batch
@@ -54,9 +55,9 @@ def run_replay(
 ) -> tuple[Machine, str]:
     """Run the sources (by symbol id) to their end; returns the machine and the digest.
 
-    `chunk`: events per call of the core, 0 for as many as come; it changes nothing but the speed. `askers`: who,
-    besides the plan's Python strategies, answers finished slices. `collectors`: see `Runner`. Raises StrategyError or
-    DataError when the run fails.
+    `chunk`: events per call of the core, 0 for whole batches; it only affects speed. `askers`: makes the askers that
+    answer finished slices in addition to the plan's Python strategies. `collectors`: see `Runner`. Raises StrategyError
+    or DataError if the run fails.
     """
     runner = Runner(plan, watchers, chunk, collectors)
     runner.ask(askers(runner.machine))

@@ -1,4 +1,4 @@
-"""One run of the machine, whoever hands it its events: replay, demo and drill are loops around this."""
+"""One run of the machine. Replay, demo, drill and live sessions are loops around a Runner."""
 
 from collections.abc import Iterator, Sequence
 
@@ -17,12 +17,12 @@ from paperbot.ports import Asker, Watcher
 
 
 class Runner:
-    """A machine, its digest, who answers its slices and who watches.
+    """Runs a machine with its digest, askers, watchers and collectors.
 
-    `chunk`: events per call of the core, 0 for as many as come. Watchers are shown each call before it is made, and its
-    records after it. Collectors are shown the same in blocks: the bars as they are handed to `run`, the records by the
-    thousand and the rest at the end. A run with a Python strategy makes a call for every slice, so whoever only adds
-    up is a collector. The digest costs a fifth of a run: a sweep that shows none goes `with_digest` False.
+    `chunk`: events per call of the core, 0 for whole batches. Watchers receive the events of each call before it and
+    its records after it. Collectors receive the same in larger blocks: the bars as passed to `run`, and the records by
+    the thousand, the rest at the end. They suit code that only adds up, because a run with a Python strategy makes a
+    call for every slice. `with_digest`: False saves a fifth of the run time, for a sweep that shows no digest.
     """
 
     def __init__(
@@ -47,28 +47,28 @@ class Runner:
         self._is_begun = False
 
     def watch(self, watchers: Sequence[Watcher]) -> None:
-        """Who watches from the next call on."""
+        """Replace the watchers, from the next call of the core on."""
         self._watchers = tuple(watchers)
 
     def go_on_with(self, plan: Plan) -> None:
-        """Other parameters from the next event on; names, sizes and features must be the same."""
+        """Use another plan from the next event on; its names, sizes and features must be the same."""
         self.plan = plan
         self.machine.replace_params(plan.params)
 
     def ask(self, askers: Sequence[Asker]) -> None:
-        """Who answers finished slices, after the plan's own Python strategies. Before the first event."""
+        """Set the askers that answer finished slices after the plan's Python strategies; before the first event."""
         assert not self._is_begun
         self._askers = tuple(askers)
 
     def _begin(self) -> None:
-        """Make the user's strategy objects, once, and only for a run that asks them itself."""
+        """Create the plan's Python strategies, once; a run that only calls `feed` does not need them."""
         self._is_begun = True
         own = [PythonDesk(self.plan.python_strategies, self.plan, self.machine)] if self.plan.python_strategies else []
-        everyone = [*own, *self._askers]
-        self._interleaver = Interleaver(everyone) if everyone else None
+        askers = [*own, *self._askers]
+        self._interleaver = Interleaver(askers) if askers else None
 
     def run(self, events: Bars) -> None:
-        """Feed bars, and between slices what is answered to them. Raises StrategyError or DataError."""
+        """Feed bars, and between slices the askers' answers. Raises StrategyError or DataError."""
         if not self._is_begun:
             self._begin()
         for collector in self._collectors:
@@ -79,8 +79,9 @@ class Runner:
             self._interleaver.run(events, self.feed)
 
     def feed(self, events: Events, start: int = 0, stop: int | None = None) -> None:
-        """Feed events as they are, from one index up to another. Raises StrategyError or DataError when one of them
-        stops the run.
+        """Feed events from index `start` up to `stop`, without asking for answers.
+
+        Raises StrategyError or DataError if one of them fails the run.
         """
         stop = len(events) if stop is None else stop
         size = self._chunk or max(stop - start, 1)
@@ -98,7 +99,7 @@ class Runner:
                 raise fault_error(self.plan, self.machine)
 
     def finish(self) -> str:
-        """Write the closing ledger row, show the collectors the rest, and return the digest ("" without one)."""
+        """Write the closing ledger row, flush the collectors, and return the digest ("" without one)."""
         result = self.digest.final(self.machine.state) if self._with_digest else ""
         for records in closing_records(self.machine):
             self._show(records)
@@ -117,12 +118,12 @@ class Runner:
 
 
 def closing_records(machine: Machine) -> Iterator[Records]:
-    """The closing ledger row, which is outside of the digest. Nothing else may be fed to the machine after it."""
+    """Write the closing ledger row, which is not part of the digest. It must be the machine's last event."""
     return machine.advance(end())
 
 
 def fault_error(plan: Plan, machine: Machine) -> PaperbotError:
-    """Why the core stopped, in one sentence."""
+    """Make the error, with one sentence, for the fault that stopped the core."""
     market = machine.market
     fault = t.Fault(int(market["fault"]))
     symbol = plan.symbols[int(market["fault_symbol"])] if market["fault_symbol"] >= 0 else "the account"
@@ -132,7 +133,7 @@ def fault_error(plan: Plan, machine: Machine) -> PaperbotError:
         what = "raised an error" if fault == t.Fault.STRATEGY_RAISED else "answered with a number that is not finite"
         return StrategyError(f"strategy {name} {what} on {symbol} at {at}")
     reasons = {
-        t.Fault.OVERFLOW: "an amount left the range that is kept exactly (2^62 minor units); lower account.decimals",
-        t.Fault.TIME_WENT_BACK: "a bar closes before one that was processed already",
+        t.Fault.OVERFLOW: "an amount exceeds 2^62 minor units, the limit of exact arithmetic; lower account.decimals",
+        t.Fault.TIME_WENT_BACK: "an event is older than one that was already processed",
     }
-    return DataError(f"{symbol} at {at}: {reasons.get(fault, 'an event that is not understood')}")
+    return DataError(f"{symbol} at {at}: {reasons.get(fault, 'an event is invalid')}")

@@ -1,7 +1,7 @@
-"""Which bars make up a slice, whether it counts, and so whether strategies are asked: one rule for all that feed bars.
+"""Groups bars into slices and decides whether a slice counts, that is, whether strategies are asked.
 
-A slice ends with the bar that carries END_OF_SLICE. It counts when at least one of its bars is no warm-up: the last
-one may be a long bar that still warms up.
+A slice ends with the bar that carries END_OF_SLICE. It counts if any of its bars counts: the last one may be a longer
+bar that is still warm-up.
 """
 
 from collections.abc import Iterator
@@ -13,23 +13,23 @@ from paperbot.core import types as t
 from paperbot.events import Bars
 
 Rows = list[tuple[Any, ...]]
-"""The bars of a slice, each bar's fields as a tuple."""
+"""The bars of a slice, each as a tuple of its fields."""
 
 _END_OF_SLICE = int(t.BarFlag.END_OF_SLICE)
 _WARMUP = int(t.BarFlag.WARMUP)
 
 
 class Slices:
-    """Puts bars together into slices, however the stream is cut into batches."""
+    """Groups bars into slices, independent of how the stream is cut into batches."""
 
     def __init__(self) -> None:
         self._rows: Rows = []
         self._counts = False
 
     def add(self, bars: Bars) -> Iterator[tuple[int, Rows | None]]:
-        """For each slice that is complete with these bars: the index behind its last bar, and its bars if it counts.
+        """Yield, for each slice that these bars complete, the index after its last bar, and its bars or None.
 
-        Bars behind the last slice wait for the next call.
+        The bars are None if the slice does not count. Bars after the last complete slice are kept for the next call.
         """
         rows = bars.tolist()
         flags = bars["flags"]

@@ -1,8 +1,8 @@
-"""The whole state as bytes, and back: positions, orders, halts, features, day figures, and the digest so far.
+"""Encodes and decodes snapshots: the whole state of a run and its digest so far.
 
 Layout: magic, schema number and header length (little-endian uint32 each), the header as JSON, the state's memory, and
-the SHA-256 of everything before it. A snapshot fits only a run of the same names, sizes, layouts and rules, however the
-core was compiled.
+the SHA-256 of everything before it. A snapshot fits only a run with the same names, sizes, layouts and rules; whether
+the core was compiled does not matter.
 """
 
 import hashlib
@@ -32,8 +32,10 @@ _SUM_BYTES = 32
 
 @dataclass(frozen=True)
 class Snapshot:
-    """What was saved: the state's memory, and a header (see `identity`; `link` and `pending` are the digest so far, in
-    hexadecimal, `extra` the caller's).
+    """A decoded snapshot: its header, and the memory of the state.
+
+    The header has the fields of `identity`; `link` and `pending`, the digest so far as hexadecimal; `rings`; `layout`;
+    and `extra`, the caller's data.
     """
 
     header: dict[str, Any]
@@ -41,7 +43,7 @@ class Snapshot:
 
 
 def layouts_of(module: Any) -> str:
-    """A fingerprint of all record types of a module: their fields, types and places."""
+    """Hash all record types of a module: their fields, types and offsets."""
     types = {name: value for name, value in vars(module).items() if isinstance(value, np.dtype)}
     text = json.dumps({name: described(value) for name, value in sorted(types.items())})
     return hashlib.sha256(text.encode()).hexdigest()[:12]
@@ -51,7 +53,7 @@ LAYOUTS = layouts_of(t)
 
 
 def identity(plan: Plan) -> dict[str, Any]:
-    """What a snapshot and the run that loads it must have in common."""
+    """The values that must be equal in a snapshot and the run that loads it."""
     risk = plan.params.risk[0]
     return {
         "core": f"rules {RULES}, records {LAYOUTS}, links of {BLOCK_RECORDS}",
@@ -68,12 +70,12 @@ def identity(plan: Plan) -> dict[str, Any]:
 
 
 def _layout(state: State) -> list[tuple[str, Any, int]]:
-    """(name, type, count) of each array in the state's memory, in order."""
+    """(name, dtype, length) of each array in the state's memory, in order."""
     return [(name, described(array.dtype), len(array)) for name, array in state.arrays().items()]
 
 
 def encode(runner: Runner, extra: dict[str, Any]) -> bytes:
-    """The run as it stands, with what the caller wants to find again (JSON)."""
+    """Encode the current state of a run. `extra`: the caller's data, which JSON must be able to hold."""
     layout = _layout(runner.machine.state)
     digest = {"link": runner.digest.link.hex(), "pending": runner.digest.pending.hex()}
     rings = runner.plan.params.features["ring"].tolist()
@@ -84,15 +86,15 @@ def encode(runner: Runner, extra: dict[str, Any]) -> bytes:
 
 
 def decode(content: bytes, where: str) -> Snapshot:
-    """Read a snapshot. Raises StateError when it is none, newer than this version, cut off or changed."""
+    """Decode a snapshot. Raises StateError if it is not one, newer than this version, truncated or changed."""
     if len(content) < _HEAD.size + _SUM_BYTES or content[: len(MAGIC)] != MAGIC:
-        raise StateError(f"{where}: is no saved state")
+        raise StateError(f"{where}: is not a saved state")
     _, schema, length = _HEAD.unpack_from(content)
     if schema > SCHEMA:
-        raise StateError(f"{where}: has schema {schema}; this version reads up to {SCHEMA}, use a newer one")
+        raise StateError(f"{where}: has schema {schema}, but this version reads up to {SCHEMA}; use a newer version")
     body, checksum = content[:-_SUM_BYTES], content[-_SUM_BYTES:]
     if schema < 1 or hashlib.sha256(body).digest() != checksum:
-        raise StateError(f"{where}: is damaged (its checksum does not fit)")
+        raise StateError(f"{where}: is damaged (its checksum does not match)")
     try:
         header = json.loads(body[_HEAD.size : _HEAD.size + length])
         is_whole = len(bytes.fromhex(header["link"])) == _SUM_BYTES and isinstance(header["extra"], dict)
@@ -102,16 +104,17 @@ def decode(content: bytes, where: str) -> Snapshot:
     except (ValueError, RecursionError, KeyError, TypeError, AttributeError):
         is_whole = False
     if not is_whole:
-        raise StateError(f"{where}: its header is none")
+        raise StateError(f"{where}: its header cannot be read")
     return Snapshot(header, body[_HEAD.size + length :])
 
 
 def restore(snapshot: Snapshot, runner: Runner, where: str) -> None:
-    """Put the state into a fresh run of the same plan. Raises StateError that names what differs."""
+    """Load the state into a new run of the same plan. Raises StateError that names any difference."""
     ours = json.loads(json.dumps(identity(runner.plan)))
     for key, value in ours.items():
         if snapshot.header.get(key) != value:
-            raise StateError(f"{where}: was saved with another {key}: {snapshot.header.get(key)}, not {value}")
+            saved = snapshot.header.get(key)
+            raise StateError(f"{where}: was saved with {key} = {saved}, but this run has {value}")
     state = runner.machine.state
     if json.loads(json.dumps(_layout(state))) != snapshot.header.get("layout"):
         raise StateError(f"{where}: was saved with another layout of the state")
@@ -123,10 +126,10 @@ def restore(snapshot: Snapshot, runner: Runner, where: str) -> None:
 
 
 def carry_over(snapshot: Snapshot, runner: Runner) -> None:
-    """Put a state that another core has saved into a fresh run of the same names: by the names of fields, where both
-    have them, and features by kind and window, in whatever order each core keeps them.
+    """Load a state that another version of the core saved into a new run with the same names.
 
-    The digest begins anew: it is another session. Raises StateError for a field or an array that would be lost.
+    Fields are matched by name, and features by kind and window, because their order may differ. The digest starts
+    again: it is another session. Raises StateError for a field or an array that would be lost.
     """
     state, saved, at = runner.machine.state, {}, 0
     for name, layout, count in snapshot.header["layout"]:
@@ -144,39 +147,42 @@ def carry_over(snapshot: Snapshot, runner: Runner) -> None:
             getattr(state, to)[field] = saved[name][field]
     _carry_features(snapshot.header, saved["features"], saved["rings"], runner)
     state.account["arrivals"] = int(state.assets["arriving"].any())
-    if "risk_peak" not in (saved["account"].dtype.names or ()):  # A core that had one peak for the rule and for people.
+    if "risk_peak" not in (saved["account"].dtype.names or ()):  # Earlier versions had one peak for both.
         state.account["risk_peak"] = state.account["peak"]
 
 
 _CARRIED = {"market", "account", "chains", "assets", "symbols", "positions", "orders", "candles"}
-"""What no version can do without; the other arrays are scratch of one call, or made anew."""
+"""Arrays that must be carried over; the others are scratch space or are rebuilt."""
 
 GONE: dict[str, set[str]] = {}
-"""Fields of earlier versions that nothing needs any more, by array."""
+"""Fields of earlier versions that are no longer needed, by array."""
 
 _STREAM = ("clock_ts", "slice_ts", "slice_symbols", "catching_up", "fault", "fault_symbol", "fault_strategy")
 MOVED = {
     **{("account", field): "market" for field in _STREAM},
     **{("symbols", field): "chains" for field in ("head", "tail", "orders")},
 }
-"""(array, field) of earlier versions, and the array that holds the field now."""
+"""(array, field) in earlier versions, and the array that has the field now."""
 
 
 def _refuse_lost(name: str, ours: Any, saved: Any) -> None:
-    """Whoever takes a field away, or gives it another name or type, says here what becomes of it."""
+    """Raise StateError for a saved field that this version does not have in the same type.
+
+    A change that removes, renames or retypes a field must list it in GONE or MOVED.
+    """
     if ours is None or len(ours) != len(saved):
-        there = 0 if ours is None else len(ours)
-        raise StateError(f"the saved state has {len(saved)} {name}, and this version {there}")
-    known = ours.dtype
+        length = 0 if ours is None else len(ours)
+        raise StateError(f"the saved state has {len(saved)} {name}, but this version has {length}")
+    current = ours.dtype
     for field in saved.dtype.names or ():
         if field in GONE.get(name, ()) or (name, field) in MOVED:
             continue
-        if field not in (known.names or ()) or known[field] != saved.dtype[field]:
-            raise StateError(f"the saved state has a field {name}.{field} that this version cannot carry on")
+        if field not in (current.names or ()) or current[field] != saved.dtype[field]:
+            raise StateError(f"the saved state has a field {name}.{field} that this version cannot carry over")
 
 
 def _carry_features(header: dict[str, Any], features: Any, rings: Any, runner: Runner) -> None:
-    """Each symbol's features and their rings. A header of before rings were told has them in order of the features."""
+    """Carry over each symbol's features and rings. In a header without `rings`, they are in order of the features."""
     state, rows = runner.machine.state, runner.plan.params.features
     was = [tuple(feature) for feature in header["features"]]
     has_ring = [kind in {t.FeatureKind.SMA, t.FeatureKind.ZSCORE, t.FeatureKind.VOLATILITY} for kind, _ in was]

@@ -1,4 +1,4 @@
-"""Users' own strategies: loading a file, compiling a function, and asking Python objects between slices."""
+"""Users' strategies: loads a file, compiles a function, and calls Python objects between slices."""
 
 import importlib.util
 import re
@@ -30,7 +30,7 @@ WITHOUT_WINDOW = {t.FeatureKind.VWAP}
 
 
 def _word(dtype: np.dtype[np.void], name: str) -> int:
-    """The place of a field in its record, in words of eight bytes."""
+    """The offset of a field in its record, in words of eight bytes."""
     return dict(dtype.fields or {})[name][1] // 8
 
 
@@ -46,7 +46,7 @@ MAX_MEMORY = 1 << 20
 
 @dataclass
 class Loaded:
-    """A loaded strategy file: its name, its features by kind and window, its numbers, and its code."""
+    """A loaded strategy file: name, features (kind and window), parameters, words of memory, and code."""
 
     name: str
     path: Path
@@ -65,7 +65,7 @@ class Loaded:
 
 
 def load_strategy(name: str, path: Path, overrides: Mapping[str, float]) -> Loaded:
-    """Load a strategy file. Raises StrategyError, in one sentence with file and line, for whatever is wrong with it."""
+    """Load a strategy file. Raises StrategyError with one sentence, which names the file and, if known, the line."""
     if not path.is_file():
         raise StrategyError(f"strategy {name}: {path}: there is no such file")
     module = _import(name, path)
@@ -78,7 +78,8 @@ def load_strategy(name: str, path: Path, overrides: Mapping[str, float]) -> Load
     memory = _attribute(module, "MEMORY", int, 0)
     if len(features) > FRAME_FEATURES or len(params) > MAX_PARAMS or not 0 <= memory <= MAX_MEMORY:
         raise StrategyError(
-            f"strategy {name}: {path}: at most {FRAME_FEATURES} FEATURES, {MAX_PARAMS} PARAMS, MEMORY = {MAX_MEMORY}"
+            f"strategy {name}: {path}: allowed are at most {FRAME_FEATURES} FEATURES and {MAX_PARAMS} PARAMS, and "
+            f"a MEMORY of 0 to {MAX_MEMORY}"
         )
     strategy = Loaded(name, path, features, params, memory)
     on_bar = getattr(module, "on_bar", None)
@@ -120,7 +121,7 @@ def _attribute(module: ModuleType, attribute: str, kind: type, default: Any) -> 
 
 
 def _feature(name: str, path: Path, text: str) -> tuple[t.FeatureKind, int]:
-    """`sma(20)` as kind and window."""
+    """Parse a feature such as `sma(20)` into kind and window."""
     match = re.fullmatch(r"([a-z]+)(?:\((\d+)\))?", str(text))
     kind = FEATURE_KINDS.get(match[1]) if match else None
     if match is None or kind is None:
@@ -136,7 +137,7 @@ def _feature(name: str, path: Path, text: str) -> tuple[t.FeatureKind, int]:
 
 @dataclass(frozen=True)
 class _Code:
-    """A function by the file that it stands in, so that the many plans of a sweep compile it once."""
+    """A function, compared by path and source of its file, so that a sweep with many plans compiles it once."""
 
     path: Path
     source: bytes
@@ -151,7 +152,7 @@ def _callback(code: _Code, shape: tuple[int, int, int, int, int]) -> Any:
 
 
 def _compile(strategy: Loaded) -> None:
-    """Compile the function now, so that a mistake in it is found before the run."""
+    """Compile the function, so that an error in it is found before the run."""
     n_features, n_params, memory = len(strategy.features), len(strategy.params), strategy.memory
     if not JIT:
         function = strategy.function
@@ -171,9 +172,9 @@ def _compile(strategy: Loaded) -> None:
         callback = _callback(_Code(strategy.path.resolve(), strategy.path.read_bytes(), strategy.function), shape)
     except Exception as error:  # noqa: BLE001
         text = re.sub(r"\x1b\[[0-9;]*m", "", str(error))
-        lines = [each.strip() for each in text.splitlines() if each.strip()]
+        lines = [part.strip() for part in text.splitlines() if part.strip()]
         line = getattr(getattr(error, "loc", None), "line", None)
-        reason = next((each for each in lines if not each.startswith(("Failed in", "During", "File"))), lines[0])
+        reason = next((part for part in lines if not part.startswith(("Failed in", "During", "File"))), lines[0])
         at = f":{line}" if line else ""
         raise StrategyError(
             f"strategy {strategy.name}: {strategy.path}{at}: does not compile: {reason[:200]}"
@@ -183,13 +184,15 @@ def _compile(strategy: Loaded) -> None:
 
 
 _new_bar = tuple.__new__
-"""Makes a named tuple from its values; its own constructor is a Python function, which costs as much as the call."""
+"""Creates a Bar from its values. Its own constructor is a Python function and would cost as much as `on_bar`."""
 
 
 @dataclass(slots=True)
-class _Asked:
-    """One strategy in one symbol. `warming`: (word, bars needed) of the features that do not count yet; the others are
-    places of words in the state.
+class _Instance:
+    """One strategy in one symbol.
+
+    `warming`: (index of the count word, bars needed) of each feature that does not count yet. `values`, `quantity` and
+    `target`: indices of words in the state.
     """
 
     index: int
@@ -202,7 +205,7 @@ class _Asked:
 
 
 class PythonDesk:
-    """Asks Python strategies after each slice; their answers become SIGNAL events with the slice's closing time."""
+    """Calls Python strategies after each slice; their answers become SIGNAL events at the slice's closing time."""
 
     def __init__(self, strategies: Mapping[int, Loaded], plan: Any, machine: Any) -> None:
         params = plan.params
@@ -213,27 +216,26 @@ class PythonDesk:
         self._units = [float(unit) for unit in params.symbols["price_unit"]]
         self._base_units = [float(unit) for unit in params.symbols["base_unit"]]
         self._n_features = int(params.risk[0]["n_features"])
-        # Plain views of the state's words: indexing a record from Python costs ten times as much.
+        # Memory views of the state's words: indexing a record from Python costs ten times as much.
         self._counts = state.features.view(np.int64).data
         self._values = state.features.view(np.float64).data
         self._held = state.positions.view(np.int64).data
         self._needs = params.features["needs"].tolist()
-        self._asked = [
-            [self._asked_of(index, strategies[index], symbol, params) for index in sorted(strategies) if row[index]]
+        self._instances = [
+            [self._instance_of(index, strategies[index], symbol, params) for index in sorted(strategies) if row[index]]
             for symbol, row in enumerate(enabled.T.tolist())
         ]
 
-    def _asked_of(self, index: int, strategy: Loaded, symbol: int, params: Any) -> "_Asked":
+    def _instance_of(self, index: int, strategy: Loaded, symbol: int, params: Any) -> "_Instance":
         assert strategy.factory is not None
         try:
-            instance = strategy.factory(dict(strategy.params))
-            on_bar = instance.on_bar
+            on_bar = strategy.factory(dict(strategy.params)).on_bar
         except Exception as error:  # noqa: BLE001
             raise StrategyError(f"strategy {strategy.name}: {strategy.path}: {_one_line(error)}") from None
         slots = [int(slot) for slot in params.strategies[index]["feature"][: len(strategy.features)]]
         first = symbol * self._n_features
         position = (index * len(self._symbols) + symbol) * _POSITION_WORDS
-        return _Asked(
+        return _Instance(
             index,
             strategy,
             on_bar,
@@ -244,44 +246,44 @@ class PythonDesk:
         )
 
     def ask(self, bars: list[tuple[Any, ...]]) -> Signals:
-        """SIGNAL events for the bars of one finished slice, in (symbol id, strategy id) order."""
+        """Return SIGNAL events for one finished slice, in order of (symbol id, strategy id). Raises StrategyError."""
         answers = []
         for bar in sorted(bars, key=_symbol_of) if len(bars) > 1 else bars:
             open_ts, close_ts, opening, high, low, close, volume, symbol = bar[:8]
             unit = self._units[symbol]
-            for asked in self._asked[symbol]:
-                if asked.warming and not self._has_warmed_up(asked):
+            for instance in self._instances[symbol]:
+                if instance.warming and not self._has_warmed_up(instance):
                     continue
-                target = self._held[asked.target]
-                values = [self._values[word] for word in asked.values]
+                target = self._held[instance.target]
+                values = [self._values[word] for word in instance.values]
                 seen = _new_bar(
                     Bar,
                     (
                         *(self._symbols[symbol], open_ts, close_ts),
                         *(opening / unit, high / unit, low / unit, close / unit, volume),
-                        *(self._held[asked.quantity] / self._base_units[symbol], target, tuple(values)),
+                        *(self._held[instance.quantity] / self._base_units[symbol], target, tuple(values)),
                     ),
                 )
                 try:
-                    answer = float(asked.on_bar(seen))
+                    answer = float(instance.on_bar(seen))
                 except Exception as error:  # noqa: BLE001
-                    raise _failure(asked.strategy, seen, error) from None
+                    raise _failure(instance.strategy, seen, error) from None
                 if answer == HOLD:
                     continue
                 if not isfinite(answer):
-                    raise _failure(asked.strategy, seen, answer)
+                    raise _failure(instance.strategy, seen, answer)
                 wanted = (answer > 0) - (answer < 0)
                 if wanted != target:
-                    answers.append((close_ts, symbol, asked.index, wanted, round(min(abs(answer), 1.0) * 1e9), 0))
+                    answers.append((close_ts, symbol, instance.index, wanted, round(min(abs(answer), 1.0) * 1e9), 0))
         return signals(answers) if answers else NO_SIGNALS
 
-    def _has_warmed_up(self, asked: "_Asked") -> bool:
-        asked.warming = [(word, needs) for word, needs in asked.warming if self._counts[word] < needs]
-        return not asked.warming
+    def _has_warmed_up(self, instance: "_Instance") -> bool:
+        instance.warming = [(word, needs) for word, needs in instance.warming if self._counts[word] < needs]
+        return not instance.warming
 
 
 def _failure(strategy: Loaded, bar: Bar, cause: Exception | float) -> StrategyError:
-    """What to say of an `on_bar` that raised, or answered something that is not a finite number."""
+    """Make the error for an `on_bar` that raised or did not return a finite number."""
     if isinstance(cause, Exception):
         line = traceback.extract_tb(cause.__traceback__)[-1].lineno
         reason = f"{strategy.path}:{line}: {_one_line(cause)}"
