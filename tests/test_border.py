@@ -334,7 +334,7 @@ def test_a_run_that_is_refused_midway_leaves_no_folder(tmp_path):
         (
             csv(hours(), "open_time,open,high,low,close,volume,close_time", more=[[*hours()[1:], START + 20_000]]),
             "1h",
-            "closes at another time than its length says",
+            "close does not match the timeframe",
         ),
         (csv([f"2024-0{k}-02" for k in range(1, 7)]), "1M", "does not open on the first of a month"),
     ],

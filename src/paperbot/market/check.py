@@ -92,7 +92,7 @@ class FileCheck:
         misplaced = self.timeframe.misplaced(columns.open_ts)
         self._note_rows("does not open on the first of a month", misplaced, columns, first)
         if columns.close_ts is not None and not (self.timeframe.months or self.timeframe.zone):
-            self._note_rows("closes at another time than its length says", columns.close_ts != closes, columns, first)
+            self._note_rows("close does not match the timeframe", columns.close_ts != closes, columns, first)
         if self.timeframe.ns <= DAY_NS:
             self._note_rows("off the timeframe's grid", columns.open_ts % self.timeframe.ns != 0, columns, first)
 

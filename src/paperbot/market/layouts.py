@@ -157,7 +157,7 @@ LAYOUTS = (
             "2024-01-02,187.149994,188.440002,183.889999,185.639999,184.938217,82488700",
             "2024-01-03,184.220001,185.880005,183.429993,184.250000,183.553482,58414500",
         ),
-        note="Close is used, not Adj Close; a share's volume is in shares, a coin's in USD: give --volume-unit",
+        note="Close is used, not Adj Close; a share's volume is in shares, a coin's in USD: use --volume-unit",
     ),
     Layout(
         "yfinance",
@@ -191,7 +191,7 @@ LAYOUTS = (
             "2020.01.02\t09:00:00\t1.12120\t1.12153\t1.12093\t1.12140\t512\t0\t3",
             "2020.01.02\t10:00:00\t1.12140\t1.12171\t1.12101\t1.12110\t487\t0\t3",
         ),
-        note="give --timezone and --volume-unit",
+        note="use --timezone and --volume-unit",
     ),
     Layout(
         "metatrader_history",
@@ -206,7 +206,7 @@ LAYOUTS = (
             "2020.01.02,10:00,1.12140,1.12171,1.12101,1.12110,487",
             "2020.01.02,11:00,1.12110,1.12140,1.12080,1.12099,455",
         ),
-        note="give --timezone and --volume-unit",
+        note="use --timezone and --volume-unit",
     ),
     Layout(
         "stooq",
@@ -220,7 +220,7 @@ LAYOUTS = (
             "SPY.US,D,20240102,000000,472.16,473.67,470.49,472.65,123623700,0",
             "SPY.US,D,20240103,000000,470.43,471.19,468.17,468.79,103585900,0",
         ),
-        note="for bars shorter than a day, give --timezone",
+        note="use --timezone for bars shorter than a day",
     ),
     Layout(
         "investing",
@@ -270,7 +270,7 @@ LAYOUTS = (
             "20240102 030100;1.104180;1.104230;1.104160;1.104200;0",
             "20240102 030200;1.104200;1.104210;1.104100;1.104110;0",
         ),
-        note="histdata's times are in fixed EST: give --timezone Etc/GMT+5; NinjaTrader labels bars by the close",
+        note="histdata's times are in fixed EST: use --timezone Etc/GMT+5; NinjaTrader labels bars by the close",
     ),
     Layout(
         "lean_crypto",
@@ -305,7 +305,7 @@ LAYOUTS = (
             "2024-01-02,42280.2,42355.0,42273.4,42341.1,12.41",
             "2024-01-03,42341.1,42390.0,42310.0,42377.7,9.03",
         ),
-        note="give --volume-unit, and for bars shorter than a day also --timezone",
+        note="use --volume-unit, and --timezone for bars shorter than a day",
     ),
     Layout(
         "dukascopy",
@@ -330,7 +330,7 @@ LAYOUTS = (
             "12/13/2024,$248.13,33155290,$247.815,$249.2902,$246.24",
             "12/12/2024,$247.96,32777530,$246.89,$248.74,$245.68",
         ),
-        note="give --time-format",
+        note="use --time-format",
     ),
     Layout(
         "tradingview",

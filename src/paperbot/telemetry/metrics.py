@@ -31,137 +31,137 @@ class Spec:
     zeros: bool = True
 
 
-def _counter(name: str, *labels: str, unit: str, says: str) -> Spec:
-    return Spec(name, "counter", labels, unit, says)
+def _counter(name: str, *labels: str, unit: str, text: str) -> Spec:
+    return Spec(name, "counter", labels, unit, text)
 
 
-def _gauge(name: str, *labels: str, unit: str, says: str, zeros: bool = True) -> Spec:
-    return Spec(name, "gauge", labels, unit, says, zeros=zeros)
+def _gauge(name: str, *labels: str, unit: str, text: str, zeros: bool = True) -> Spec:
+    return Spec(name, "gauge", labels, unit, text, zeros=zeros)
 
 
-def _histogram(name: str, *labels: str, unit: str, says: str, buckets: tuple[float, ...]) -> Spec:
-    return Spec(name, "histogram", labels, unit, says, buckets)
+def _histogram(name: str, *labels: str, unit: str, text: str, buckets: tuple[float, ...]) -> Spec:
+    return Spec(name, "histogram", labels, unit, text, buckets)
 
 
 TABLE: tuple[Spec, ...] = (
-    _counter("candles_fetched_total", "symbol", unit="bars", says="Final bars that entered the engine."),
+    _counter("candles_fetched_total", "symbol", unit="bars", text="Final bars that entered the engine."),
     _counter(
-        "features_computed_total", "symbol", unit="values", says="Feature updates: bars times features in use."
+        "features_computed_total", "symbol", unit="values", text="Feature updates: bars times features in use."
     ),
     _counter(
         *("signals_emitted_total", "strat", "side", "symbol"),
         unit="signals",
-        says="Changed targets of strategies; side: long, flat or short.",
+        text="Changed targets of strategies; side: long, flat or short.",
     ),
-    _counter("orders_submitted_total", "type", "symbol", unit="orders", says="Orders that passed the gate."),
+    _counter("orders_submitted_total", "type", "symbol", unit="orders", text="Orders that passed the gate."),
     _counter(
         *("orders_blocked_total", "reason"),
         unit="orders",
-        says="Orders that the gate blocked, by block code.",
+        text="Orders that the gate blocked, by block code.",
     ),
-    _counter("fills_total", "liquidity", "symbol", unit="fills", says="Fills, including partial fills."),
+    _counter("fills_total", "liquidity", "symbol", unit="fills", text="Fills, including partial fills."),
     _counter(
         *("fees_paid_total", "symbol"),
         unit="USD",
-        says="Fees, at the oracle's rate at each fill; no series while the account currency has no value in USD.",
+        text="Fees, at the oracle's rate at each fill; no series while the account currency has no value in USD.",
     ),
     _gauge(
         *("realized_pnl_total", "symbol"),
         unit="USD",
-        says="Realized profit and loss before fees, converted like the fees; a gauge, because it can fall.",
+        text="Realized profit and loss before fees, converted like the fees; a gauge, because it can fall.",
     ),
     _gauge(
         "equity_gauge",
         unit="account currency",
-        says="Equity at the last ledger row; no series while any holding has no price.",
+        text="Equity at the last ledger row; no series while any holding has no price.",
         zeros=False,
     ),
     _gauge(
         *("account_equity_usd", "market"),
         unit="USD",
-        says="Equity at the last ledger row; no series while a holding has no price or equity has no value in USD.",
+        text="Equity at the last ledger row; no series while a holding has no price or equity has no value in USD.",
         zeros=False,
     ),
-    _gauge("paperbot_killswitch_active", "market", unit="0 or 1", says="Whether trading is halted."),
-    _counter("killswitch_trips_total", unit="trips", says="Trips of the kill switch, manual halts included."),
-    _gauge("paperbot_drawdown_ratio", unit="ratio", says="1 - equity / peak at the last ledger row.", zeros=False),
+    _gauge("paperbot_killswitch_active", "market", unit="0 or 1", text="Whether trading is halted."),
+    _counter("killswitch_trips_total", unit="trips", text="Trips of the kill switch, manual halts included."),
+    _gauge("paperbot_drawdown_ratio", unit="ratio", text="1 - equity / peak at the last ledger row.", zeros=False),
     _gauge(
         "paperbot_unrealized_pnl",
         unit="account currency",
-        says="Unrealized profit and loss at the last ledger row.",
+        text="Unrealized profit and loss at the last ledger row.",
         zeros=False,
     ),
-    _gauge("paperbot_open_orders", "symbol", unit="orders", says="Open orders, protective orders included."),
-    _gauge("paperbot_position_qty", "strat", "symbol", unit="base asset", says="Quantity that a strategy holds."),
+    _gauge("paperbot_open_orders", "symbol", unit="orders", text="Open orders, protective orders included."),
+    _gauge("paperbot_position_qty", "strat", "symbol", unit="base asset", text="Quantity that a strategy holds."),
     _histogram(
         *("paperbot_fill_slippage_bps", "symbol"),
         unit="bps",
-        says="Slippage of taker fills: adverse distance from the reference price.",
+        text="Slippage of taker fills: adverse distance from the reference price.",
         buckets=(0.5, 1.0, 2.0, 5.0, 10.0, 25.0, 50.0, 100.0),
     ),
     _gauge(
         *("paperbot_last_bar_timestamp_seconds", "symbol"),
         unit="Unix seconds",
-        says="Closing time of the symbol's last bar.",
+        text="Closing time of the symbol's last bar.",
         zeros=False,
     ),
     _counter(
         *("pattern_detected_total", "market", "symbol", "pattern"),
         unit="detections",
-        says="Candlestick patterns found.",
+        text="Candlestick patterns found.",
     ),
     _counter(
         *("pattern_intent_total", "market", "pattern", "side"),
         unit="intents",
-        says="Changed targets of strategies that follow patterns; side: long or flat.",
+        text="Changed targets of strategies that follow patterns; side: long or flat.",
     ),
     _histogram(
         "pattern_to_intent_latency_seconds",
         unit="seconds",
-        says="Time from a pattern's bar entering the engine to the resulting intent.",
+        text="Time from a pattern's bar entering the engine to the resulting intent.",
         buckets=(0.5, 1.0, 2.0, 5.0, 10.0, 30.0, 60.0),
     ),
     _gauge(
         "paperbot_feed_age_seconds",
         unit="seconds",
-        says="How long the next slice is overdue.",
+        text="How long the next slice is overdue.",
         zeros=False,
     ),
-    _gauge("paperbot_feed_connected", unit="0 or 1", says="Whether the stream is connected.", zeros=False),
+    _gauge("paperbot_feed_connected", unit="0 or 1", text="Whether the stream is connected.", zeros=False),
     _gauge(
         "paperbot_feed_clock_skew_seconds",
         unit="seconds",
-        says="The venue's clock minus ours, at the last request.",
+        text="The venue's clock minus ours, at the last request.",
         zeros=False,
     ),
-    _counter("paperbot_feed_reconnects_total", unit="connections", says="Reconnections of the stream."),
-    _counter("paperbot_feed_refused_total", "code", unit="bars", says="Bars that the feed refused, by code."),
-    _counter("paperbot_feed_errors_total", unit="requests", says="Requests that failed or got an invalid answer."),
+    _counter("paperbot_feed_reconnects_total", unit="connections", text="Reconnections of the stream."),
+    _counter("paperbot_feed_refused_total", "code", unit="bars", text="Bars that the feed refused, by code."),
+    _counter("paperbot_feed_errors_total", unit="requests", text="Requests that failed or got an invalid answer."),
     _histogram(
         "paperbot_journal_lag_seconds",
         unit="seconds",
-        says="Time from a complete slice to its inputs being durable and processed; catch-up slices are not measured.",
+        text="Time from a complete slice to its inputs being durable and processed; catch-up slices are not measured.",
         buckets=(0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 1.0),
     ),
     _gauge(
         "paperbot_loop_stall_seconds",
         unit="seconds",
-        says="The event loop's longest stall in the last one to two minutes, not counting waits for commits.",
+        text="The event loop's longest stall in the last one to two minutes, not counting waits for commits.",
         zeros=False,
     ),
-    _gauge("paperbot_journal_inputs", unit="inputs", says="Inputs in the session's journal.", zeros=False),
+    _gauge("paperbot_journal_inputs", unit="inputs", text="Inputs in the session's journal.", zeros=False),
     _counter(
-        "paperbot_background_faults_total", "task", unit="faults", says="Exceptions raised by background tasks."
+        "paperbot_background_faults_total", "task", unit="faults", text="Exceptions raised by background tasks."
     ),
-    _counter("paperbot_notifications_total", "outcome", unit="messages", says="Messages to the user, by outcome."),
-    _counter("llm_guard_denied_total", "reason", unit="answers", says="Advice denied by a guard, by code."),
-    _counter("llm_advice_accepted_total", "symbol", "side", unit="answers", says="Advice that passed all guards."),
-    _counter("llm_questions_total", "outcome", unit="questions", says="Questions to the advisor, by outcome."),
-    _counter("llm_tokens_total", "kind", unit="tokens", says="Tokens that the endpoint reported."),
+    _counter("paperbot_notifications_total", "outcome", unit="messages", text="Messages to the user, by outcome."),
+    _counter("llm_guard_denied_total", "reason", unit="answers", text="Advice denied by a guard, by code."),
+    _counter("llm_advice_accepted_total", "symbol", "side", unit="answers", text="Advice that passed all guards."),
+    _counter("llm_questions_total", "outcome", unit="questions", text="Questions to the advisor, by outcome."),
+    _counter("llm_tokens_total", "kind", unit="tokens", text="Tokens that the endpoint reported."),
     _gauge(
         *("paperbot_build_info", "version", "core"),
         unit="1",
-        says="Version and fingerprint of the compiled core.",
+        text="Version and fingerprint of the compiled core.",
         zeros=False,
     ),
 )
