@@ -203,7 +203,10 @@ def trade_event(market: Market, index: int, at_ms: int) -> dict[str, Any]:
 
 
 def _of_market(market: Market, rank: int, updates: int) -> Iterator[tuple[int, int, int, Message]]:
-    """Yield (time, phase, rank, message) of one market's klines; at equal times, lower phases are sent first."""
+    """Yield (time, phase, rank, message) of one market's klines.
+
+    Phase orders equal times: final klines (0), then unfinished ones (1), then trades (2).
+    """
     stream = f"{market.id.lower()}@kline_{market.interval}"
     for index, opened in enumerate(market.open_ms.tolist()):
         for step in range(updates):

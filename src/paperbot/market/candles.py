@@ -109,7 +109,10 @@ class Checker:
         return events
 
     def _closes(self, columns: Columns) -> NDArray[np.int64]:
-        """Return the closes that follow from the timeframe; for months and local time, the file's own if it has any."""
+        """Return the closes that follow from the timeframe; for months and local time, the file's own if it has any.
+
+        Raises DataError if opens or closes contradict the timeframe.
+        """
         text = self.timeframe.text
         not_first = f"is not the first of a month, as bars of {text} require"
         self._refuse(self.timeframe.misplaced(columns.open_ts), columns, "open_ts", not_first)

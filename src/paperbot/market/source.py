@@ -42,7 +42,7 @@ async def patiently(
     *,
     is_final: Callable[[SourceError], bool] = lambda _: False,
 ) -> Answer:
-    """Return the call's answer; retry up to `tries` times after pauses that double, or that the venue asks for.
+    """Return the call's answer; up to `tries` attempts, with pauses that double, or longer if the venue asks.
 
     `failed` is called for each failure; `is_final`: failures that are not retried. Raises the last SourceError.
     """

@@ -1,7 +1,7 @@
 """Finds the column that counts the traded base among several candidates, by price x volume in each row.
 
-A bar's turnover lies between low x quantity and high x quantity. If two columns of a row have that relation, the one
-that is the quantity is the base, whatever the names say: some files have wrong names, or columns that swap places.
+A bar's turnover lies between low x quantity and high x quantity. If two columns of a row have that relation, the
+quantity is the base, whatever their names say: some files have wrong names, or columns that swap places.
 If no row decides, the user must choose.
 """
 
