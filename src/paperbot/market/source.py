@@ -42,7 +42,7 @@ async def patiently(
     *,
     is_final: Callable[[SourceError], bool] = lambda _: False,
 ) -> Answer:
-    """Return the call's answer; up to `tries` attempts, with pauses that double, or longer if the venue asks.
+    """Make the call up to `tries` times, with pauses that double or that the venue asks for; return the answer.
 
     `failed` is called for each failure; `is_final`: failures that are not retried. Raises the last SourceError.
     """
