@@ -93,7 +93,7 @@ def test_the_bar_that_okx_calls_unconfirmed_is_left_out(tmp_path, swap):
     path.write_text(json.dumps({"code": "0", "data": [okx(k, int(k < 5), swap) for k in reversed(range(6))]}))
     file, columns = read(path)
     assert rows_of(columns) == ROWS[:5]
-    assert "bars left out that had not ended: 1" in file.notes
+    assert "unfinished bars left out: 1" in file.notes
 
 
 @pytest.mark.parametrize(("name", "yes", "no"), [("confirm", "1", "0"), ("complete", "true", "false")])
@@ -103,7 +103,7 @@ def test_a_column_that_says_which_bars_have_ended(tmp_path, name, yes, no):
     path.write_text("\n".join([*text, ",".join(map(str, [*ROWS[5], no]))]) + "\n")
     assert rows_of(read(path)[1]) == ROWS[:5]
     path.write_text("\n".join([*text, ",".join(map(str, [*ROWS[5], "perhaps"]))]) + "\n")
-    with pytest.raises(DataError, match=rf"row 6: {name} = perhaps says neither 1"):
+    with pytest.raises(DataError, match=rf"row 6: {name} = perhaps is not valid; allowed: 1 or true"):
         read(path)
 
 
@@ -115,7 +115,7 @@ def test_what_a_file_says_only_at_its_end_is_said(tmp_path):
     text += [f"{start + 60 * k},100,101,99,100,5" for k in range(5100)]
     text += [f"{start + 60 * 5100},,,,,", f"{start + 60 * 5101},100,101,99,100,5"]
     case.run("BTC/USDT", "\n".join(text) + "\n")
-    assert case.notes[-1] == "BTC/USDT: rows left out for want of prices: 1"
+    assert case.notes[-1] == "BTC/USDT: rows without prices left out: 1"
 
 
 @pytest.mark.parametrize("write", [pq.write_table, pf.write_feather])

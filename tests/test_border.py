@@ -93,7 +93,7 @@ def test_timeframes_that_no_zone_changes_or_nobody_knows(text):
 @pytest.mark.parametrize(
     ("times", "timeframe", "message"),
     [
-        (hours(30), "1d@America/New_York", r"row 3: open_ts = .* is before the end of the row before"),
+        (hours(30), "1d@America/New_York", r"row 3: open_ts = .* is before the end of the previous row"),
         (hours(30, 86_400), "1M", r"row 2: open_ts = 2024-01-02T00:00:00Z is not the first of a month"),
         ([f"2024-{k:02}-{d}" for k, d in ((1, 31), (2, 29), (3, 31), (4, 30))], "1M", r"row 1: .* is not the first of"),
         ([f"2024-{k:02}-01T00:00:00+09:00" for k in range(1, 5)], "1M", r"row 1: .* is not the first of a month"),
@@ -117,7 +117,7 @@ def mixed():
 
 
 def test_shorter_bars_behind_those_that_told_the_timeframe_are_refused(tmp_path):
-    with pytest.raises(DataError, match=r"row 1103: open_ts = .* a bar of 1h, and so was that; see --timeframe"):
+    with pytest.raises(DataError, match=r"row 1103: .* a bar of 1h, for the second time in a row; see --timeframe"):
         Case(tmp_path).run("FOO/USDT", mixed())
 
 
@@ -130,7 +130,7 @@ def test_a_single_bar_that_an_outage_cut_short_is_no_contradiction(tmp_path):
 @pytest.mark.parametrize("name", ["Volatility", "Vol MA 20", "Volume Delta", "Volume MA", "vol_ratio", "Vol XYZ"])
 def test_a_column_that_may_be_an_indicator_is_no_volume(tmp_path, name):
     told = refusal(tmp_path / "a.csv", csv(hours(), f"time,open,high,low,close,{name}"))
-    assert "no column for volume, and nothing can fill without one; give it with --columns volume=NAME" in told
+    assert "no column for volume, and orders cannot fill without one; give it with --columns volume=NAME" in told
 
 
 def test_an_indicator_beside_the_volume_is_passed_over(tmp_path):
@@ -147,17 +147,17 @@ def test_any_assets_name_behind_volume_is_proven_by_price(tmp_path):
 
 def test_flags_in_place_of_volumes_are_refused(tmp_path):
     rows = [[str(1000 * at), *map(str, row[:4]), "1"] for at, row in zip(hours(), ROWS, strict=True)]
-    assert "is 0 or 1: a flag rather than a volume" in refusal(tmp_path / "a.json", json.dumps({"data": rows}))
-    assert "there is no volume" in refusal(tmp_path / "a.json", json.dumps([row[:5] for row in rows]))
+    assert "is 0 or 1: probably a flag, not a volume" in refusal(tmp_path / "a.json", json.dumps({"data": rows}))
+    assert "5 values and no volume" in refusal(tmp_path / "a.json", json.dumps([row[:5] for row in rows]))
 
 
 def test_contracts_are_not_coins(tmp_path):
     """Gate's futures; coin-margined klines; and a column that the user names but whose name says something else."""
     gate = [{"t": at, "v": 100_000, "o": 250, "h": 251, "l": 249, "c": 250, "sum": "2500.0"} for at in hours()]
     told = refusal(tmp_path / "a.json", json.dumps(gate))
-    assert "fits no two of its columns (v = 100000, sum = 2500); if one counts coins, and not contracts" in told
+    assert "no two columns fit price x volume (v = 100000, sum = 2500); if one is the volume in coins" in told
     coin = csv(hours(), "time,open,high,low,close,volume,quote_volume", more=[[9.95] * 6])
-    assert "if one counts coins, and not contracts" in refusal(tmp_path / "a.csv", coin)
+    assert "if one is the volume in coins (not contracts)" in refusal(tmp_path / "a.csv", coin)
     assert read(tmp_path / "a.csv", coin, columns={"volume": "quote_volume"})[0].volume_unit is None
 
 
@@ -165,7 +165,7 @@ def test_a_unit_goes_with_one_column(tmp_path):
     money = [round(row[4] * row[3], 4) for row in ROWS]
     both = csv(hours(), "time,open,high,low,close,Volume BTC,Volume USDT", more=[money])
     told = refusal(tmp_path / "a.csv", both, volume_unit="quote")
-    assert "Volume BTC and Volume USDT may be the volume; tell which is in quote, with --columns volume=NAME" in told
+    assert "Volume BTC and Volume USDT may be the volume; choose the one in quote with --columns volume=NAME" in told
     how = {"columns": {"volume": "Volume USDT"}, "volume_unit": "quote"}
     file, columns = read(tmp_path / "a.csv", both, **how)
     assert (file.volume_unit, columns.volume.tolist()) == ("quote", money)
@@ -247,7 +247,7 @@ def test_a_local_hour_of_parquet_that_is_there_twice_is_refused_by_row(tmp_path)
     content = (tmp_path / "a.parquet").read_bytes()
     told = refusal(tmp_path / "a.parquet", content, timezone="America/New_York")
     assert "row 2: date = 2024-11-03 01:00:00" in told
-    assert "is there twice in this zone" in told
+    assert "occurs twice in this zone" in told
 
 
 def test_times_of_two_programs_in_one_form_are_asked_for(tmp_path):
@@ -304,7 +304,7 @@ def test_a_files_own_symbol_must_be_the_one_that_is_asked_for(tmp_path, told, as
 def test_columns_without_names_in_another_order_are_asked_for(tmp_path):
     gate = "\n".join(f"{at},{v},{c},{h},{low},{o}" for at, (o, h, low, c, v) in zip(hours(), ROWS, strict=True))
     told = refusal(tmp_path / "a.csv", gate + "\n")
-    assert "its columns are not time, open, high, low, close; tell their order, such as --columns open_ts=0" in told
+    assert "its columns are not time, open, high, low, close; give their order, such as --columns open_ts=0" in told
     order = parse_columns("open_ts=0,volume=1,close=2,high=3,low=4,open=5")
     _, columns = read(tmp_path / "a.csv", gate + "\n", columns=order)
     assert columns.high.tolist() == [row[1] for row in ROWS]
@@ -334,7 +334,7 @@ def test_a_run_that_is_refused_midway_leaves_no_folder(tmp_path):
         (
             csv(hours(), "open_time,open,high,low,close,volume,close_time", more=[[*hours()[1:], START + 20_000]]),
             "1h",
-            "closes at another time than its length says",
+            "close does not match the timeframe",
         ),
         (csv([f"2024-0{k}-02" for k in range(1, 7)]), "1M", "does not open on the first of a month"),
     ],
@@ -355,8 +355,8 @@ def imported(folder, *files, how=()):
 @pytest.mark.parametrize(
     ("text", "how", "message"),
     [
-        (csv([hours()[k] for k in (0, 1, 3, 2, 4, 5)]), (), "a.csv: row 4: open_ts = .* goes back in time"),
-        (mixed(), (), "a.csv: row 1103: .* is before the end of the row before"),
+        (csv([hours()[k] for k in (0, 1, 3, 2, 4, 5)]), (), "a.csv: row 4: .* is before the time of the previous row"),
+        (mixed(), (), "a.csv: row 1103: .* is before the end of the previous row"),
         (csv(hours(), "Date,Open,High,Low,Close,Adj Close,Volume", more=[[5000] * 6]), (), "give --volume-unit base"),
         (csv(hours(), more=[["x"] * 6]).replace("volume", "volume,junk"), ("--columns", "close_ts=junk"), "row 1"),
         (

@@ -93,13 +93,13 @@ def changed(row, column, value):
         (changed(2, 1, float("nan")), "row 3 (2023-11-14T22:16:00Z): open = nan is missing"),
         (changed(2, 4, -1.0), "row 3 (2023-11-14T22:16:00Z): close = -1.0 must be above 0"),
         (changed(2, 2, 90.0), "row 3 (2023-11-14T22:16:00Z): high = 90.0 is below the low"),
-        (changed(2, 1, 200.0), "open = 200.0 is outside of low to high"),
+        (changed(2, 1, 200.0), "open = 200.0 is not between low and high"),
         (changed(2, 5, -2.0), "volume = -2.0 must not be negative"),
-        (changed(2, 0, ROWS[1][0]), "row 3: open_ts = 2023-11-14T22:15:00Z is a duplicate of the row before"),
-        (changed(2, 0, ROWS[0][0]), "row 3: open_ts = 2023-11-14T22:14:00Z goes back in time"),
+        (changed(2, 0, ROWS[1][0]), "row 3: open_ts = 2023-11-14T22:15:00Z repeats the time of the previous row"),
+        (changed(2, 0, ROWS[0][0]), "row 3: open_ts = 2023-11-14T22:14:00Z is before the time of the previous row"),
         ([(ROWS[0][0], 1e-9, 1e-9, 1e-9, 1e-9, 1.0)], "open = 1e-09 is finer than 8 decimals; give more with --set"),
         (changed(2, 5, 1e300), "volume = 1e+300 is too large"),
-        (changed(2, 2, 1e12), "high = 1000000000000.0 is too large at 8 price_decimals"),
+        (changed(2, 2, 1e12), "high = 1000000000000.0 is too large for 8 price_decimals"),
     ],
 )
 def test_contradictory_rows_are_refused_by_row_and_value(tmp_path, rows, message):

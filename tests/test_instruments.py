@@ -174,7 +174,7 @@ def test_a_typical_tick_that_is_coarse_against_the_price_is_refused_by_row():
         checker.events(columns([0.2, 0.0999], first=1))
     assert str(error.value) == (
         "a.csv: row 3 (1970-01-01T00:02:00Z): low = 0.0999 is too low for a tick_size of 0.0001, which is only typical"
-        " (binance_spot.yml [*/USDT]); give the symbol's own with --set execution.tick_size="
+        " of the venue (binance_spot.yml [*/USDT]); give the symbol's own with --set execution.tick_size="
     )
 
 

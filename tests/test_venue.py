@@ -276,7 +276,7 @@ def test_rest_faults(fault, status):
     [
         ({"http_429": 1.0}, 1.0, "429"),
         ({"http_418": 1.0}, 2.0, "418"),
-        ({"not_json": 1.0}, 0.0, "server's time|not understood|binance"),
+        ({"not_json": 1.0}, 0.0, "invalid time|cannot be parsed|binance"),
     ],
 )
 def test_the_source_waits_as_long_as_it_is_told(faults, wait_s, words):

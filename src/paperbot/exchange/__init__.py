@@ -1,1 +1,1 @@
-"""The Binance Spot dialect, served: market data over HTTP and WebSocket from a recording."""
+"""A local server that speaks Binance Spot's API and serves recorded market data over HTTP and WebSocket."""

@@ -1,4 +1,4 @@
-"""`paperbot venue serve`: a venue to test against, fed from files."""
+"""`paperbot venue serve`: a local venue for tests that plays recorded files."""
 
 import asyncio
 import contextlib
@@ -22,7 +22,7 @@ from paperbot.timeframe import told_by
 
 @dataclass(frozen=True)
 class VenueRequest:
-    """What was asked for, as it was typed."""
+    """The command's options as typed."""
 
     sources: list[str]
     host: str
@@ -35,7 +35,7 @@ class VenueRequest:
 
 
 def market_of(text: str, timeframe: str | None) -> Market:
-    """The recording of one SYMBOL=FILE. Raises CommandError, DataError."""
+    """Load the recording of one SYMBOL=FILE. Raises CommandError, DataError."""
     symbol, equals, place = text.partition("=")
     if not equals or not place:
         raise CommandError(f"{text}: expected SYMBOL=FILE, such as BTC/USDT=bars.parquet")
@@ -47,12 +47,12 @@ def market_of(text: str, timeframe: str | None) -> Market:
         _check_interval(text, step_ms)
         return from_trades(symbol, step_ms, Trades(*trades))
     columns = Columns.join(list(BarFile(path).batches()))
-    told = None if timeframe else told_by(columns.open_ts, None)
-    step_ms = duration_s(timeframe) * 1000 if timeframe else (told.ns // MS if told else 0)
+    inferred = None if timeframe else told_by(columns.open_ts, None)
+    step_ms = duration_s(timeframe) * 1000 if timeframe else (inferred.ns // MS if inferred else 0)
     _check_interval(text, step_ms)
     open_ms = columns.open_ts // MS
     if (open_ms % step_ms).any():
-        raise DataError(f"{text}: has bars off the timeframe's grid, which no venue would send")
+        raise DataError(f"{text}: has bars off the timeframe's grid; a venue never sends such bars")
     return Market(symbol, step_ms, open_ms, columns.open, columns.high, columns.low, columns.close, columns.volume)
 
 
@@ -62,7 +62,7 @@ def _check_interval(text: str, step_ms: int) -> None:
 
 
 def serve(request: VenueRequest, say: Callable[[str], None]) -> None:
-    """Serve until stopped. Raises CommandError, DataError."""
+    """Serve until SIGTERM or SIGINT. Raises CommandError, DataError."""
     faults = parse_faults(request.seed, request.faults)
     markets = [market_of(text, request.timeframe) for text in request.sources]
     venue = Venue(markets, speed=request.speed, updates=request.updates, faults=faults)
@@ -76,7 +76,7 @@ async def _serve(venue: Venue, request: VenueRequest, say: Callable[[str], None]
     try:
         await venue.start(request.host, request.port)
     except OSError as error:
-        raise CommandError(f"{request.host}:{request.port}: cannot be listened on: {error.strerror}") from None
+        raise CommandError(f"cannot listen on {request.host}:{request.port}: {error.strerror}") from None
     say(f"venue at {venue.url} and {venue.ws_url}")
     with contextlib.suppress(asyncio.CancelledError):
         await stop.wait()

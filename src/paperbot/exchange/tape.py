@@ -1,7 +1,7 @@
-"""What a venue says over time: recorded bars or trades as klines and trades in Binance Spot's dialect.
+"""Turns recorded bars or trades into the klines and trades that Binance Spot sends, in time order.
 
 Field names, order and number formats follow Binance's documentation of the kline and trade streams and of
-`GET /api/v3/klines` (developers.binance.com, Spot), and the recorded raw feed that `tests/test_venue.py` compares with.
+`GET /api/v3/klines` (developers.binance.com, Spot), and match the recorded raw feed in `tests/test_venue.py`.
 """
 
 import heapq
@@ -32,11 +32,11 @@ INTERVALS_MS = {
     "12h": 43_200_000,
     "1d": 86_400_000,
 }
-"""Binance's names of timeframes."""
+"""Binance's timeframe names."""
 
 
 def number(value: float) -> str:
-    """A number as the venue writes it: eight decimals, more where the recorded value has more, so that none is lost."""
+    """Format a number as the venue does: at least eight decimals, and all decimals of the recorded value."""
     exact = format(Decimal(repr(float(value))), "f")
     whole, _, decimals = exact.partition(".")
     return f"{whole}.{decimals.ljust(8, '0')}"
@@ -44,7 +44,7 @@ def number(value: float) -> str:
 
 @dataclass(frozen=True)
 class Trades:
-    """Recorded trades: times in ms UTC, ascending ids."""
+    """Recorded trades: times in ms UTC, ids in ascending order."""
 
     ts: Integers
     price: Floats
@@ -55,7 +55,7 @@ class Trades:
 
 @dataclass(frozen=True)
 class Market:
-    """One symbol's recording: bars (open times in ms UTC) and, where it was made from trades, those."""
+    """One symbol's recording: bars (open times in ms UTC), and the trades if the bars were built from them."""
 
     symbol: str
     interval_ms: int
@@ -69,16 +69,16 @@ class Market:
 
     @property
     def id(self) -> str:
-        """The venue's name of the symbol."""
+        """The symbol's name at the venue."""
         return self.symbol.replace("/", "")
 
     @property
     def interval(self) -> str:
-        """The venue's name of the timeframe."""
+        """The timeframe's name at the venue."""
         return next(name for name, ms in INTERVALS_MS.items() if ms == self.interval_ms)
 
     def kline(self, index: int, at_ms: int, updates: int) -> "Kline":
-        """The bar as it stands at `at_ms`: whole from its close on, before that as far as it has come."""
+        """Return the bar as of `at_ms`: final from its close on, before that one of `updates` unfinished states."""
         opened = int(self.open_ms[index])
         if at_ms >= opened + self.interval_ms:
             opening, high, low = float(self.open[index]), float(self.high[index]), float(self.low[index])
@@ -89,9 +89,7 @@ class Market:
         )
 
     def _unfinished(self, index: int, step: int, updates: int) -> "Kline":
-        """A bar after `step` of `updates` steps: first flat at its open, then with its range, on its way to its
-        close.
-        """
+        """Return the bar after `step` of `updates` steps: flat at first, then its full range and part of its volume."""
         opening, share = float(self.open[index]), step / updates
         if step == 0:
             return Kline(self, int(self.open_ms[index]), opening, opening, opening, opening, 0.0, final=False)
@@ -102,7 +100,7 @@ class Market:
 
 @dataclass(frozen=True)
 class Kline:
-    """One kline."""
+    """One kline of a market, final or unfinished."""
 
     market: Market
     open_ms: int
@@ -115,14 +113,14 @@ class Kline:
 
     @property
     def last_ms(self) -> int:
-        """The last millisecond of the bar."""
+        """The last millisecond of the bar, the venue's close time."""
         return self.open_ms + self.market.interval_ms - 1
 
     def _quote(self) -> float:
         return self.volume * (self.open + self.close) / 2
 
     def event(self, at_ms: int) -> dict[str, Any]:
-        """The payload of a `<symbol>@kline_<interval>` stream."""
+        """Return the payload for a `<symbol>@kline_<interval>` stream."""
         n = 1 if self.volume > 0 else 0
         return {
             "e": "kline",
@@ -150,16 +148,16 @@ class Kline:
         }
 
     def row(self) -> list[Any]:
-        """The row of `GET /api/v3/klines`."""
+        """Return the row for `GET /api/v3/klines`."""
         quote = self._quote()
-        prices = [number(one) for one in (self.open, self.high, self.low, self.close, self.volume)]
+        prices = [number(value) for value in (self.open, self.high, self.low, self.close, self.volume)]
         taken = [number(round(self.volume / 2, 8)), number(round(quote / 2, 8))]
         return [self.open_ms, *prices, self.last_ms, number(round(quote, 8)), int(self.volume > 0), *taken, "0"]
 
 
 @dataclass(frozen=True)
 class Message:
-    """What is sent at `at_ms`: to which stream, which payload, and whether it ends a bar."""
+    """A message sent at `at_ms`: its stream, its payload, and whether it is a bar's final kline."""
 
     at_ms: int
     stream: str
@@ -168,7 +166,7 @@ class Message:
 
 
 def from_trades(symbol: str, interval_ms: int, trades: Trades) -> Market:
-    """Bars by bucketing trades; a bucket without a trade has none."""
+    """Build bars from trades; an interval without trades has no bar."""
     bucket = trades.ts // interval_ms * interval_ms
     edges = np.flatnonzero(np.diff(bucket)) + 1
     starts = np.concatenate(([0], edges))
@@ -188,7 +186,7 @@ def from_trades(symbol: str, interval_ms: int, trades: Trades) -> Market:
 
 
 def trade_event(market: Market, index: int, at_ms: int) -> dict[str, Any]:
-    """The payload of a `<symbol>@trade` stream."""
+    """Return the payload for a `<symbol>@trade` stream."""
     trades = market.trades
     assert trades is not None
     return {
@@ -205,7 +203,10 @@ def trade_event(market: Market, index: int, at_ms: int) -> dict[str, Any]:
 
 
 def _of_market(market: Market, rank: int, updates: int) -> Iterator[tuple[int, int, int, Message]]:
-    """(time, phase, rank, message) of one market: unfinished klines and trades before finished ones at one time."""
+    """Yield (time, phase, rank, message) of one market's klines.
+
+    Phase orders equal times: final klines (0), then unfinished ones (1), then trades (2).
+    """
     stream = f"{market.id.lower()}@kline_{market.interval}"
     for index, opened in enumerate(market.open_ms.tolist()):
         for step in range(updates):
@@ -225,8 +226,8 @@ def _trades_of(market: Market, rank: int) -> Iterator[tuple[int, int, int, Messa
 
 
 def messages(markets: list[Market], updates: int) -> Iterator[Message]:
-    """All that the venue says, in the order of its time."""
+    """Yield all messages of the venue in time order."""
     sources = [_of_market(market, rank, updates) for rank, market in enumerate(markets)]
     sources += [_trades_of(market, rank) for rank, market in enumerate(markets) if market.trades is not None]
-    for _, _, _, message in heapq.merge(*sources, key=lambda one: one[:3]):
+    for _, _, _, message in heapq.merge(*sources, key=lambda entry: entry[:3]):
         yield message

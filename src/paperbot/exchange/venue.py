@@ -1,9 +1,9 @@
-"""A venue to test against: Binance Spot's market data over HTTP and WebSocket, recorded, with a clock of its own.
+"""A local venue for tests: serves recorded market data as Binance Spot does, over HTTP and WebSocket.
 
 REST: ping, time, exchangeInfo, klines. Streams: `@kline_*` and `@trade`, raw (`/ws/NAME`), combined
-(`/stream?streams=`) and by SUBSCRIBE. REST never shows what the venue's time has not reached. With speed 0 time goes
-on as fast as those who listen take it, and stands still while nobody listens. Trading (orders, account, user stream)
-will be handlers beside these.
+(`/stream?streams=`) and by SUBSCRIBE. The venue has its own clock, and REST never shows data from its future. With
+speed 0, time advances as fast as listeners take the messages and stops while there are none. Trading (orders, account,
+user stream) is not implemented.
 """
 
 import asyncio
@@ -25,7 +25,7 @@ MAX_KLINES = 1000
 
 @dataclass(frozen=True)
 class Filters:
-    """A symbol's rules as exchangeInfo tells them, as decimal text."""
+    """A symbol's rules in exchangeInfo, as decimal text."""
 
     tick_size: str = "0.01000000"
     step_size: str = "0.00001000"
@@ -33,7 +33,7 @@ class Filters:
 
 
 class VenueClock:
-    """The venue's time: that of the tape, and after its end, or at a speed, moved by the machine's."""
+    """The venue's time: it follows the tape at speed 0, and the machine's clock at other speeds or after the tape."""
 
     def __init__(self, start_ms: int, speed: float) -> None:
         self.speed = speed
@@ -42,24 +42,24 @@ class VenueClock:
         self.runs = speed > 0
 
     def now_ms(self) -> int:
-        """Venue time in ms UTC."""
+        """Return the venue's time in ms UTC."""
         if not self.runs:
             return int(self._at_ms)
         return int(self._at_ms + (SystemClock.monotonic_s() - self._since_s) * 1000.0 * (self.speed or 1.0))
 
     def reach(self, at_ms: int) -> None:
-        """The tape has come to this time."""
+        """Advance to the tape's time, unless the clock runs by itself."""
         if not self.runs:
             self._at_ms = max(self._at_ms, float(at_ms))
 
     def let_run(self) -> None:
-        """From now on time goes on by itself."""
+        """Let the clock run by itself from now on."""
         self._at_ms, self._since_s, self.runs = float(self.now_ms()), SystemClock.monotonic_s(), True
 
 
 @dataclass(eq=False)
 class _Listener:
-    """One WebSocket connection and the streams that it wants."""
+    """One WebSocket connection and its subscribed streams."""
 
     socket: web.WebSocketResponse
     combined: bool
@@ -72,10 +72,10 @@ class _Listener:
 
 
 class Venue:
-    """The server. `url` and `ws_url` are known once it is started.
+    """The server. `url` and `ws_url` are set by `start`.
 
-    `updates`: klines sent for each bar before its final one. `wait_for`: how many streams must have a listener before
-    time begins, where speed is 0.
+    `speed`: venue seconds per real second; 0: as fast as listeners take the messages. `updates`: klines sent for each
+    bar before its final one. `start_ms`: when the tape starts; None: at the first bar.
     """
 
     def __init__(
@@ -97,7 +97,7 @@ class Venue:
         self.clock = VenueClock(begin, speed)
         self._begin_ms = begin
         self._listeners: set[_Listener] = set()
-        self._somebody = asyncio.Event()
+        self._has_listeners = asyncio.Event()
         self._silent_for = 0
         self._held: list[tuple[int, Message]] = []
         self._runner: web.AppRunner | None = None
@@ -114,7 +114,7 @@ class Venue:
 
     # ---- life
     async def start(self, host: str = "127.0.0.1", port: int = 0) -> None:
-        """Listen, and begin to play. Raises OSError when the address is taken."""
+        """Listen on an address and start the tape. Raises OSError if the address is in use."""
         app = web.Application(middlewares=[self._rest_faults])
         app.router.add_get("/api/v3/ping", self._ping)
         app.router.add_get("/api/v3/time", self._time)
@@ -150,19 +150,19 @@ class Venue:
             if self.clock.runs:
                 await asyncio.sleep(max(message.at_ms - self.clock.now_ms(), 0) / 1000.0 / self.clock.speed)
             else:
-                await self._somebody.wait()
+                await self._has_listeners.wait()
                 self.clock.reach(message.at_ms)
-            await self._say(message)
+            await self._send(message)
             if not self.clock.runs:
                 await asyncio.sleep(0)
         for _, message in self._held:
             await self._broadcast(message.stream, message.payload)
         self.clock.let_run()
 
-    async def _say(self, message: Message) -> None:  # noqa: C901
+    async def _send(self, message: Message) -> None:  # noqa: C901
         faults = self._faults
-        due = [one for count, one in self._held if count <= 1]
-        self._held = [(count - 1, one) for count, one in self._held if count > 1]
+        due = [held for count, held in self._held if count <= 1]
+        self._held = [(count - 1, held) for count, held in self._held if count > 1]
         if faults.strikes("disconnect"):
             for listener in list(self._listeners):
                 await listener.socket.close(code=WSCloseCode.GOING_AWAY)
@@ -184,8 +184,8 @@ class Venue:
             await self._broadcast(message.stream, '{"e":"kline","E":"soon","s":5,"k":{"t":null,"x":"yes"}}')
         if faults.strikes("truncated"):
             await self._broadcast(message.stream, message.payload[: len(message.payload) // 2], raw=True)
-        for one in due:
-            await self._broadcast(one.stream, one.payload)
+        for held in due:
+            await self._broadcast(held.stream, held.payload)
 
     async def _broadcast(self, stream: str, payload: str, *, raw: bool = False) -> None:
         for listener in list(self._listeners):
@@ -231,9 +231,9 @@ class Venue:
 
     def _count_listeners(self) -> None:
         if any(listener.streams for listener in self._listeners):
-            self._somebody.set()
+            self._has_listeners.set()
         else:
-            self._somebody.clear()
+            self._has_listeners.clear()
 
     # ---- REST
     @web.middleware

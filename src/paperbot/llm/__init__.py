@@ -1,1 +1,1 @@
-"""The advisor: a model proposes, guards outside the model decide, and whatever goes wrong means no advice."""
+"""The advisor: a model proposes, guards outside the model decide, and any failure means no advice."""

@@ -1,4 +1,4 @@
-"""One question from start to end: budget, provider, contract, guards. It never raises: no advice is an answer too."""
+"""Handles a question from budget to provider, contract and guards. Failures are outcomes, not exceptions."""
 
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -11,19 +11,19 @@ ACCEPTED, DENIED, NO_ADVICE, NOT_ASKED = "accepted", "denied", "no_advice", "not
 OUTCOMES = (ACCEPTED, DENIED, NO_ADVICE, NOT_ASKED, *FAILURES)
 
 ADVICE_FILE = "advice.jsonl"
-"""Where a run keeps what its advisor was asked and answered."""
+"""File of a run's questions, answers and decisions."""
 
 
 class Provider(Protocol):
-    """Whoever answers: an endpoint, or what one once said."""
+    """The source of answers: an endpoint, or a recording of one."""
 
     def ask(self, question: Question) -> Reply:
-        """The answer. Raises ProviderError when none comes."""
+        """Return the answer. Raises ProviderError if there is none."""
 
 
 @dataclass(frozen=True)
 class Exchange:
-    """A question, what was answered, and what was decided. `code`: the guard that denied; `detail`: why, in words."""
+    """A question, its answer and the decision. `code`: the guard that denied; `detail`: the reason in words."""
 
     question: Question
     outcome: str
@@ -35,7 +35,7 @@ class Exchange:
     tokens: int = 0
 
     def stored(self) -> dict[str, Any]:
-        """What is kept beside a run: enough to judge it, and to run again without a network."""
+        """Return the exchange's line in ADVICE_FILE: enough to review it, and to rerun it without a network."""
         reply = self.reply or Reply("")
         return {
             "ts": self.question.ts,
@@ -53,7 +53,7 @@ class Exchange:
 
 @dataclass
 class Advisor:
-    """Asks a provider and judges what it says. `situation(asked_ts)`: the account when the answer is there."""
+    """Asks a provider and judges its answers. `situation(asked_ts)` returns the account at the time of the answer."""
 
     provider: Provider
     limits: Limits
@@ -61,12 +61,12 @@ class Advisor:
     budget: Budget
 
     def consult(self, question: Question, situation: Callable[[int], Situation]) -> Exchange:
-        """Put one question and judge the answer at once."""
+        """Ask one question and judge the answer at once."""
         refused = self.begin(question)
         return refused or self.settle(question, self.answer(question), situation)
 
     def begin(self, question: Question) -> Exchange | None:
-        """Count a question; the exchange that ends it at once when the budget is used up."""
+        """Count a question against the budget; if it is used up, return the finished exchange."""
         refusal = self.budget.left(question.ts)
         if refusal is not None:
             return Exchange(question, NOT_ASKED, detail=refusal)
@@ -74,7 +74,7 @@ class Advisor:
         return None
 
     def answer(self, question: Question) -> Reply | ProviderError:
-        """What the provider says, or why it says nothing. This may take its time, and may run on another thread."""
+        """Return the provider's answer or its error. This may take long, and may run on another thread."""
         try:
             return self.provider.ask(question)
         except ProviderError as error:
@@ -83,7 +83,7 @@ class Advisor:
     def settle(
         self, question: Question, reply: Reply | ProviderError, situation: Callable[[int], Situation]
     ) -> Exchange:
-        """Judge an answer by the account as it stands now. Whatever goes wrong is an outcome, never an exception."""
+        """Judge an answer against the current account. Failures are outcomes, not exceptions."""
         if isinstance(reply, ProviderError):
             self.budget.used(question.ts, reply.tokens)
             return Exchange(question, reply.outcome, detail=str(reply), tokens=reply.tokens)
@@ -94,13 +94,13 @@ class Advisor:
             return Exchange(question, DENIED, reply, code=SCHEMA, detail=str(error))
         if advice is None:
             return Exchange(question, NO_ADVICE, reply)
-        seen = situation(question.ts)
-        objection = judge(advice, seen, self.limits, self.budget)
-        value = notional_usd(advice, seen) if objection is None or objection[0] not in _BEFORE_VALUE else None
+        account = situation(question.ts)
+        objection = judge(advice, account, self.limits, self.budget)
+        value = notional_usd(advice, account) if objection is None or objection[0] not in _BEFORE_VALUE else None
         if objection is not None:
             return Exchange(question, DENIED, reply, advice, *objection, value)
         return Exchange(question, ACCEPTED, reply, advice, notional_usd=value)
 
 
 _BEFORE_VALUE = {"symbol", "side", "not_finite"}
-"""Guards whose objection means that the advice has no value that could be computed."""
+"""Guards whose objection means that the advice's value cannot be computed."""

@@ -1,4 +1,4 @@
-"""Who answers the advisor's questions: an endpoint in OpenAI's dialect, or the recorded answers of an earlier run."""
+"""Providers for the advisor: an endpoint with OpenAI's API, or the recorded answers of an earlier run."""
 
 import json
 import queue
@@ -17,13 +17,13 @@ MAX_ANSWER_TOKENS = 500
 MAX_RESPONSE_BYTES = 1 << 20
 MAX_TOKENS = 10**9
 CHARS_A_TOKEN = 4
-"""A usual estimate of what text costs, for endpoints that do not say."""
+"""A common estimate, for endpoints that do not report token counts."""
 
 Tokens = Annotated[int, Field(ge=0, le=MAX_TOKENS)]
 
 
 class _Recorded(BaseModel):
-    """A line of a recording; what else stands there is for people."""
+    """A line of a recording; other keys are ignored."""
 
     model_config = ConfigDict(strict=True, extra="ignore")
 
@@ -37,10 +37,10 @@ class _Recorded(BaseModel):
 
 
 class RecordedProvider:
-    """Answers with what stands in a file of exchanges, one JSON object a line, at the times that stand there.
+    """Answers questions from a file with one JSON object per line, matched by time.
 
-    A line needs `ts` (ns UTC) and `answer`; with a `prompt_sha256` it only answers that very prompt. Raises ConfigError
-    for a file or a line that is none.
+    A line needs `ts` (ns UTC) and `answer`; with `prompt_sha256`, it answers that prompt only. Raises ConfigError for a
+    file or a line that cannot be read.
     """
 
     def __init__(self, path: Path) -> None:
@@ -48,7 +48,7 @@ class RecordedProvider:
         try:
             lines = path.read_text(encoding="utf-8").split("\n")
         except (OSError, UnicodeDecodeError) as error:
-            raise ConfigError(f"{path}: recorded answers cannot be read: {error}") from None
+            raise ConfigError(f"{path}: the recorded answers cannot be read: {error}") from None
         for number, line in enumerate(lines, 1):
             if line.strip():
                 try:
@@ -60,7 +60,7 @@ class RecordedProvider:
                 self._rows[row.ts] = row
 
     def ask(self, question: Question) -> Reply:
-        """The recorded answer of this time. Raises ProviderError, also the one that was recorded."""
+        """Return the recorded answer for the question's time. Raises ProviderError, also if a failure was recorded."""
         row = self._rows.get(question.ts)
         if row is None:
             raise ProviderError("no_answer", "nothing was recorded for this time")
@@ -73,12 +73,12 @@ class RecordedProvider:
 
 
 class OpenAiProvider:
-    """Asks an endpoint that speaks OpenAI's chat completions, once for each question: nothing is retried.
+    """Asks an endpoint with OpenAI's chat completions API once per question, without retries.
 
-    `timeout_s` bounds the whole exchange, whatever the endpoint does: a question is put on a thread of its own, and
-    when the time is over its connection is closed. What comes back is at most MAX_RESPONSE_BYTES, not compressed, and
-    taken apart here, because the SDK believes what it is sent. Needs the extra `llm`; raises ConfigError without it,
-    or for an address or a key that cannot be sent.
+    `timeout_s` bounds the whole exchange, whatever the endpoint does: each question runs on its own thread, and on
+    time-out its connection is closed. A response may have at most MAX_RESPONSE_BYTES and must not be compressed. It is
+    parsed here, because the SDK does not validate it. Needs the extra `llm`; raises ConfigError without it, or for an
+    invalid address.
     """
 
     def __init__(self, base_url: str, model: str, key: SecretStr, timeout_s: float) -> None:
@@ -93,7 +93,7 @@ class OpenAiProvider:
         try:
             self._base_url = httpx.URL(base_url)
         except (httpx.InvalidURL, TypeError) as error:
-            raise ConfigError(f"llm.base_url = {base_url!r}: is no address: {error}") from None
+            raise ConfigError(f"llm.base_url = {base_url!r}: is not a valid address: {error}") from None
         self._client = self._make_client()
 
     def _make_client(self) -> Any:
@@ -107,7 +107,7 @@ class OpenAiProvider:
         )
 
     def ask(self, question: Question) -> Reply:
-        """Ask once. Raises ProviderError for whatever is no usable answer."""
+        """Ask once. Raises ProviderError if there is no usable answer."""
         answers: queue.Queue[Reply | ProviderError] = queue.Queue()
         client = self._client
         threading.Thread(target=lambda: answers.put(self._answer(client, question)), daemon=True).start()
@@ -122,9 +122,9 @@ class OpenAiProvider:
         return answer
 
     def _answer(self, client: Any, question: Question) -> Reply | ProviderError:
-        """One exchange. Whatever the SDK and what is below it may raise becomes an outcome: this is the border."""
+        """Send one request. Every exception of the SDK or the layers below becomes a ProviderError."""
         openai = self._openai
-        lost = _cost(question.text)
+        estimate = _cost(question.text)
         try:
             raw = client.chat.completions.with_raw_response.create(
                 model=self._model,
@@ -137,25 +137,26 @@ class OpenAiProvider:
         except ProviderError as error:
             return error
         except openai.APITimeoutError:
-            return ProviderError("timeout", f"no answer within {self._timeout_s:g} s", lost)
+            return ProviderError("timeout", f"no answer within {self._timeout_s:g} s", estimate)
         except openai.APIConnectionError as error:
             cause = type(error.__cause__).__name__
-            is_size = isinstance(error.__cause__, UnwantedResponseError)
-            return ProviderError("bad_response" if is_size else "unreachable", cause, lost if is_size else 0)
+            if isinstance(error.__cause__, UnwantedResponseError):
+                return ProviderError("bad_response", cause, estimate)
+            return ProviderError("unreachable", cause)
         except openai.APIStatusError as error:
             return ProviderError("http_error", f"status {error.status_code}")
         except Exception as error:  # noqa: BLE001
-            return ProviderError("bad_response", type(error).__name__, lost)
+            return ProviderError("bad_response", type(error).__name__, estimate)
 
 
 def _cost(prompt: str) -> int:
-    """What a question may have cost when the endpoint does not say."""
+    """Estimate the tokens of a question whose cost the endpoint did not report."""
     return len(prompt) // CHARS_A_TOKEN + MAX_ANSWER_TOKENS
 
 
 def _reply(content: bytes, question: Question, redact: Redactor) -> Reply:
-    """The text and its cost. A response is taken apart level by level: nothing in it is believed."""
-    bad = ProviderError("bad_response", "the response holds no answer", _cost(question.text))
+    """Return the text and its cost. Every level of the response is checked. Raises ProviderError."""
+    no_answer = ProviderError("bad_response", "the response holds no answer", _cost(question.text))
     try:
         tree = json.loads(content)
     except (ValueError, RecursionError):
@@ -165,7 +166,7 @@ def _reply(content: bytes, question: Question, redact: Redactor) -> Reply:
     message = first.get("message") if isinstance(first, dict) else None
     text = message.get("content") if isinstance(message, dict) else None
     if not isinstance(text, str):
-        raise bad
+        raise no_answer
     usage = tree.get("usage")
     usage = usage if isinstance(usage, dict) else {}
     prompt = _tokens(usage.get("prompt_tokens"), len(question.text))
@@ -174,17 +175,17 @@ def _reply(content: bytes, question: Question, redact: Redactor) -> Reply:
 
 
 def _tokens(count: Any, chars: int) -> int:
-    """A reported count, or the estimate where there is none that makes sense."""
-    known = isinstance(count, int) and not isinstance(count, bool) and 0 < count <= MAX_TOKENS
-    return count if known else chars // CHARS_A_TOKEN
+    """Return the reported count, or an estimate if it is missing or implausible."""
+    is_plausible = isinstance(count, int) and not isinstance(count, bool) and 0 < count <= MAX_TOKENS
+    return count if is_plausible else chars // CHARS_A_TOKEN
 
 
 class UnwantedResponseError(Exception):
-    """An endpoint sent more than `MAX_RESPONSE_BYTES`, or in an encoding that was not asked for."""
+    """An endpoint sent more than `MAX_RESPONSE_BYTES`, or a content encoding that was not requested."""
 
 
 def _bounded(httpx: Any) -> Any:
-    """An HTTP transport that asks for plain bytes, takes no others, and ends a response that grows too long."""
+    """Return an HTTP transport that requests and accepts only uncompressed responses of bounded size."""
 
     class Stream(httpx.SyncByteStream):  # type: ignore[misc]
         def __init__(self, inner: Iterable[bytes]) -> None:
@@ -204,12 +205,12 @@ def _bounded(httpx: Any) -> Any:
     class Transport(httpx.HTTPTransport):  # type: ignore[misc]
         def handle_request(self, request: Any) -> Any:
             request.headers["Accept-Encoding"] = "identity"
-            for name in ("OpenAI-Organization", "OpenAI-Project"):  # The SDK takes them from the environment.
+            for name in ("OpenAI-Organization", "OpenAI-Project"):  # The SDK sets them from the environment.
                 request.headers.pop(name, None)
             response = super().handle_request(request)
             if response.headers.get("Content-Encoding", "identity") != "identity":
                 response.close()
-                raise UnwantedResponseError("compressed, though that was not asked for")
+                raise UnwantedResponseError("compressed without being asked")
             response.stream = Stream(response.stream)
             return response
 

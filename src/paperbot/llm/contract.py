@@ -1,4 +1,4 @@
-"""What an advisor may say: one JSON object, typed, bounded and closed. Anything else is no advice."""
+"""The contract of an advisor's answer: one strictly typed JSON object. Anything else is not advice."""
 
 import json
 from dataclasses import dataclass
@@ -10,8 +10,8 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 class Advice(BaseModel):
     """A proposal: hold `symbol` (`side` long) or nothing of it (flat).
 
-    An entry names either `size`, in the base, or `notional_usd`. `price`: what the model took the price to be, in the
-    quote, where it says so. `ttl_s`: seconds for which the advice is meant to hold.
+    An entry has either `size`, in the base, or `notional_usd`. `price`: the price that the model assumed, in the quote;
+    optional. `ttl_s`: seconds for which the advice is valid.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid", strict=True)
@@ -27,7 +27,7 @@ class Advice(BaseModel):
 
 
 class Answer(BaseModel):
-    """The whole answer: `{"advice": null}` says that there is nothing to do."""
+    """The whole answer; `{"advice": null}` means that there is nothing to do."""
 
     model_config = ConfigDict(frozen=True, extra="forbid", strict=True)
 
@@ -35,12 +35,12 @@ class Answer(BaseModel):
 
 
 class MalformedError(Exception):
-    """The answer is not of this contract; `str` says why."""
+    """The answer does not match the contract; `str` says why."""
 
 
 @dataclass(frozen=True)
 class Question:
-    """What the advisor is asked: at `ts` (ns UTC, the slice it sees), with a prompt known by id and hash."""
+    """A question to the advisor. `ts`: the slice that it shows, ns UTC; the prompt is identified by id and hash."""
 
     ts: int
     prompt_id: str
@@ -50,7 +50,7 @@ class Question:
 
 @dataclass(frozen=True)
 class Reply:
-    """What came back, and what it cost."""
+    """The provider's answer and its tokens."""
 
     text: str
     prompt_tokens: int = 0
@@ -61,7 +61,7 @@ FAILURES = ("timeout", "unreachable", "http_error", "bad_response", "no_answer")
 
 
 class ProviderError(Exception):
-    """No answer came. `outcome`: one of FAILURES; `tokens`: what it may have cost all the same."""
+    """The provider gave no answer. `outcome`: one of FAILURES; `tokens`: the estimated cost of the attempt."""
 
     def __init__(self, outcome: str, detail: str, tokens: int = 0) -> None:
         super().__init__(detail)
@@ -70,9 +70,9 @@ class ProviderError(Exception):
 
 
 def parse(text: str, max_chars: int) -> Advice | None:
-    """The advice in an answer, None when it has none. Raises MalformedError."""
+    """Return the advice in an answer, or None if it has none. Raises MalformedError."""
     if len(text) > max_chars:
-        raise MalformedError(f"{len(text)} characters, more than {max_chars}")
+        raise MalformedError(f"{len(text)} characters; at most {max_chars} are allowed")
     try:
         tree = json.loads(text, object_pairs_hook=_unique)
     except (ValueError, RecursionError) as error:
@@ -84,16 +84,16 @@ def parse(text: str, max_chars: int) -> Advice | None:
         place = ".".join(str(part) for part in first["loc"] if part in Advice.model_fields) or "the answer"
         raise MalformedError(f"{place}: {first['msg']}") from None
     if advice is not None:
-        named = [one for one in (advice.size, advice.notional_usd) if one is not None]
-        if advice.side == "long" and len(named) != 1:
-            raise MalformedError("a long names either size or notional_usd")
-        if advice.side == "flat" and named:
-            raise MalformedError("a flat names neither size nor notional_usd")
+        amounts = [amount for amount in (advice.size, advice.notional_usd) if amount is not None]
+        if advice.side == "long" and len(amounts) != 1:
+            raise MalformedError("side long needs exactly one of size and notional_usd")
+        if advice.side == "flat" and amounts:
+            raise MalformedError("side flat must have neither size nor notional_usd")
     return advice
 
 
 def _unique(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
     tree = dict(pairs)
     if len(tree) != len(pairs):
-        raise ValueError("a key stands twice")
+        raise ValueError("a key occurs twice")
     return tree

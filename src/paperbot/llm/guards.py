@@ -1,11 +1,12 @@
-"""The guards: what advice must be before it may become an event.
+"""The guards: the checks that advice must pass before it becomes an event.
 
 They run in this order, each with one code:
 
 schema · symbol · side · not_finite · confidence · notional_cap · limits · price · budget · stale · duplicate
 
-The first that objects decides, and nothing that an answer says can change the order, a limit or a guard. What passes is
-still judged by the risk gate like any other signal; `limits` asks that very gate beforehand, on a copy of the account.
+The first guard that objects denies the advice. Nothing in an answer can change a guard, a limit or the order. Advice
+that passes is still judged by the risk gate like any other signal; `limits` asks the same gate beforehand, on a copy of
+the account.
 """
 
 from collections.abc import Callable, Mapping
@@ -19,7 +20,7 @@ NS = 1_000_000_000
 
 @dataclass(frozen=True)
 class Limits:
-    """What the configuration allows. Shares and confidence are plain numbers, `max_age_ns` nanoseconds."""
+    """The configured limits. `price_tolerance` is a share of the price, `max_age_ns` in nanoseconds."""
 
     symbols: frozenset[str]
     min_confidence: float
@@ -32,12 +33,12 @@ class Limits:
 
 @dataclass(frozen=True)
 class Situation:
-    """What the guards know of the account when an answer is judged.
+    """The account as the guards see it when an answer is judged.
 
-    `asked_ts`, `now_ts`: the slice that the question showed, and the present one (ns UTC). `closes`: last close of each
-    symbol that has one, in its quote. `targets`: what the advisor's strategy holds already (1 long, 0 flat).
-    `value_usd(symbol, quantity)`: what a quantity of the base is worth, None without a price. `blocks(advice)`: the
-    code with which the gate would refuse it, None when it would not.
+    `asked_ts`, `now_ts`: the slice that the question showed and the current one, ns UTC. `closes`: last close of each
+    symbol that has one, in its quote. `targets`: current targets of the advisor's strategy (1 long, 0 flat).
+    `value_usd(symbol, quantity)`: value of a quantity of the base, None without a price. `blocks(advice)`: the code
+    with which the gate would block it, or None.
     """
 
     asked_ts: int
@@ -50,7 +51,7 @@ class Situation:
 
 @dataclass
 class Budget:
-    """Questions of the last hour and tokens of the UTC day, in event time."""
+    """Counts the questions of the last hour and the tokens of the UTC day, in event time."""
 
     limits: Limits
     _asked: list[int] = field(default_factory=list)
@@ -58,67 +59,69 @@ class Budget:
     _tokens: int = 0
 
     def left(self, ts: int) -> str | None:
-        """Why nothing more may be asked at `ts`, None when it may."""
+        """Return why no question may be asked at `ts` (ns UTC), or None if one may."""
         self._roll(ts)
         if len(self._asked) >= self.limits.max_questions_per_hour:
-            return f"{len(self._asked)} questions in an hour"
+            return f"the limit of {self.limits.max_questions_per_hour} questions per hour is reached"
         if self._tokens >= self.limits.max_tokens_per_day:
-            return f"{self._tokens} tokens in a day"
+            return f"the limit of {self.limits.max_tokens_per_day} tokens per day is reached"
         return None
 
     def asked(self, ts: int) -> None:
-        """A question is put at `ts`."""
+        """Count a question asked at `ts` (ns UTC)."""
         self._roll(ts)
         self._asked.append(ts)
 
     def used(self, ts: int, tokens: int) -> None:
-        """An answer used so many tokens. What an endpoint reports below 0 counts as nothing."""
+        """Count an answer's tokens; a negative number counts as 0."""
         self._roll(ts)
         self._tokens += max(tokens, 0)
 
     def exceeded(self) -> str | None:
-        """Whether the last answer went over the day's tokens: then it was more than was allowed, and does not count."""
+        """Return the objection if the last answer exceeded the day's tokens, or None."""
         if self._tokens > self.limits.max_tokens_per_day:
-            return f"{self._tokens} tokens in a day, more than {self.limits.max_tokens_per_day}"
+            return f"{self._tokens} tokens today; at most {self.limits.max_tokens_per_day} are allowed"
         return None
 
     def _roll(self, ts: int) -> None:
-        self._asked = [one for one in self._asked if one > ts - 3600 * NS]
+        self._asked = [asked_ts for asked_ts in self._asked if asked_ts > ts - 3600 * NS]
         day = ts // (86_400 * NS)
         if day != self._day:
             self._day, self._tokens = day, 0
 
 
 Guard = Callable[[Advice, Situation, Limits, Budget], str | None]
-"""Answers why it objects, or None."""
+"""Returns the reason for an objection, or None."""
 
 
 def _symbol(advice: Advice, situation: Situation, limits: Limits, _budget: Budget) -> str | None:
-    known = advice.symbol in limits.symbols and advice.symbol in situation.targets
-    return None if known else "not a symbol that advice may be about"
+    is_allowed = advice.symbol in limits.symbols and advice.symbol in situation.targets
+    return None if is_allowed else "advice for this symbol is not allowed"
 
 
 def _side(advice: Advice, _situation: Situation, _limits: Limits, _budget: Budget) -> str | None:
-    return None if advice.side in {"long", "flat"} else "neither long nor flat"
+    return None if advice.side in {"long", "flat"} else "the side is neither long nor flat"
 
 
 def _not_finite(advice: Advice, _situation: Situation, _limits: Limits, _budget: Budget) -> str | None:
     numbers = (advice.size, advice.notional_usd, advice.price, advice.confidence, advice.ttl_s)
-    if not all(isfinite(one) for one in numbers if one is not None):
+    if not all(isfinite(number) for number in numbers if number is not None):
         return "a number is not finite"
-    if any(one is not None and one <= 0 for one in (advice.size, advice.notional_usd, advice.price)):
-        return "a size or price is not above 0"
+    if any(number is not None and number <= 0 for number in (advice.size, advice.notional_usd, advice.price)):
+        return "size, notional_usd and price must be above 0"
     return None
 
 
 def _confidence(advice: Advice, _situation: Situation, limits: Limits, _budget: Budget) -> str | None:
     if not 0.0 <= advice.confidence <= 1.0:
-        return f"confidence {advice.confidence:g} is outside of 0 to 1"
-    return None if advice.confidence >= limits.min_confidence else f"below {limits.min_confidence:g}"
+        return f"confidence {advice.confidence:g} is outside 0 to 1"
+    if advice.confidence < limits.min_confidence:
+        return f"confidence {advice.confidence:g} is below {limits.min_confidence:g}"
+    return None
 
 
 def notional_usd(advice: Advice, situation: Situation) -> float | None:
-    """What the advice wants to buy, in USD; None when it buys nothing or there is no price."""
+    """Return the value that the advice would buy, in USD; None if it buys nothing or has no price."""
     if advice.side != "long":
         return None
     if advice.notional_usd is not None:
@@ -131,8 +134,9 @@ def _notional_cap(advice: Advice, situation: Situation, limits: Limits, _budget:
         return None
     value = notional_usd(advice, situation)
     if value is None or situation.value_usd(advice.symbol, 1.0) is None:
-        return "has no value in USD to compare with the cap"
-    return None if value <= limits.max_notional_usd else f"{value:.2f} USD is above the cap"
+        return "the advice has no value in USD to compare with the cap"
+    cap = limits.max_notional_usd
+    return None if value <= cap else f"{value:.2f} USD is above the cap of {cap:.2f} USD"
 
 
 def _limits(advice: Advice, situation: Situation, _limits: Limits, _budget: Budget) -> str | None:
@@ -143,9 +147,9 @@ def _limits(advice: Advice, situation: Situation, _limits: Limits, _budget: Budg
 def _price(advice: Advice, situation: Situation, limits: Limits, _budget: Budget) -> str | None:
     close = situation.closes.get(advice.symbol)
     if close is None:
-        return "the symbol has no price"
+        return "the symbol has no last close"
     if advice.price is not None and abs(advice.price - close) > limits.price_tolerance * close:
-        return f"{advice.price:g} is too far from the last close {close:g}"
+        return f"the price {advice.price:g} is too far from the last close {close:g}"
     return None
 
 
@@ -156,12 +160,16 @@ def _budget(_advice: Advice, _situation: Situation, _limits: Limits, budget: Bud
 def _stale(advice: Advice, situation: Situation, limits: Limits, _budget: Budget) -> str | None:
     age_ns = situation.now_ts - situation.asked_ts
     allowed_ns = min(limits.max_age_ns, advice.ttl_s * NS)
-    return None if 0 <= age_ns <= allowed_ns and advice.ttl_s > 0 else f"{age_ns / NS:g} s old"
+    if advice.ttl_s <= 0:
+        return "ttl_s must be above 0"
+    if not 0 <= age_ns <= allowed_ns:
+        return f"the advice is {age_ns / NS:g} s old; at most {allowed_ns / NS:g} s are allowed"
+    return None
 
 
 def _duplicate(advice: Advice, situation: Situation, _limits: Limits, _budget: Budget) -> str | None:
     wanted = 1 if advice.side == "long" else 0
-    return "is in force already" if situation.targets[advice.symbol] == wanted else None
+    return "the strategy already has this target" if situation.targets[advice.symbol] == wanted else None
 
 
 CHAIN: tuple[tuple[str, Guard], ...] = (
@@ -183,7 +191,7 @@ CODES = (SCHEMA, *(code for code, _ in CHAIN))
 
 
 def judge(advice: Advice, situation: Situation, limits: Limits, budget: Budget) -> tuple[str, str] | None:
-    """(code, why) of the first guard that objects, None when all let it pass."""
+    """Return (code, reason) of the first guard that objects, or None if the advice passes all."""
     for code, guard in CHAIN:
         why = guard(advice, situation, limits, budget)
         if why is not None:

@@ -1,1 +1,1 @@
-"""Where bars come from: files and made-up markets."""
+"""Sources of bars: data files, exchanges and the synthetic market."""

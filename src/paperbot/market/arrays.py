@@ -1,7 +1,7 @@
-"""Bars as unnamed arrays, the way exchanges return them. The prices themselves show which column is which.
+"""Bars as arrays without column names, as exchanges return them; the column order is found from the prices.
 
-The high is the largest price of its row and the low the smallest. If more than one known column order fits every row,
-the user has to say which one it is.
+The high is the largest price of its row and the low the smallest. If more than one known order fits every row, the
+user must name the columns.
 """
 
 from dataclasses import replace
@@ -29,8 +29,8 @@ ORDERS: dict[str, dict[str, int]] = {
     "Poloniex": dict(low=0, high=1, open=2, close=3, turnover=4, volume=5, mean=10, open_ts=12, close_ts=13, last=13),
     "Binance": dict(open_ts=0, open=1, high=2, low=3, close=4, volume=5, close_ts=6, turnover=7, last=11),
 }
-"""Places of the columns in known orders, and the last place. `turnover` is the volume in the quote and `mean` a mean
-price: both must fit the prices of every row. `final` is 0 in the row of a bar that has not ended.
+"""Index of each column in the known orders; `last` is the largest index. `turnover` is the volume in the quote, `mean`
+an average price: both must fit the prices of every row. `final` is 0 in the row of an unfinished bar.
 """
 
 _CHECKS = ("turnover", "mean", "last")
@@ -40,29 +40,29 @@ _WITHOUT_VOLUME = 5
 
 
 def recognised(path: Path, sheet: Sheet, chosen: dict[str, list[int]]) -> tuple[Layout, dict[str, list[int]]]:
-    """The layout, and the column of each role. Raises DataError when no known order fits, or several do."""
+    """Return the layout and the column of each role. Raises DataError unless exactly one known order fits."""
     width = len(sheet.names)
     if {"open_ts", "open", "high", "low", "close", "volume"} <= set(chosen):
-        return _layout("told by --columns"), chosen
+        return _layout("columns given with --columns"), chosen
     rows = [list(row.values()) for batch in sheet.batches() for row in batch.to_pylist()]
     fitting = {name: order for name, order in ORDERS.items() if order["last"] + 1 == width and _fits(rows, order)}
     if width == _WITHOUT_VOLUME:
-        raise DataError(f"{path}: its rows have {width} values: there is no volume, and nothing can fill without one")
+        raise DataError(f"{path}: its rows have {width} values and no volume; orders cannot fill without a volume")
     if "ccxt and freqtrade" in fitting and all(str(row[5]) in {"0", "1"} for row in rows):
         raise DataError(
-            f"{path}: the sixth value of every row is 0 or 1: a flag rather than a volume (as in mark prices); nothing"
-            " can fill without a volume; if it is one, say --columns open_ts=0,open=1,high=2,low=3,close=4,volume=5"
+            f"{path}: the sixth value of every row is 0 or 1: probably a flag, not a volume (as in mark prices);"
+            " if it is the volume, give --columns open_ts=0,open=1,high=2,low=3,close=4,volume=5"
         )
     if len(fitting) != 1:
-        which = f"fit the order of {' and of '.join(fitting)}" if fitting else f"have {width} values in no known order"
-        places = "open_ts=0,open=1,high=2,low=3,close=4,volume=5"
-        raise DataError(f"{path}: its rows {which}; tell the order, such as --columns {places}")
+        fit = f"fit the order of {' and of '.join(fitting)}" if fitting else f"have {width} values in no known order"
+        example = "open_ts=0,open=1,high=2,low=3,close=4,volume=5"
+        raise DataError(f"{path}: its rows {fit}; give the order, such as --columns {example}")
     ((name, order),) = fitting.items()
     return _layout(name), {role: [place] for role, place in order.items() if role not in _CHECKS} | chosen
 
 
 def _layout(name: str) -> Layout:
-    return replace(next(one for one in LAYOUTS if one.name == "no_header"), title=f"JSON arrays: {name}")
+    return replace(next(layout for layout in LAYOUTS if layout.name == "no_header"), title=f"JSON arrays: {name}")
 
 
 def _fits(rows: list[list[str]], order: dict[str, int]) -> bool:
@@ -75,8 +75,8 @@ def _fits(rows: list[list[str]], order: dict[str, int]) -> bool:
     fits = (high >= np.maximum(opening, close)) & (low <= np.minimum(opening, close)) & (low <= high)
     traded = volume > 0
     if "turnover" in order:
-        least, most = volume * low * (1 - _SLACK), volume * high * (1 + _SLACK)
-        fits &= ~traded | ((rest[0] >= least) & (rest[0] <= most))
+        lowest, highest = volume * low * (1 - _SLACK), volume * high * (1 + _SLACK)
+        fits &= ~traded | ((rest[0] >= lowest) & (rest[0] <= highest))
     if "mean" in order:
         fits &= ~traded | ((rest[-1] >= low * (1 - _SLACK)) & (rest[-1] <= high * (1 + _SLACK)))
     if "close_ts" in order:

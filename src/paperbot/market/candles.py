@@ -1,4 +1,4 @@
-"""The border that every bar crosses: what contradicts itself is refused, what is odd passes as it is."""
+"""The check that every bar passes: contradictory bars are refused, odd but possible ones are accepted unchanged."""
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -18,17 +18,17 @@ _LARGEST_VOLUME = 1e18
 _LARGEST_MOVE = 1e-4
 _FINER = 1e-9
 _COARSE = 1e-3
-"""Shares of a price: what rounding to `price_decimals` may move it by, what counts as finer than they are where they
-were taken from the data, and the largest tick that is only typical of a venue.
+"""Shares of a price: the largest move by rounding to `price_decimals`; the same when the decimals come from the data;
+the largest tick that a venue's typical rules may set.
 """
 LARGEST_PRICE = float(1 << 60)
 
 
 @dataclass(frozen=True)
 class Columns:
-    """Bars as they were read: open times in ns UTC, prices in the quote, volume as the source counts it.
+    """Bars as read: open times in ns UTC, prices in the quote, volume in the source's own unit.
 
-    `close_ts`: closes that the source gives, ns UTC; `row`: where each stands in its file, from 1.
+    `close_ts`: closing times if the source has them, ns UTC; `row`: row numbers in the file, from 1.
     """
 
     open_ts: NDArray[np.int64]
@@ -52,21 +52,21 @@ class Columns:
 
     @staticmethod
     def join(parts: Sequence["Columns"]) -> "Columns":
-        """Several one after the other."""
+        """Concatenate several parts in order."""
         columns: Iterator[Any] = zip(
             *([getattr(part, name) for name in part.__dataclass_fields__] for part in parts), strict=True
         )
-        joined: Any = (None if any(one is None for one in values) else np.concatenate(values) for values in columns)
+        joined: Any = (None if any(part is None for part in values) else np.concatenate(values) for values in columns)
         return Columns(*joined)
 
 
 @dataclass(frozen=True)
 class Grid:
-    """What a symbol's data prices must fit.
+    """The decimals and rules that a symbol's data is checked against.
 
-    `is_observed`: the decimals were taken from the data's first rows. `typical_tick`, `typical_step` (in the quote and
-    the base, 0: none): rules that are only typical of the venue's symbols, with the file and pattern that they are from
-    in `origin`; `min_notional` in the quote.
+    `is_observed`: the decimals were taken from the data's first rows. `typical_tick` (in the quote), `typical_step` (in
+    the base; 0: none): rules that are typical of the venue but not this symbol's own; `origin` names the file and
+    pattern that set them. `min_notional` in the quote.
     """
 
     price_decimals: int
@@ -79,9 +79,9 @@ class Grid:
 
 @dataclass
 class Checker:
-    """Turns columns into bar events, row by row consistent, over all batches of one source.
+    """Checks columns and turns them into bar events, across all batches of one source.
 
-    `source` is named in errors; rows count from 1 over all batches.
+    `source` is named in errors; rows are numbered from 1 across all batches.
     """
 
     source: str
@@ -94,7 +94,7 @@ class Checker:
     overlapped: bool = False
 
     def events(self, columns: Columns) -> Bars:
-        """BAR_EVENTs of a batch, without flags. Raises DataError that names row and value."""
+        """Return the BAR_EVENTs of a batch, without flags. Raises DataError, which names row and value."""
         self._check(columns)
         closes = self._closes(columns)
         events = blank_bars(self.symbol_id, len(columns))
@@ -109,25 +109,28 @@ class Checker:
         return events
 
     def _closes(self, columns: Columns) -> NDArray[np.int64]:
-        """What the timeframe says, or the file of calendar units. Another close in a file contradicts its step."""
+        """Return the closes that follow from the timeframe; for months and local time, the file's own if it has any.
+
+        Raises DataError if opens or closes contradict the timeframe.
+        """
         text = self.timeframe.text
-        not_first = f"is not the first of a month, as bars of {text} need it"
+        not_first = f"is not the first of a month, as bars of {text} require"
         self._refuse(self.timeframe.misplaced(columns.open_ts), columns, "open_ts", not_first)
         closes = self.timeframe.closes(columns.open_ts)
         ended = np.concatenate(([self.last_close_ts], closes[:-1])).astype(np.int64)[: len(columns)]
-        # Venues cut single bars short at an outage. Two in a row are bars of another length.
+        # Venues cut single bars short at an outage. Two overlaps in a row mean that the bars have a different length.
         overlaps = columns.open_ts < ended
         twice = overlaps & np.concatenate(([self.overlapped], overlaps[:-1]))[: len(columns)]
-        why = f"is before the end of the row before, a bar of {text}, and so was that; see --timeframe"
+        why = f"is before the end of the previous row, a bar of {text}, for the second time in a row; see --timeframe"
         self._refuse(twice, columns, "open_ts", why)
         self.overlapped = bool(overlaps[-1]) if len(columns) else self.overlapped
-        told = columns.close_ts
-        if told is None:
+        in_file = columns.close_ts
+        if in_file is None:
             return closes
-        self._refuse(told <= columns.open_ts, columns, "close_ts", "is not after its open")
+        self._refuse(in_file <= columns.open_ts, columns, "close_ts", "is not after the open")
         if self.timeframe.months or self.timeframe.zone:
-            return told
-        wrong = told != closes
+            return in_file
+        wrong = in_file != closes
         self._refuse(wrong, columns, "close_ts", f"is not the close of a bar of {text}; see --timeframe")
         return closes
 
@@ -139,7 +142,7 @@ class Checker:
             values = getattr(columns, name)
             self._refuse(np.isnan(values), columns, name, "is missing")
             self._refuse(np.isinf(values), columns, name, "is not a finite number")
-        too_large = f"is too large at {decimals} price_decimals; give fewer with --set execution.price_decimals="
+        too_large = f"is too large for {decimals} price_decimals; give fewer with --set execution.price_decimals="
         for name in ("open", "high", "low", "close"):
             values = getattr(columns, name)
             self._refuse(values <= 0, columns, name, "must be above 0")
@@ -152,23 +155,23 @@ class Checker:
         self._refuse(columns.high < columns.low, columns, "high", "is below the low")
         for name in ("open", "close"):
             values = getattr(columns, name)
-            self._refuse((values > columns.high) | (values < columns.low), columns, name, "is outside of low to high")
+            self._refuse((values > columns.high) | (values < columns.low), columns, name, "is not between low and high")
         self._refuse(columns.open_ts < 0, columns, "open_ts", "is before 1970")
         self._check_typical_rules(columns)
         before = np.concatenate(([self.last_open_ts], columns.open_ts[:-1])).astype(np.int64)[: len(columns)]
-        self._refuse(columns.open_ts == before, columns, "open_ts", "is a duplicate of the row before")
-        self._refuse(columns.open_ts < before, columns, "open_ts", "goes back in time")
+        self._refuse(columns.open_ts == before, columns, "open_ts", "repeats the time of the previous row")
+        self._refuse(columns.open_ts < before, columns, "open_ts", "is before the time of the previous row")
 
     def _check_typical_rules(self, columns: Columns) -> None:
         grid = self.grid
         if grid.typical_tick:
-            why = f"is too low for a tick_size of {grid.typical_tick:g}, which is only typical"
-            wanted = f" ({grid.origin['tick_size']}); give the symbol's own with --set execution.tick_size="
-            self._refuse(grid.typical_tick > _COARSE * columns.low, columns, "low", why + wanted)
+            why = f"is too low for a tick_size of {grid.typical_tick:g}, which is only typical of the venue"
+            fix = f" ({grid.origin['tick_size']}); give the symbol's own with --set execution.tick_size="
+            self._refuse(grid.typical_tick > _COARSE * columns.low, columns, "low", why + fix)
         if grid.typical_step and grid.min_notional:
-            why = f"is too high for a step_size of {grid.typical_step:g}, which is only typical"
-            wanted = f" ({grid.origin['step_size']}); give the symbol's own with --set execution.step_size="
-            self._refuse(grid.typical_step * columns.high > grid.min_notional, columns, "high", why + wanted)
+            why = f"is too high for a step_size of {grid.typical_step:g}, which is only typical of the venue"
+            fix = f" ({grid.origin['step_size']}); give the symbol's own with --set execution.step_size="
+            self._refuse(grid.typical_step * columns.high > grid.min_notional, columns, "high", why + fix)
 
     def _refuse(self, wrong: NDArray[np.bool_], columns: Columns, name: str, why: str) -> None:
         if wrong.any():

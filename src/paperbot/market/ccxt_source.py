@@ -1,4 +1,4 @@
-"""Binance Spot through ccxt: the only file that imports it."""
+"""Binance Spot through ccxt. No other file imports ccxt."""
 
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -14,7 +14,7 @@ from paperbot.market.instruments import VenueRules, rules_of
 from paperbot.market.source import PAGE, OnState, SourceError
 
 BAN_S = 120.0
-"""How long nothing is asked after a 418 that names no time; Binance bans for two minutes and more."""
+"""Seconds to wait after a 418 without Retry-After. Binance's bans last at least two minutes."""
 
 BUSY_S = 1.0
 STATUS_BANNED = 418
@@ -23,7 +23,7 @@ FIELDS = 6
 
 @dataclass(frozen=True)
 class Endpoint:
-    """Where the market data is: Binance's testnet or its public hosts; other base URLs where they are given."""
+    """Hosts of the market data: Binance's testnet or its public hosts, unless other base URLs are given."""
 
     market_data: str
     rest_url: str = ""
@@ -31,18 +31,18 @@ class Endpoint:
 
 
 class _Client(Client):  # type: ignore[misc]
-    """ccxt's WebSocket client, mended in two places that a live feed depends on.
+    """ccxt's WebSocket client, with two fixes that a live feed needs.
 
-    - Its short cut into aiohttp's buffer is off: it goes around aiohttp's account of what is unread (which counts an
-      overhead for each message), so that after a burst reading is paused and never taken up again.
-    - A message that is no JSON is handed to `on_bad`; ccxt's own loop would end there without a word.
+    - It does not read from aiohttp's buffer directly: that bypasses aiohttp's count of unread bytes (which includes an
+      overhead per message), so after a burst reading would pause and never resume.
+    - A message that is not JSON goes to `on_bad`; ccxt's own loop would stop without an error.
     """
 
     buffer = None
     on_bad: Callable[[Any], None] | None = None
 
     def handle_text_or_binary_message(self, data: Any) -> None:
-        """One message as it came."""
+        """Handle one raw message."""
         try:
             super().handle_text_or_binary_message(data)
         except (ValueError, TypeError, KeyError, AttributeError):
@@ -51,12 +51,12 @@ class _Client(Client):  # type: ignore[misc]
 
 
 class _Binance(ccxt.pro.binance):  # type: ignore[misc]
-    """ccxt's client, which keeps what it drops otherwise: the kline event as it came, with its `x`."""
+    """ccxt's client, with a callback for the raw kline event; ccxt itself drops `x`, which marks a final bar."""
 
     on_kline: Callable[[dict[str, Any]], None] | None = None
 
     def client(self, url: str) -> Any:
-        """The connection to a URL."""
+        """Return the connection to a URL."""
         client = super().client(url)
         client.__class__ = _Client
         client.on_bad = self._bad
@@ -67,19 +67,19 @@ class _Binance(ccxt.pro.binance):  # type: ignore[misc]
             self.on_kline({"unreadable": str(data)[:200]})
 
     def handle_ohlcv(self, client: Any, message: dict[str, Any]) -> None:
-        """A kline event."""
+        """Pass a kline event to `on_kline`, then to ccxt."""
         kline = message.get("k")
         kline = kline if isinstance(kline, dict) else {}
-        known = isinstance(kline.get("t"), int) and kline.get("i") in self.timeframes
+        is_valid = isinstance(kline.get("t"), int) and kline.get("i") in self.timeframes
         if self.on_kline is not None:
-            market = self.markets_by_id.get(kline.get("s")) if known else None
+            market = self.markets_by_id.get(kline.get("s")) if is_valid else None
             self.on_kline({**message, "symbol": market[0]["symbol"] if market else None})
-        if known:
+        if is_valid:
             super().handle_ohlcv(client, message)
 
 
 class BinanceSource:
-    """A `Source` of the feed."""
+    """Binance Spot as a `Source` of the feed."""
 
     def __init__(self, endpoint: Endpoint, symbols: list[str], timeframe: str, key: SecretStr | None = None) -> None:
         self._symbols = symbols
@@ -100,7 +100,7 @@ class BinanceSource:
             self._exchange.apiKey = key.get_secret_value()
 
     def _rebase(self, rest: str, stream: str) -> None:
-        """Send everything to other hosts. A URL that keeps the real host would be a leak, so all are replaced."""
+        """Send all requests to other hosts. Every URL is replaced, so that none reaches the real venue."""
         api = self._exchange.urls["api"]
         replaced: dict[str, Any] = {name: f"{rest}/api/v3" for name, url in api.items() if isinstance(url, str)}
         replaced["ws"] = {
@@ -110,31 +110,31 @@ class BinanceSource:
         self._exchange.urls["api"] = replaced
 
     async def open(self) -> None:
-        """Read the venue's symbols. Raises SourceError, also for a symbol that it does not have."""
+        """Load the venue's symbols. Raises SourceError, also if the venue lacks one of ours."""
         await self._call(self._exchange.load_markets)
         for symbol in self._symbols:
             if symbol not in self._exchange.markets:
                 raise SourceError(f"the venue has no symbol {symbol}")
 
     async def close(self) -> None:
-        """Close connections."""
+        """Close all connections."""
         await self._exchange.close()
 
     def rules(self, symbol: str) -> VenueRules:
-        """The venue's rules for a symbol."""
+        """Return the venue's rules for a symbol."""
         return rules_of(self._exchange.markets[symbol]["info"])
 
-    # ---- what a source is
+    # ---- the Source protocol
     async def time_ms(self) -> int:
-        """The server's time."""
+        """Return the server's time in ms UTC. Raises SourceError."""
         answer = await self._call(self._exchange.publicGetTime)
         try:
             return int(answer["serverTime"])
         except (TypeError, KeyError, ValueError):
-            raise SourceError("the server's time is no time") from None
+            raise SourceError("the server sent an invalid time") from None
 
     async def candles(self, symbol: str, since_ms: int) -> list[Any]:
-        """A page of klines."""
+        """Return a page of klines from `since_ms` on. Raises SourceError."""
         request = {
             "symbol": self._exchange.market(symbol)["id"],
             "interval": self._timeframe,
@@ -143,7 +143,7 @@ class BinanceSource:
         }
         rows = await self._call(self._exchange.publicGetKlines, request)
         if not isinstance(rows, list):
-            raise SourceError("the answer is no list of klines")
+            raise SourceError("the server's answer is not a list of klines")
         return [[int(row[0]), *row[1:6]] if _is_row(row) else row for row in rows]
 
     async def _call(self, function: Callable[..., Any], *arguments: Any) -> Any:
@@ -153,19 +153,19 @@ class BinanceSource:
             raise SourceError(_first_line(error), self._wait_s(f" {STATUS_BANNED} " in str(error))) from None
         except BaseError as error:
             raise SourceError(_first_line(error)) from None
-        except (ValueError, TypeError, KeyError, AttributeError) as error:  # A body that ccxt takes apart on trust.
-            raise SourceError(f"the answer is not understood: {type(error).__name__}") from None
+        except (ValueError, TypeError, KeyError, AttributeError) as error:  # ccxt parses the body without checking it.
+            raise SourceError(f"the server's answer cannot be parsed: {type(error).__name__}") from None
 
     def _wait_s(self, is_ban: bool) -> float:  # noqa: FBT001
         headers = self._exchange.last_response_headers or {}
-        asked = next((value for name, value in headers.items() if name.lower() == "retry-after"), None)
+        retry_after = next((value for name, value in headers.items() if name.lower() == "retry-after"), None)
         try:
-            return float(asked)  # type: ignore[arg-type]
+            return float(retry_after)  # type: ignore[arg-type]
         except (TypeError, ValueError):
             return BAN_S if is_ban else BUSY_S
 
     async def listen(self, on_kline: Callable[[dict[str, Any]], None], on_state: OnState) -> None:
-        """Listen for ever; a lost connection is made anew, with growing pauses while that fails."""
+        """Listen until cancelled. Reconnects when the connection is lost, with increasing pauses between failures."""
         self._exchange.on_kline = on_kline
         wanted = [[symbol, self._timeframe] for symbol in self._symbols]
         retry = retry_if_exception_type(BaseError)
@@ -180,7 +180,7 @@ class BinanceSource:
             await self._follow(wanted, on_state)
 
     async def _follow(self, wanted: list[list[str]], on_state: OnState) -> None:
-        """Go on listening until the connection is lost."""
+        """Listen until the connection is lost."""
         on_state(listening=True)
         try:
             while True:
@@ -194,7 +194,7 @@ def _is_row(row: Any) -> bool:
 
 
 def _first_line(error: BaseException) -> str:
-    """What happened, and what caused it: ccxt's own words are only the address that was asked."""
+    """Return the error and its cause; ccxt's own message is only the URL."""
     words = " ".join(str(error).split())[:200] or type(error).__name__
     cause = error.__cause__
     if isinstance(cause, TimeoutError):

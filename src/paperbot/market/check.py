@@ -1,4 +1,4 @@
-"""What is odd in a file of bars. Reports, and changes nothing; see `docs/data.md` for what replay does about each."""
+"""Reports what is odd in a file of bars and changes nothing. `docs/data.md` explains each finding."""
 
 from collections.abc import Iterable
 from dataclasses import dataclass, field
@@ -18,7 +18,7 @@ EXAMPLES = 3
 
 @dataclass
 class Finding:
-    """One kind of oddity: how often, where first, and what else there is to say."""
+    """One kind of oddity: its count, its first places in the file, and further detail."""
 
     kind: str
     count: int = 0
@@ -28,7 +28,7 @@ class Finding:
 
 @dataclass
 class FileCheck:
-    """Goes over a file batch by batch, holding the last bars of the batch before."""
+    """Checks a file batch by batch; it keeps the last bars of the previous batch."""
 
     timeframe: Timeframe
     price_decimals: int
@@ -51,7 +51,7 @@ class FileCheck:
         self._tail = joined.cut(keep, None)
 
     def finish(self, written_ns: int) -> list[Finding]:
-        """All findings, by kind. `written_ns`: when the file was last written."""
+        """Return all findings, sorted by kind. `written_ns`: the file's modification time, ns UTC."""
         if self.missing:
             self.findings["gap"].detail = f"{self.missing} bars missing, at most {self.longest} in a row"
         if self._tail is not None and int(self.timeframe.closes(self._tail.open_ts[-1:])[0]) > written_ns:
@@ -79,8 +79,8 @@ class FileCheck:
         closes = self.timeframe.closes(columns.open_ts)
         steps = np.diff(columns.open_ts, prepend=columns.open_ts[:1] - self.timeframe.ns)
         beyond = columns.open_ts - np.concatenate((columns.open_ts[:1], closes[:-1]))
-        fresh = np.arange(len(steps)) >= first
-        gaps = fresh & (beyond > 0)
+        is_new = np.arange(len(steps)) >= first
+        gaps = is_new & (beyond > 0)
         self._note_rows("gap", gaps, columns, first)
         if gaps.any():
             holes = -(-beyond[gaps] // self.timeframe.ns)
@@ -92,16 +92,16 @@ class FileCheck:
         misplaced = self.timeframe.misplaced(columns.open_ts)
         self._note_rows("does not open on the first of a month", misplaced, columns, first)
         if columns.close_ts is not None and not (self.timeframe.months or self.timeframe.zone):
-            self._note_rows("closes at another time than its length says", columns.close_ts != closes, columns, first)
+            self._note_rows("close does not match the timeframe", columns.close_ts != closes, columns, first)
         if self.timeframe.ns <= DAY_NS:
             self._note_rows("off the timeframe's grid", columns.open_ts % self.timeframe.ns != 0, columns, first)
 
     def _rows(self, columns: Columns, first: int) -> None:
         opening, high, low, close = columns.open, columns.high, columns.low, columns.close
         prices = (opening, high, low, close)
-        finite = np.all([np.isfinite(each) for each in (*prices, columns.volume)], axis=0)
+        finite = np.all([np.isfinite(values) for values in (*prices, columns.volume)], axis=0)
         self._note_rows("not a finite number", ~finite, columns, first)
-        self._note_rows("price not above 0", np.any([each <= 0 for each in prices], axis=0), columns, first)
+        self._note_rows("price not above 0", np.any([values <= 0 for values in prices], axis=0), columns, first)
         outside = (high < low) | (opening > high) | (opening < low) | (close > high) | (close < low)
         self._note_rows("prices contradict each other", outside, columns, first)
         self._note_rows("negative volume", columns.volume < 0, columns, first)
@@ -109,10 +109,10 @@ class FileCheck:
         self._note_rows("zero volume with moving prices", still & (high > low), columns, first)
         self._note_rows("flat bar without volume", still & (high == low), columns, first)
         unit = 10.0**self.price_decimals
-        # A float that was computed on its way may miss its decimal by its last bits.
-        off = [np.abs(each * unit - np.rint(each * unit)) for each in prices]
+        # A computed float may differ from its decimal in the last bits.
+        in_units = [values * unit for values in prices]
         fits = np.all(
-            [away <= np.maximum(1e-4, each * unit * 1e-15) for away, each in zip(off, prices, strict=True)], axis=0
+            [np.abs(units - np.rint(units)) <= np.maximum(1e-4, units * 1e-15) for units in in_units], axis=0
         )
         self._note_rows(f"price finer than {self.price_decimals} decimals", ~fits & finite, columns, first)
         with np.errstate(divide="ignore", invalid="ignore"):
@@ -124,7 +124,7 @@ class FileCheck:
         self._note_rows("looks like a split", looks_split, columns, first)
 
     def _lines(self, columns: Columns, first: int) -> None:
-        """Closes on a straight line that moves, at least LINE_BARS of them: made up, more likely than traded."""
+        """Note runs of at least LINE_BARS closes on a rising or falling straight line: probably interpolated."""
         step = np.diff(columns.close)
         bend = np.abs(np.diff(step)) <= 1e-9 * np.abs(columns.close[2:])
         straight = np.zeros(len(columns), dtype=np.int64)

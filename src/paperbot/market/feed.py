@@ -1,12 +1,12 @@
-"""Which bars are final, which never were, and in what order they may enter: the rules of the live order, by symbol.
+"""Decides which live bars are final, which are absent, and in what order they enter the engine, for each symbol.
 
-- *Final*: the stream said so, or REST returned the bar when the server's time was past its close by the grace.
-- *Absent*: a REST answer that covers the interval, asked when the server's time was past its close by the grace, has no
-  row. A newer bar on the stream is no proof: the last update of the old one may have been lost.
-- A bar goes in only when all before it went in or are proven absent. What comes late, twice or changed is refused with
-  a code, and shown with both versions where there are two.
+- *Final*: the stream says so, or REST returns the bar after its close plus the grace, in the server's time.
+- *Absent*: a REST answer that covers the interval, requested after its close plus the grace, has no row for it. A newer
+  bar on the stream proves nothing: the old bar's last update may have been lost.
+- A bar enters only when all bars before it have entered or are proven absent. A late, repeated or changed bar is
+  refused with a code; the message shows both versions if they differ.
 
-Nothing here knows an exchange: `Source` is what it asks.
+This module knows no exchange; it asks a `Source`.
 """
 
 import asyncio
@@ -35,7 +35,7 @@ LONGEST_BACKOFF_S = 30.0
 
 @dataclass(frozen=True)
 class Arrival:
-    """A bar that may enter (`event`, one BAR_EVENT record), or a close at which a symbol is proven to have none."""
+    """A bar that may enter (`event`, one BAR_EVENT record), or, without `event`, a close whose bar is proven absent."""
 
     symbol: int
     close_ts: int
@@ -45,10 +45,10 @@ class Arrival:
 
 @dataclass
 class _Lane:
-    """One symbol: what is expected next, what waits for it, and what went in lately.
+    """The state of one symbol: the next expected open, bars that wait for it, and bars that entered recently.
 
-    `contradictory`: the bar that is expected next, as long as what comes for it contradicts itself; it is asked for
-    again at `not_before_s` (`tries` times until now).
+    `contradictory`: the last contradictory version of the next expected bar. REST is asked for it again from
+    `not_before_s` on; `tries` counts the attempts.
     """
 
     symbol: str
@@ -63,10 +63,10 @@ class _Lane:
 
 
 class Feed:
-    """All lanes of a session. `take` hands over what may enter, in each symbol's order.
+    """The live bars of all symbols. `take` returns arrivals, in time order for each symbol.
 
-    `refused(code, symbol, detail)` hears of every row that may not. `present_ms`: bars that close at or before it count
-    as caught up on.
+    `refused(code, symbol, detail)` is called for every row that is refused, `failed(reason)` for every failed request.
+    Bars that close at or before `present_ms` count as catch-up.
     """
 
     def __init__(
@@ -102,18 +102,18 @@ class Feed:
 
     # ---- start
     async def ask_time(self) -> int:
-        """Ask the server for its time. Raises SourceError."""
+        """Ask the server for its time and return it in ms UTC. Raises SourceError."""
         at = await self._source.time_ms()
         self.server.hear(at, exact=True)
         return at
 
     def begin(self, next_ms: int) -> None:
-        """The open of the first bar that is expected."""
+        """Set the open of the first expected bar, in ms UTC."""
         for lane in self._lanes.values():
             lane.next_ms = next_ms
 
     async def history(self, symbol: str, bars: int, before_ms: int) -> Bars:
-        """BAR_EVENTs of the last `bars` bars that closed at or before `before_ms`. Raises SourceError, DataError."""
+        """Return BAR_EVENTs of the last `bars` bars closed at or before `before_ms`. Raises SourceError, DataError."""
         lane = self._lanes[symbol]
         since, candles = before_ms - bars * self._step_ms, []
         while since < before_ms:
@@ -123,22 +123,22 @@ class Feed:
                 break
             candles += kept
             since = kept[-1].open_ms + self._step_ms
-        events = [self._event(lane, one) for one in candles]
+        events = [self._event(lane, candle) for candle in candles]
         return joined([bars for bars in events if bars is not None])
 
     # ---- run
     async def run(self) -> None:
-        """Listen and prove, for ever."""
+        """Listen to the stream and prove bars by REST, until cancelled."""
         async with asyncio.TaskGroup() as group:
             group.create_task(self._source.listen(self.on_kline, self._on_state))
             group.create_task(self._prove())
 
     async def take(self) -> Arrival:
-        """The next arrival."""
+        """Wait for the next arrival and return it."""
         return await self._out.get()
 
     def take_now(self) -> Arrival | None:
-        """The next arrival, None when there is none yet."""
+        """Return the next arrival, or None if there is none yet."""
         return None if self._out.empty() else self._out.get_nowait()
 
     def _on_state(self, *, listening: bool) -> None:
@@ -149,7 +149,7 @@ class Feed:
 
     # ---- the stream
     def on_kline(self, message: dict[str, Any]) -> None:
-        """A kline event as it came."""
+        """Handle a raw kline event of the stream."""
         kline = message.get("k")
         symbol = message.get("symbol")
         lane = self._lanes.get(symbol) if isinstance(symbol, str) else None
@@ -167,7 +167,7 @@ class Feed:
             self._wake.set()
 
     def _parse(self, lane: _Lane, row: Any) -> Candle | None:
-        """A row as a candle; None, with a refusal, for what is none."""
+        """Return a row as a candle; refuse it and return None if it is malformed or off the timeframe's grid."""
         try:
             opened, values = row[0], [float(value) for value in row[1:6]]
         except (TypeError, ValueError, IndexError):
@@ -181,7 +181,7 @@ class Feed:
         return Candle(opened, *values)
 
     def _event(self, lane: _Lane, candle: Candle) -> Bars | None:
-        """The bar at the border that every bar crosses; None, with a refusal, when it contradicts itself."""
+        """Check a bar and return its event; refuse it and return None if it contradicts itself."""
         try:
             return lane.checker.events(_columns([candle]))
         except DataError as error:
@@ -191,14 +191,14 @@ class Feed:
             return None
 
     def _offer(self, lane: _Lane, candle: Candle, source: str) -> None:
-        """A final bar from somewhere."""
+        """Take in a final bar; `source` is where it came from."""
         if candle.open_ms < lane.next_ms:
             self._refuse_old(lane, candle)
             return
-        known = lane.waiting.get(candle.open_ms)
-        if known is not None:
-            code = "duplicate_bar" if known[0] == candle else "bar_changed"
-            self._refused(code, lane.symbol, f"{known[0]} and then {candle}")
+        earlier = lane.waiting.get(candle.open_ms)
+        if earlier is not None:
+            code = "duplicate_bar" if earlier[0] == candle else "bar_changed"
+            self._refused(code, lane.symbol, f"first {earlier[0]}, then {candle}")
             return
         lane.waiting[candle.open_ms] = candle, source
         self._drain(lane)
@@ -206,11 +206,11 @@ class Feed:
             self._wake.set()
 
     def _refuse_old(self, lane: _Lane, candle: Candle) -> None:
-        known = lane.taken.get(candle.open_ms)
-        if known == candle:
+        entered = lane.taken.get(candle.open_ms)
+        if entered == candle:
             self._refused("duplicate_bar", lane.symbol, f"{candle}")
-        elif known is not None:
-            self._refused("bar_changed", lane.symbol, f"{known} and then {candle}")
+        elif entered is not None:
+            self._refused("bar_changed", lane.symbol, f"first {entered}, then {candle}")
         else:
             self._refused("late_bar", lane.symbol, f"{candle}")
 
@@ -220,12 +220,12 @@ class Feed:
             event = self._event(lane, candle)
             if event is None:
                 return
-            self._go_in(lane, source, event)
+            self._enter(lane, source, event)
             lane.taken[candle.open_ms] = candle
             if len(lane.taken) > REMEMBERED:
                 del lane.taken[next(iter(lane.taken))]
 
-    def _go_in(self, lane: _Lane, source: str, event: Bars | None) -> None:
+    def _enter(self, lane: _Lane, source: str, event: Bars | None) -> None:
         lane.next_ms += self._step_ms
         lane.contradictory, lane.tries, lane.not_before_s = None, 0, 0.0
         where = "catch_up" if lane.next_ms <= self.present_ms else source
@@ -233,7 +233,7 @@ class Feed:
 
     # ---- REST
     def _due(self, lane: _Lane) -> bool:
-        """Whether REST must be asked: a bar is past its grace and has not come, or one beyond it has."""
+        """Whether REST must be asked: the next expected bar is overdue, or a later one is waiting for it."""
         if self._clock.monotonic_s() < lane.not_before_s:
             return False
         return bool(lane.waiting) or self.server.now_ms() >= lane.next_ms + self._step_ms + self._grace_ms
@@ -245,14 +245,14 @@ class Feed:
             for lane in self._lanes.values():
                 if self._due(lane):
                     pause_s = min(pause_s, await self._ask(lane))
-            try:  # Not by wait_for: before Python 3.12 it loses a cancellation that comes together with the wake-up.
+            try:  # Not wait_for: before Python 3.12 it loses a cancellation that arrives together with the wake-up.
                 async with asyncio.timeout(pause_s):
                     await self._wake.wait()
             except TimeoutError:
                 if not self.listening:
-                    await self._hear_time()
+                    await self._update_time()
 
-    async def _hear_time(self) -> None:
+    async def _update_time(self) -> None:
         try:
             await self._pause()
             await self.ask_time()
@@ -261,8 +261,9 @@ class Feed:
             self._fail(error)
 
     async def _ask(self, lane: _Lane) -> float:
-        """Ask for one page of bars from the next expected one on, and draw the conclusions; returns when to ask again,
-        in seconds.
+        """Request a page of bars from the next expected one on, and enter what it proves final or absent.
+
+        Returns the seconds to wait before the next request.
         """
         try:
             await self._pause()
@@ -271,7 +272,7 @@ class Feed:
             final_ms = at_ms - self._grace_ms - self._step_ms
             candles = await self._page(lane, lane.next_ms)
             covered_ms = max(candles, default=final_ms)
-            if covered_ms < final_ms:  # Whether that was all, or a page that was cut off, the next answer tells.
+            if covered_ms < final_ms:  # The page may be cut off: the next one shows whether it was.
                 more = await self._page(lane, covered_ms + self._step_ms)
                 candles |= more
                 covered_ms = max(more, default=final_ms)
@@ -285,26 +286,26 @@ class Feed:
             if opened_ms in candles:
                 lane.waiting[opened_ms] = candles[opened_ms], "backfill"
                 self._drain(lane)
-                if lane.next_ms == opened_ms:  # It contradicts itself: what is wrong there may be mended.
+                if lane.next_ms == opened_ms:  # It contradicts itself; the venue may correct it.
                     wait_s = min(POLL_S * 2.0**lane.tries, LONGEST_BACKOFF_S)
                     lane.tries += 1
                     lane.not_before_s = self._clock.monotonic_s() + wait_s
                     return POLL_S
             else:
-                self._go_in(lane, "backfill", None)
+                self._enter(lane, "backfill", None)
                 self._drain(lane)
         return 0.0 if began_ms < lane.next_ms <= final_ms else POLL_S
 
     async def _page(self, lane: _Lane, since_ms: int) -> dict[int, Candle]:
-        """The bars from a time on that one answer tells. Raises SourceError for one that is partly nonsense."""
+        """Return one page of bars from `since_ms` on, by open. Raises SourceError if any row is malformed."""
         parsed = [self._parse(lane, row) for row in await self._source.candles(lane.symbol, since_ms)]
         if None in parsed:
-            raise SourceError(f"an answer about {lane.symbol} is partly no bars: it proves nothing")
-        return {one.open_ms: one for one in parsed if one is not None and one.open_ms >= since_ms}
+            raise SourceError(f"the server's answer for {lane.symbol} has malformed rows and was ignored")
+        return {candle.open_ms: candle for candle in parsed if candle is not None and candle.open_ms >= since_ms}
 
     def _drop_future(self, lane: _Lane, at_ms: int) -> None:
-        """Bars that were said to be final before they can have ended."""
-        for opened_ms in [one for one in lane.waiting if one + self._step_ms > at_ms + self._grace_ms]:
+        """Refuse waiting bars that the stream called final although they cannot have ended yet."""
+        for opened_ms in [open_ms for open_ms in lane.waiting if open_ms + self._step_ms > at_ms + self._grace_ms]:
             candle, _ = lane.waiting.pop(opened_ms)
             self._refused("unfinished", lane.symbol, f"{candle}")
 
@@ -320,7 +321,7 @@ class Feed:
 
     @property
     def age_s(self) -> float:
-        """How long the slice that is waited for is overdue, in seconds of the server's time."""
+        """How long the next slice is overdue, in seconds of the server's time; 0 if it is not due yet."""
         if self.server.heard_ms == 0:
             return 0.0
         oldest_ms = min(lane.next_ms for lane in self._lanes.values())

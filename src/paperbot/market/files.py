@@ -1,4 +1,4 @@
-"""Recorded bars from the files that people have, as columns: what each layout means is decided here, once.
+"""Reads bar files of any known layout as columns. This is the only place that interprets a layout.
 
 `market/layouts.py` has the layouts, `market/sheets.py` the containers, `market/times.py` the times.
 """
@@ -40,9 +40,7 @@ _PIECES_OR_MONEY = {"volumen", "umsatz", "vol"}
 
 @dataclass(frozen=True)
 class Reading:
-    """What a user says of a file: names of columns by role, the format and the zone of its times, what its volume
-    counts.
-    """
+    """The user's options for a file: column names by role, time format, time zone, and the unit of its volume."""
 
     columns: Mapping[str, str] = field(default_factory=dict)
     time_format: str | None = None
@@ -51,14 +49,14 @@ class Reading:
 
 
 def parse_columns(text: str | None) -> dict[str, str]:
-    """`open_ts=Datum,volume=Umsatz` by role. Raises CommandError."""
+    """Parse `open_ts=Datum,volume=Umsatz` into column names by role. Raises CommandError."""
     chosen: dict[str, str] = {}
     for part in text.split(",") if text else ():
         role, equals, name = part.partition("=")
         if not equals or not name.strip() or role.strip() not in ROLES:
-            raise CommandError(f"--columns {part[:60]}: expected ROLE=NAME with a role of {', '.join(ROLES)}")
+            raise CommandError(f"--columns {part[:60]}: expected ROLE=NAME, where ROLE is one of {', '.join(ROLES)}")
         if role.strip() in chosen or name.strip() in chosen.values():
-            raise CommandError(f"--columns {part[:60]}: is given twice")
+            raise CommandError(f"--columns {part[:60]}: this role or column is given twice")
         chosen[role.strip()] = name.strip()
     return chosen
 
@@ -66,7 +64,7 @@ def parse_columns(text: str | None) -> dict[str, str]:
 class BarFile:
     """One file of bars. Raises DataError, with the file's name, for anything that cannot be read as bars.
 
-    `volume_unit`: `base`, `quote`, or None where neither the file nor the user says; `notes`: what is worth saying.
+    `volume_unit`: `base`, `quote`, or None if neither the file nor the user says; `notes`: remarks for the user.
     """
 
     def __init__(self, path: Path, reading: Reading | None = None) -> None:
@@ -83,17 +81,17 @@ class BarFile:
         self._volumes = Volumes(str(path), self._sheet.names, self._volume_places(), self._shown)
         if len(self._volumes.places) > 1 and self._reading.volume_unit == "quote":
             shown = " and ".join(map(self._shown, self._volumes.places[:2]))
-            raise DataError(f"{path}: {shown} may be the volume; tell which is in quote, with --columns volume=NAME")
+            raise DataError(f"{path}: {shown} may be the volume; choose the one in quote with --columns volume=NAME")
         if len(self._volumes.places) == 1 and self._reading.volume_unit is None:
-            self._name_the_unit(self._sheet.names[self._volumes.places[0]])
+            self._infer_unit(self._sheet.names[self._volumes.places[0]])
         self.numbers = Numbers(str(path), for_people=self.layout.thousands)
         self.numbers.decimals = self._sheet.written
         self._symbol: str | None = None
         self._left_out = self._unfinished = 0
 
-    def _name_the_unit(self, name: str) -> None:
-        """What a single volume column counts, where its name says it or makes it doubtful."""
-        if is_quote(name):  # Where a user has chosen it, the other one was wrong: who knows what this one counts.
+    def _infer_unit(self, name: str) -> None:
+        """Set `volume_unit` from the name of the only volume column; None if the name leaves it open."""
+        if is_quote(name):  # Chosen by the user against the layout: its unit is unknown.
             self.volume_unit = None if "volume" in self._reading.columns else "quote"
         elif is_money(name) or (self.layout.volume == "two" and name in _PIECES_OR_MONEY):
             self.volume_unit = None
@@ -109,7 +107,7 @@ class BarFile:
         if not sheet.header:
             first = next(sheet.batches()).slice(0, 1).to_pylist()[0]
             layout = layout_without_header(list(first.values())) or layout
-        places = self._found(sheet, layout, chosen) | chosen
+        places = self._by_layout(sheet, layout, chosen) | chosen
         self._refuse_twice(places)
         kind = _other_kind(set(sheet.names))
         for role in ("open_ts", *PRICES):
@@ -120,15 +118,15 @@ class BarFile:
                 raise DataError(f"{self.path}: no column for {role}; give it with --columns {role}=NAME; it has {has}")
         return layout, places
 
-    def _found(self, sheet: Sheet, layout: Layout, chosen: Mapping[str, list[int]]) -> dict[str, list[int]]:
-        """The columns of the roles that the user has not chosen, by the layout's names."""
+    def _by_layout(self, sheet: Sheet, layout: Layout, chosen: Mapping[str, list[int]]) -> dict[str, list[int]]:
+        """Return the columns of the roles that the user has not chosen, by the layout's names."""
         places: dict[str, list[int]] = {}
         for role, names in (*layout.columns.items(), ("final", _FINAL)):
             if role not in chosen:
-                found = next((at for name in names if (at := self._placed(sheet, name)) is not None), None)
-                places |= {role: found} if found is not None else {}
+                columns = next((at for name in names if (at := self._placed(sheet, name)) is not None), None)
+                places |= {role: columns} if columns is not None else {}
         if "open_ts" not in places and sheet.names[:1] == [""]:
-            places["open_ts"] = [0]  # An unnamed first column is an index that was written along.
+            places["open_ts"] = [0]  # An unnamed first column is the index that pandas writes.
         return places
 
     def _refuse_twice(self, places: Mapping[str, list[int]]) -> None:
@@ -140,30 +138,30 @@ class BarFile:
                 raise DataError(f"{self.path}: {role} and {other} cannot be the same column (--columns)")
 
     def _chosen(self, sheet: Sheet, role: str, name: str) -> list[int]:
-        known = sheet.header or sheet.names
-        exact = [index for index, one in enumerate(known) if one.strip() == name]
-        found = exact or [index for index, one in enumerate(sheet.names) if one == plain_name(name)]
-        if not found and name.isdigit() and int(name) < len(known):
+        names = sheet.header or sheet.names
+        exact = [index for index, column in enumerate(names) if column.strip() == name]
+        matches = exact or [index for index, column in enumerate(sheet.names) if column == plain_name(name)]
+        if not matches and name.isdigit() and int(name) < len(names):
             return [int(name)]
-        if not found and role == "open_ts" and " " in name:  # A date and a time.
+        if not matches and role == "open_ts" and " " in name:  # A date and a time.
             return [place for part in name.split() for place in self._chosen(sheet, role, part)]
-        if len(found) != 1:
-            hint = did_you_mean(name, known)[:120]
-            why = f"has {name[:60]} twice" if found else f"has no column {name[:60]}{hint}"
+        if len(matches) != 1:
+            hint = did_you_mean(name, names)[:120]
+            why = f"has two columns named {name[:60]}" if matches else f"has no column {name[:60]}{hint}"
             raise DataError(f"{self.path}: {why} (--columns {role}=…)")
-        return found
+        return matches
 
     def _placed(self, sheet: Sheet, name: str) -> list[int] | None:
         places = []
         for part in name.split(" "):
-            found = [index for index, one in enumerate(sheet.names) if one == part]
-            if not found:
+            matches = [index for index, column in enumerate(sheet.names) if column == part]
+            if not matches:
                 return None
-            if len(found) > 1 and len(part) == 1 and sheet.header:  # Binance's `t` and `T`: the open and the close.
-                found = [index for index in found if sheet.header[index].strip() == part] or found
-            if len(found) > 1:
-                raise DataError(f"{self.path}: has two columns named {self._sheet_name(sheet, found[0])}")
-            places += found
+            if len(matches) > 1 and len(part) == 1 and sheet.header:  # Binance's `t` and `T`: open and close.
+                matches = [index for index in matches if sheet.header[index].strip() == part] or matches
+            if len(matches) > 1:
+                raise DataError(f"{self.path}: has two columns named {self._sheet_name(sheet, matches[0])}")
+            places += matches
         return places
 
     @staticmethod
@@ -174,10 +172,10 @@ class BarFile:
         return self._sheet_name(self._sheet, place)
 
     def _volume_places(self) -> list[int]:
-        """The columns that may count what was traded; the one that was chosen, or that the layout fixes."""
+        """Return the column that the user chose or the layout fixes, or all columns that may be the volume."""
         if "volume" in self._reading.columns:
             return self._places["volume"]
-        if self.layout.name == "binance_archive":  # Of coin-margined futures the first counts contracts.
+        if self.layout.name == "binance_archive":  # In coin-margined futures the first one counts contracts.
             return [*self._places["volume"], ARCHIVE_TURNOVER]
         if not self._sheet.header:
             return self._places.get("volume", [])
@@ -187,13 +185,13 @@ class BarFile:
             places = self._places.get("volume", places)[:1]
         if not places:
             shown = ", ".join(self._sheet.header)[:100]
-            why = "no column for volume, and nothing can fill without one; give it with --columns volume=NAME"
+            why = "no column for volume, and orders cannot fill without one; give it with --columns volume=NAME"
             raise DataError(f"{self.path}: {why}; it has {shown}")
         return places
 
     # ---- rows
     def batches(self) -> Iterator[Columns]:
-        """The bars, oldest first, at most BATCH_ROWS at a time (but for files that are newest first)."""
+        """Yield the bars, oldest first, at most BATCH_ROWS at a time. A newest-first file is read completely first."""
         read = self._in_order(self._read())
         rows = 0
         for columns in read:
@@ -203,9 +201,9 @@ class BarFile:
         if rows == 0:
             raise DataError(f"{self.path}: holds no rows")
         if self._left_out:
-            self.notes.append(f"rows left out for want of prices: {self._left_out}")
+            self.notes.append(f"rows without prices left out: {self._left_out}")
         if self._unfinished:
-            self.notes.append(f"bars left out that had not ended: {self._unfinished}")
+            self.notes.append(f"unfinished bars left out: {self._unfinished}")
 
     def _read(self) -> Iterator[Columns]:
         rows = 0
@@ -219,14 +217,14 @@ class BarFile:
             raise DataError(f"{self.path}: cannot be read as {self._sheet.kind}: {_first_sentence(error)}") from None
 
     def _in_order(self, read: Iterator[Columns]) -> Iterator[Columns]:
-        """Files that are newest first are turned around."""
+        """Return the batches oldest first; a newest-first file is reversed."""
         first = next(read, None)
         if first is None:
             return iter(())
         ends = int(first.open_ts[0]), int(first.open_ts[-1])
         if ends[0] <= ends[1]:
             return chain([first], read)
-        self.notes.append("newest first: turned around")
+        self.notes.append("newest first: reversed")
         return iter([Columns.join([first, *read]).cut(None, None, -1)])
 
     def _columns(self, batch: Any, rows: int) -> Columns:
@@ -238,11 +236,11 @@ class BarFile:
             for column in priced:
                 self.numbers.note_decimals(column.slice(0, DECIDED_ROWS - rows))
         self._check_symbol(batch, rows)
-        prices = {role: self.numbers.read(one, role, everything) for role, one in zip(PRICES, priced, strict=True)}
+        prices = {role: self.numbers.read(part, role, everything) for role, part in zip(PRICES, priced, strict=True)}
         if rows == 0 and not self._sheet.header and not self._reading.columns:
             self._refuse_other_order(prices)
         if self.layout.scaled and all((values == np.rint(values)).all() for values in prices.values()):
-            raise DataError(f"{self.path}: prices are whole numbers: Lean writes shares x 10000; divide them")
+            raise DataError(f"{self.path}: all prices are whole numbers; Lean stores them x 10000: divide them")
         priced_rows = ~np.all([np.isnan(values) for values in prices.values()], axis=0)
         kept = priced_rows & self._final(batch, everything)
         if not kept.all():
@@ -261,54 +259,54 @@ class BarFile:
         return Columns(open_ts, opening, high, low, close, volume, self._closes(batch, row), row)
 
     def _refuse_other_order(self, prices: Mapping[str, NDArray[np.float64]]) -> None:
-        """Columns without names are taken for open, high, low and close; most rows must bear that out."""
+        """Raise DataError unless most rows of a file without names fit the order open, high, low, close."""
         opening, high, low, close = (prices[role] for role in PRICES)
         wrong = (high < np.maximum(opening, close)) | (low > np.minimum(opening, close))
         if 2 * int(wrong.sum()) > len(wrong):
             order = "such as --columns open_ts=0,open=4,high=3,low=2,close=1,volume=5"
-            raise DataError(f"{self.path}: its columns are not time, open, high, low, close; tell their order, {order}")
+            raise DataError(f"{self.path}: its columns are not time, open, high, low, close; give their order, {order}")
 
     def _final(self, batch: Any, row: NDArray[np.int64]) -> NDArray[np.bool_]:
-        """Which rows are of bars that have ended, as far as the file says it."""
+        """Return which rows are final bars; all of them if the file does not say."""
         if "final" not in self._places:
             return np.ones(len(row), dtype=bool)
         place = self._places["final"][0]
-        words = [str(one).strip().lower() for one in batch.column(place).to_pylist()]
-        known = [_FINAL_WORDS.get(word) for word in words]
-        if None in known:
-            at = known.index(None)
-            what = f"{self._shown(place)} = {words[at][:60]}"
-            raise DataError(f"{self.path}: row {row[at]}: {what} says neither 1 (the bar has ended) nor 0")
-        return np.array(known, dtype=bool)
+        words = [str(cell).strip().lower() for cell in batch.column(place).to_pylist()]
+        flags = [_FINAL_WORDS.get(word) for word in words]
+        if None in flags:
+            at = flags.index(None)
+            cell = f"{self._shown(place)} = {words[at][:60]}"
+            raise DataError(f"{self.path}: row {row[at]}: {cell} is not valid; allowed: 1 or true (final), 0 or false")
+        return np.array(flags, dtype=bool)
 
     def check_symbol(self, asked: str) -> None:
-        """Raises DataError where the file's own symbol, as far as its rows were read, is another than BASE/QUOTE."""
+        """Raises DataError if the symbol in the rows read so far is not `asked` (BASE/QUOTE)."""
         if self._symbol is None:
             return
         base = split_symbol(asked)[0]
         try:
-            told: str | None = understood(self._symbol)[0]
+            in_file: str | None = understood(self._symbol)[0]
         except ConfigError:
-            told = None
+            in_file = None
         names = [base, *(other for other, usual in OTHER_NAMES.items() if usual == base)]
-        is_it = split_symbol(told)[0] == base if told else any(name in self._symbol.upper() for name in names)
-        if not is_it:
-            wanted = f"; ask for {told}" if told else ""
-            raise DataError(f"{self.path}: row 1: its symbol is {self._symbol[:40]}, not {asked}{wanted}")
+        same = split_symbol(in_file)[0] == base if in_file else any(name in self._symbol.upper() for name in names)
+        if not same:
+            hint = f"; use {in_file}" if in_file else ""
+            raise DataError(f"{self.path}: row 1: its symbol is {self._symbol[:40]}, not {asked}{hint}")
 
     def _check_symbol(self, batch: Any, rows: int) -> None:
-        """Refuse a file of several symbols."""
+        """Raise DataError if the file holds several symbols."""
         place = next((at for at, name in enumerate(self._sheet.names) if name in _SYMBOL_NAMES), None)
         if place is None or batch.num_rows == 0:
             return
         values = batch.column(place)
         if self._symbol is None:
             self._symbol = str(values[0].as_py())
-        others = [one.as_py() for one in pc.unique(values) if str(one.as_py()) != self._symbol]
+        others = [value.as_py() for value in pc.unique(values) if str(value.as_py()) != self._symbol]
         if others:
-            at = next(index for index, one in enumerate(values) if one.as_py() == others[0])
+            at = next(index for index, value in enumerate(values) if value.as_py() == others[0])
             held = f"{self._symbol} and {others[0]}"[:80]
-            raise DataError(f"{self.path}: row {rows + at + 1}: holds several symbols ({held}); save them apart")
+            raise DataError(f"{self.path}: row {rows + at + 1}: holds several symbols ({held}); split it by symbol")
 
     def _opens(self, batch: Any, row: NDArray[np.int64]) -> NDArray[np.int64]:
         open_ts = self._times(batch, "open_ts", row)
@@ -319,7 +317,7 @@ class BarFile:
         return open_ts
 
     def _closes(self, batch: Any, row: NDArray[np.int64]) -> NDArray[np.int64] | None:
-        """The closes that the file gives; a last unit of 999 belongs to the bar."""
+        """Return the file's closing times or None; a close such as 59.999 s is rounded up to the full second."""
         if "close_ts" not in self._places:
             return None
         try:
@@ -327,7 +325,7 @@ class BarFile:
         except DataError:
             if "close_ts" in self._reading.columns:
                 raise
-            return None  # A column of another meaning: nothing depends on it.
+            return None  # The column means something else; it is not needed.
         for unit_ns, span_ns in ((1, NS), (1_000, NS), (1_000_000, NS), (NS, 60 * NS)):
             is_last = (closes % span_ns != 0) & ((closes + unit_ns) % span_ns == 0)
             closes = np.where(is_last, closes + unit_ns, closes)
@@ -338,21 +336,22 @@ class BarFile:
         column = batch.column(places[0])
         if pa.types.is_dictionary(column.type):
             column = column.cast(column.type.value_type)
-        given = self._reading.time_format if role == "open_ts" else None
-        forced = given is not None
-        formats: Sequence[str] = self.layout.formats if given is None else (given,)
+        user_format = self._reading.time_format if role == "open_ts" else None
+        forced = user_format is not None
+        formats: Sequence[str] = self.layout.formats if user_format is None else (user_format,)
         zone = self._reading.timezone or (self.layout.zone if self.layout.zone != "UTC" else None)
         try:
             if column.null_count:
                 _refuse_empty(column)
             if len(places) > 1 and not pa.types.is_string(column.type):
-                raise DataError(f"{self.path}: {self._shown(places[0])} and a time are typed apart; write them as one")
+                shown = " and ".join(map(self._shown, places))
+                raise DataError(f"{self.path}: {shown} have different types; write date and time in one column")
             if pa.types.is_string(column.type) or pa.types.is_large_string(column.type):
                 text = column.cast(pa.string())
                 if len(places) > 1:
                     text = pc.binary_join_element_wise(text, batch.column(places[1]).cast(pa.string()), " ")
                 return times_of_text(text, formats, zone, forced=forced)
-            if given is not None and pa.types.is_integer(column.type):
+            if user_format is not None and pa.types.is_integer(column.type):
                 return times_of_text(column.cast(pa.string()), formats, zone, forced=True)
             if pa.types.is_timestamp(column.type) or pa.types.is_date(column.type):
                 naive = pa.types.is_date(column.type) or column.type.tz is None
@@ -369,7 +368,7 @@ class BarFile:
 
 
 def _other_kind(names: set[str]) -> str:
-    """What else the columns may hold, in words."""
+    """Return what the columns hold if they are not bars, or an empty string."""
     if {"bid_open", "ask_open"} & names or {"bid", "ask"} <= names:
         return "quotes"
     if {"dividend", "split"} & names:

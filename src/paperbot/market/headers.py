@@ -1,4 +1,4 @@
-"""What the first row of a file tells: the layout, and which columns may be a volume."""
+"""Recognises the layout and the possible volume columns from the first row of a file."""
 
 import re
 from collections.abc import Iterable, Sequence
@@ -7,7 +7,7 @@ from paperbot.market.layouts import LAYOUTS, Layout
 
 
 def plain_name(name: str) -> str:
-    """A column's name in the form that is compared."""
+    """Return a column's name in the form used for comparison: lower case, underscores for other characters."""
     return re.sub(r"[\W_]+", "_", name.strip().strip("\ufeff").lower()).strip("_")
 
 
@@ -19,8 +19,10 @@ _INDICATORS = (
 
 
 def volume_columns(names: Sequence[str]) -> list[str]:
-    """All columns (in plain form) that may count what was traded, in the base or in the quote. A name that ends as any
-    asset may (`volume_xyz`) needs another column beside it, by which price x volume proves it.
+    """Return all columns (plain names) that may be a volume, in the base or in the quote.
+
+    A name that only ends like an asset (`volume_xyz`) counts if there is a second candidate: price x volume can then
+    check it.
     """
     certain = (
         r"^(base_|base_asset_|quote_|quote_asset_)?(volume|vol|turnover|amount|qty|quantity|v)$",
@@ -36,18 +38,19 @@ def volume_columns(names: Sequence[str]) -> list[str]:
     ]
     if "v" in named and "sum" in names:  # Gate's turnover.
         others.append("sum")
-    found = {*named, *others}
-    return [name for name in names if name in found] if len(found) > 1 or named else []
+    candidates = {*named, *others}
+    return [name for name in names if name in candidates] if len(candidates) > 1 or named else []
 
 
 def layout_of_names(names: Iterable[str]) -> Layout:
-    """The first layout with a header of these names (in plain form)."""
+    """Return the first layout whose required names are all in the header (plain names)."""
     present = set(names)
-    fitting = (one for one in LAYOUTS if not one.fields and one.has <= present)
+    fitting = (layout for layout in LAYOUTS if not layout.fields and layout.has <= present)
     return next(fitting)
 
 
 def layout_without_header(fields: Sequence[str]) -> Layout | None:
-    """The layout of a file whose first row has these fields, or None."""
-    fitting = (one for one in LAYOUTS if len(fields) in one.fields and re.match(one.first, fields[0].strip()))
+    """Return the layout of a file without header whose first row has these fields, or None."""
+    width, first = len(fields), fields[0].strip()
+    fitting = (layout for layout in LAYOUTS if width in layout.fields and re.match(layout.first, first))
     return next(fitting, None)

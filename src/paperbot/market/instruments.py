@@ -1,6 +1,6 @@
-"""A symbol's own rules (tick, step, limits): what its data shows of them, and what the venue says.
+"""A symbol's own rules (tick, step, limits), taken from its data or from the venue.
 
-Which of the known sources wins stands in `config.py`.
+`config.py` decides which source wins.
 """
 
 import json
@@ -19,22 +19,24 @@ from paperbot.market.candles import LARGEST_PRICE, Columns
 Floats = NDArray[np.float64]
 
 FOLDER = Path("data/instruments")
-"""Where the rules that a venue told are kept, relative to the working directory."""
+"""Folder for rules fetched from venues, relative to the working directory."""
 
 OBSERVED_ROWS = 5_000
 MOST_DECIMALS = 18
 SURE_DIGITS = 4
+"""This many different last digits show that prices step by their last decimal."""
+
 HEADROOM = 10
-"""Prices may grow to so many times the highest of the first rows before their decimals do not fit any more."""
+"""Prices can grow to this multiple of the first rows' highest price before they no longer fit."""
 
 COARSE = 1e-3
-"""So many different last digits show that prices step by their last decimal; a tick above that share is coarse."""
+"""A tick above this share of the price is coarse."""
 _NOISE = 1e-14
-"""Relative error of a number that was computed on its way here: a few roundings of float64."""
+"""Relative error of a computed number: a few roundings of float64."""
 
 
 def decimals_in(values: Floats, most: int = MOST_DECIMALS) -> int:
-    """The fewest decimals, up to `most`, with which all values are exact but for the noise of float64."""
+    """Return the fewest decimals, at most `most`, that write all values exactly, apart from float64 noise."""
     for decimals in range(most):
         scaled = values * 10.0**decimals
         if (np.abs(scaled - np.rint(scaled)) <= scaled * _NOISE).all():
@@ -44,9 +46,10 @@ def decimals_in(values: Floats, most: int = MOST_DECIMALS) -> int:
 
 @dataclass(frozen=True)
 class Observed:
-    """What the first rows of a file show: decimals of prices and volumes, and the lowest and highest price with its
-    row, counted from 1. `is_sure`: prices were written with these decimals, or step by them; `volume_decimals` None:
-    the volumes say nothing.
+    """What the first rows of a file show: decimals, and the lowest and highest price with their rows, from 1.
+
+    `is_sure`: prices are text with these decimals, or step by them. `volume_decimals`: None without usable volumes in
+    the base.
     """
 
     price_decimals: int
@@ -59,7 +62,7 @@ class Observed:
 
 
 def observe(columns: Columns, *, volume_in_base: bool, written: int | None = None) -> Observed | None:
-    """What the first rows show; None where no price can be read from them. `written`: decimals of prices as text."""
+    """Observe the first rows; None if they have no usable price. `written`: decimals of prices stored as text."""
     prices = np.stack([getattr(columns, name)[:OBSERVED_ROWS] for name in ("open", "high", "low", "close")])
     usable = np.isfinite(prices).all(axis=0) & (prices > 0).all(axis=0)
     if not usable.any():
@@ -84,11 +87,11 @@ def observe(columns: Columns, *, volume_in_base: bool, written: int | None = Non
 def observed_rules(
     observed: Observed, price_decimals: int, base_decimals: int, min_notional: Decimal
 ) -> dict[str, Any]:
-    """The rules that a file's first rows show, as keys of a profile.
+    """Return the rules that a file's first rows show, as keys of a profile.
 
-    `price_decimals`: those that hold otherwise, which are kept where they are enough. A step is taken from the volumes
-    unless one of it is worth more than the smallest order: then the volumes were rounded. Round prices (1.00, 0.5) do
-    not show a tick: one that is coarse against them is only taken where it is sure.
+    `price_decimals`: the configured value; it is kept if it is enough. The step comes from the volumes, unless one step
+    is worth more than the smallest order: then the volumes were rounded. Round prices (1.00, 0.5) do not show a tick,
+    so a coarse tick is used only if it is sure.
     """
     rules: dict[str, Any] = {}
     tick = Decimal(1).scaleb(-observed.price_decimals)
@@ -107,7 +110,7 @@ def observed_rules(
 
 @dataclass(frozen=True)
 class VenueRules:
-    """What exchangeInfo says of a symbol, as decimal text; empty where it says nothing."""
+    """A symbol's rules from exchangeInfo, as decimal text; empty if absent."""
 
     tick_size: str = ""
     step_size: str = ""
@@ -117,16 +120,17 @@ class VenueRules:
     max_market_quantity: str = ""
 
     def as_tree(self) -> dict[str, str]:
-        """The keys of a profile that it sets."""
+        """Return the rules that are set, as keys of a profile."""
         return {key: value for key, value in asdict(self).items() if value and Decimal(value) > 0}
 
 
 def rules_of(info: Mapping[str, Any]) -> VenueRules:
-    """The rules in a symbol's entry of Binance's exchangeInfo.
+    """Read the rules from a symbol's entry in Binance's exchangeInfo.
 
     Source: Binance Spot API, filters PRICE_FILTER, LOT_SIZE, MARKET_LOT_SIZE, NOTIONAL, MIN_NOTIONAL.
     """
-    filters = {str(one.get("filterType")): one for one in info.get("filters") or () if isinstance(one, Mapping)}
+    entries = [entry for entry in info.get("filters") or () if isinstance(entry, Mapping)]
+    filters = {str(entry.get("filterType")): entry for entry in entries}
     lot, market_lot = filters.get("LOT_SIZE", {}), filters.get("MARKET_LOT_SIZE", {})
     notional = filters.get("NOTIONAL") or filters.get("MIN_NOTIONAL") or {}
     return VenueRules(
@@ -140,25 +144,25 @@ def rules_of(info: Mapping[str, Any]) -> VenueRules:
 
 
 def kept_path(exchange: str, market_data: str) -> Path:
-    """The file that keeps what a venue told."""
+    """Return the path of the file with a venue's rules."""
     return FOLDER / f"{exchange}-{market_data}.json"
 
 
 def kept_content(rules: Mapping[str, VenueRules], fetched: str) -> bytes:
-    """The file's content. `fetched`: when the venue told, as ISO 8601."""
-    symbols = {symbol: one.as_tree() for symbol, one in sorted(rules.items())}
+    """Return the content of the file with a venue's rules. `fetched`: the time of the request, ISO 8601."""
+    symbols = {symbol: own.as_tree() for symbol, own in sorted(rules.items())}
     return (json.dumps({"fetched": fetched, "symbols": symbols}, indent=1) + "\n").encode()
 
 
 def read_kept(path: Path) -> tuple[str, dict[str, dict[str, str]]]:
-    """(when they were fetched, rules by symbol) of such a file, nothing when there is none. Raises ConfigError."""
+    """Read such a file: (time of the request, rules by symbol), both empty if it is missing. Raises ConfigError."""
     if not path.is_file():
         return "", {}
     try:
         tree = json.loads(path.read_text(encoding="utf-8"))
-        rules = {str(symbol): VenueRules(**one).as_tree() for symbol, one in tree["symbols"].items()}
+        rules = {str(symbol): VenueRules(**own).as_tree() for symbol, own in tree["symbols"].items()}
         return str(tree["fetched"]), rules
     except (OSError, ValueError, TypeError, KeyError, AttributeError, ArithmeticError, RecursionError):
         raise ConfigError(
-            f"{path}: cannot be read as a venue's rules; delete it, or fetch them again with: paperbot venue filters"
+            f"{path}: cannot be read as a venue's rules; delete it, or fetch new ones with: paperbot venue filters"
         ) from None

@@ -1,7 +1,7 @@
-"""The layouts of bar files that people have, as a table: how each is recognised, and what its columns mean.
+"""The known layouts of bar files, as a table: how each is recognised, and what its columns mean.
 
-`docs/data.md` is made from it. Names of columns are compared in one form: lower case, letters and digits, everything
-else an underscore (`Open time`, `<OPEN>`, `Volume_(BTC)` become `open_time`, `open`, `volume_btc`).
+`docs/data.md` is generated from it. Column names are compared in lower case, with an underscore for everything but
+letters and digits (`Open time`, `<OPEN>`, `Volume_(BTC)` become `open_time`, `open`, `volume_btc`).
 """
 
 from collections.abc import Mapping, Sequence
@@ -17,14 +17,13 @@ ROLES = ("open_ts", *PRICES, "volume", "close_ts")
 class Layout:
     """One layout.
 
-    `columns`: for each role the names that it may have (two joined by a space are a date and a time). `has`: names that
-    must all be there. `fields`: numbers of columns of a file without header, whose first row fits `first`.
-    `formats`: of times that are neither epoch nor ISO 8601. `volume`: `two` for two columns that are told apart by
-    price x volume, `unsaid` where the file alone does not say what is counted. `zone`: of times without one, None if it
-    is asked for.
-    `label`: whether the time is the bar's open, or the last second of its day. `thousands`: whether numbers are written
-    for people (`1,234.5`, `1.2K`). `scaled`: whether whole prices may be multiples of their unit. `refused`: why it
-    is not read.
+    `columns`: the possible names of each role (two names joined by a space are a date and a time column). `has`: names
+    that must all be present. `fields`: possible column counts of a file without header; `first`: pattern of its first
+    cell. `formats`: of times that are neither epoch nor ISO 8601. `volume`: `two` for two columns that price x volume
+    tells apart, `unsaid` if the file alone does not show the unit. `zone`: of times without one; None: the user must
+    give it. `label`: whether the time is the bar's open or the last second of its day. `thousands`: whether numbers use
+    thousands separators or suffixes (`1,234.5`, `1.2K`). `scaled`: whether whole prices may be scaled integers.
+    `refused`: why the layout is refused.
     """
 
     name: str
@@ -45,7 +44,7 @@ class Layout:
 
 
 _TIME = (
-    "candle_date_time_utc",  # Upbit's `timestamp` is that of the last trade.
+    "candle_date_time_utc",  # Upbit's `timestamp` is the time of the last trade.
     *("open_ts", "open_time", "opentime", "ts", "time", "timestamp", "datetime", "date", "start", "t", "unix"),
     *("unix_timestamp", "time_open", "timeopen", "gmt_time", "local_time", "index_level_0", "window_start", "start_at"),
     "id",
@@ -66,14 +65,14 @@ _QUOTES = ("usd", "usdt", "usdc", "busd", "eur", "gbp", "jpy", "try", "btc", "et
 
 
 def _named(**other: Sequence[str]) -> dict[str, Sequence[str]]:
-    """The common columns, but for those given; an empty one is left out."""
+    """Return the common columns with the given replacements; a role without names is left out."""
     return {role: names for role, names in {**_COMMON, **other}.items() if names}
 
 
 LAYOUTS = (
     Layout(
         "binance_archive",
-        "Binance archive: klines, CSV or zip, with or without header, times in ms and from 2025 on in us",
+        "Binance archive: klines, CSV or zip, with or without header, times in ms, from 2025 on in us",
         {**_INDEXED, "close_ts": ("6",)},
         fields=(12,),
         first=_EPOCH_FIRST,
@@ -120,7 +119,7 @@ LAYOUTS = (
             "Date,Symbol,Open,High,Low,Close,Volume BTC,Volume USD",
             "2019-10-17 09-AM,BTCUSD,8006.10,8041.02,7991.44,8020.55,310.24,2487512.30",
         ),
-        note="which of the two volumes is the base is decided in each row by price x volume, whatever their names say",
+        note="price x volume decides in each row which of the two volumes is the base, whatever their names say",
     ),
     Layout(
         "kraken_ohlcvt",
@@ -158,7 +157,7 @@ LAYOUTS = (
             "2024-01-02,187.149994,188.440002,183.889999,185.639999,184.938217,82488700",
             "2024-01-03,184.220001,185.880005,183.429993,184.250000,183.553482,58414500",
         ),
-        note="Close is used, not Adj Close; a share's volume is in shares, a coin's in USD: say --volume-unit",
+        note="Close is used, not Adj Close; a share's volume is in shares, a coin's in USD: use --volume-unit",
     ),
     Layout(
         "yfinance",
@@ -182,7 +181,7 @@ LAYOUTS = (
     ),
     Layout(
         "metatrader",
-        "MetaTrader: 2020.01.02 09:00, tabs, <DATE>; times are the broker's, volume is in ticks",
+        "MetaTrader: 2020.01.02 09:00, tabs, <DATE>; times in the broker's zone, volume in ticks",
         _named(open_ts=("date time", "date"), volume=("tickvol", "volume", "vol")),
         has=frozenset({"date", "open", "tickvol"}),
         volume="unsaid",
@@ -192,7 +191,7 @@ LAYOUTS = (
             "2020.01.02\t09:00:00\t1.12120\t1.12153\t1.12093\t1.12140\t512\t0\t3",
             "2020.01.02\t10:00:00\t1.12140\t1.12171\t1.12101\t1.12110\t487\t0\t3",
         ),
-        note="say --timezone and --volume-unit",
+        note="use --timezone and --volume-unit",
     ),
     Layout(
         "metatrader_history",
@@ -207,7 +206,7 @@ LAYOUTS = (
             "2020.01.02,10:00,1.12140,1.12171,1.12101,1.12110,487",
             "2020.01.02,11:00,1.12110,1.12140,1.12080,1.12099,455",
         ),
-        note="say --timezone and --volume-unit",
+        note="use --timezone and --volume-unit",
     ),
     Layout(
         "stooq",
@@ -221,7 +220,7 @@ LAYOUTS = (
             "SPY.US,D,20240102,000000,472.16,473.67,470.49,472.65,123623700,0",
             "SPY.US,D,20240103,000000,470.43,471.19,468.17,468.79,103585900,0",
         ),
-        note="for bars shorter than a day say --timezone",
+        note="use --timezone for bars shorter than a day",
     ),
     Layout(
         "investing",
@@ -271,7 +270,7 @@ LAYOUTS = (
             "20240102 030100;1.104180;1.104230;1.104160;1.104200;0",
             "20240102 030200;1.104200;1.104210;1.104100;1.104110;0",
         ),
-        note="histdata's times are in fixed EST: --timezone Etc/GMT+5; NinjaTrader's label is the close",
+        note="histdata's times are in fixed EST: use --timezone Etc/GMT+5; NinjaTrader labels bars by the close",
     ),
     Layout(
         "lean_crypto",
@@ -306,7 +305,7 @@ LAYOUTS = (
             "2024-01-02,42280.2,42355.0,42273.4,42341.1,12.41",
             "2024-01-03,42341.1,42390.0,42310.0,42377.7,9.03",
         ),
-        note="say --volume-unit, and for bars shorter than a day --timezone",
+        note="use --volume-unit, and --timezone for bars shorter than a day",
     ),
     Layout(
         "dukascopy",
@@ -331,7 +330,7 @@ LAYOUTS = (
             "12/13/2024,$248.13,33155290,$247.815,$249.2902,$246.24",
             "12/12/2024,$247.96,32777530,$246.89,$248.74,$245.68",
         ),
-        note="say --time-format",
+        note="use --time-format",
     ),
     Layout(
         "tradingview",
@@ -367,7 +366,7 @@ LAYOUTS = (
             "2024-01-01T00:01:00.000Z,XBTUSD,42280.0,42280.5,42270.0,42271.5,61,82100,42275.1,100,194205034,1.94,82100",
             "2024-01-01T00:02:00.000Z,XBTUSD,42271.5,42275.0,42260.0,42262.0,55,71200,42268.2,500,168451210,1.68,71200",
         ),
-        note="refused: the label is the close, the volume is in contracts",
+        note="refused: bars are labelled by the close, and the volume is in contracts",
     ),
     Layout(
         "named",
@@ -383,7 +382,7 @@ LAYOUTS = (
     ),
     Layout(
         "named_otherwise",
-        "A header with names that have to be told by --columns",
+        "A header with other names, to be given with --columns",
         _named(),
         example=("Zeit,Auf,Ab,Oben,Unten,Umsatz", "…", "…"),
     ),

@@ -1,6 +1,6 @@
-"""Numbers in data files, typed or as text: empty cells, thousands, decimal commas, currency signs, K, M and B.
+"""Reads numbers in data files, typed or as text: empty cells, thousands, decimal commas, currency signs, K, M and B.
 
-How a file writes its numbers is decided once, from all number columns of its first rows; each cell must then fit that.
+The first rows of all number columns decide the file's number format; every cell must then fit it.
 """
 
 from collections.abc import Sequence
@@ -21,9 +21,9 @@ _SUFFIXES = {"K": 1e3, "M": 1e6, "B": 1e9}
 
 
 class Numbers:
-    """Reads the number columns of one file. `for_people`: its layout writes thousands and K, M, B.
+    """Reads the number columns of one file. `for_people`: the layout uses thousands separators and K, M, B.
 
-    `decimals`: the largest number of decimals among the prices of the first rows; None if prices are not text.
+    `decimals`: the most decimals of any price in the first rows; None if prices are not text.
     """
 
     def __init__(self, source: str, *, for_people: bool) -> None:
@@ -33,7 +33,7 @@ class Numbers:
         self.decimals: int | None = None
 
     def decide(self, columns: Sequence[Any]) -> None:
-        """Tell from the file's first rows how it writes numbers. Raises DataError for two possible readings."""
+        """Decide the number format from the file's first rows. Raises DataError if two formats are possible."""
         texts = [self._text(column) for column in columns if _is_text(column)]
         cells = pa.concat_arrays(texts) if texts else pa.array([], pa.string())
 
@@ -43,34 +43,34 @@ class Numbers:
         if not shows(","):
             self._comma = False
             if self._for_people and shows(r"^\d{1,3}\.\d{3}$") and not shows(r"\.(\d{1,2}|\d{4,})$"):
-                self._ask(cells, r"^\d{1,3}\.\d{3}$")
+                self._refuse_ambiguous(cells, r"^\d{1,3}\.\d{3}$")
             return
         if shows(r"\.\d+,") or shows(r",\d{1,2}[KMB]?$") or shows(r",\d{4,}$") or shows(r",\d+[eE][+-]?\d+$"):
             self._comma = True
         elif shows(r",\d{3}\.") or shows(r"^\d{1,3}(,\d{3}){2,}$") or shows(r"^\d+\.(\d{1,2}|\d{4,})$"):
             self._comma, self._grouped = False, True
         else:
-            self._ask(cells, ",")
+            self._refuse_ambiguous(cells, ",")
 
-    def _ask(self, cells: Any, pattern: str) -> None:
+    def _refuse_ambiguous(self, cells: Any, pattern: str) -> None:
         shown = cells.filter(pc.match_substring_regex(cells, pattern))[0].as_py()[:40]
-        raise DataError(f"{self._source}: {shown!r} may be thousands or a decimal; write numbers with a point")
+        raise DataError(f"{self._source}: {shown!r} may be thousands or a decimal; write numbers with a decimal point")
 
     def note_decimals(self, column: Any) -> None:
-        """Count the decimals that prices are written with."""
+        """Raise `decimals` to the most decimals in this price column, if it is text."""
         if not _is_text(column):
             return
         point = "," if self._comma else "."
-        behind = pc.replace_substring_regex(self._text(column), rf"^[^{point}]*[{point}]?", "")
-        digits = pc.max(pc.utf8_length(pc.replace_substring_regex(behind, r"[^0-9].*$", ""))).as_py() or 0
+        fractions = pc.replace_substring_regex(self._text(column), rf"^[^{point}]*[{point}]?", "")
+        digits = pc.max(pc.utf8_length(pc.replace_substring_regex(fractions, r"[^0-9].*$", ""))).as_py() or 0
         self.decimals = max(self.decimals or 0, int(digits))
 
     def read(self, column: Any, role: str, row: NDArray[np.int64]) -> NDArray[np.float64]:
-        """A column as float64; what is empty is NaN. `row`: where each cell stands in the file, for messages."""
+        """Return a column as float64; empty cells are NaN. `row`: each cell's row in the file, for messages."""
         kind = column.type
         if pa.types.is_dictionary(kind):
             column, kind = column.cast(kind.value_type), kind.value_type
-        if pa.types.is_float32(kind):  # Its own decimals, not those of the float64 beside it.
+        if pa.types.is_float32(kind):  # Through text, so that 0.1 stays 0.1 and does not become 0.10000000149.
             column = column.cast(pa.string()).cast(pa.float64())
             kind = column.type
         if pa.types.is_floating(kind) or pa.types.is_integer(kind) or pa.types.is_decimal(kind):
@@ -82,14 +82,14 @@ class Numbers:
             try:
                 return np.asarray(text.cast(pa.float64()).to_numpy(zero_copy_only=False), dtype=np.float64)
             except pa.ArrowInvalid:
-                pass  # Not all of it is plain.
-        return self._dressed(text, role, row)
+                pass  # Some cells are not plain numbers.
+        return self._formatted(text, role, row)
 
-    def _dressed(self, text: Any, role: str, row: NDArray[np.int64]) -> NDArray[np.float64]:
+    def _formatted(self, text: Any, role: str, row: NDArray[np.int64]) -> NDArray[np.float64]:
         cells = text
         factor = np.ones(len(cells))
-        for suffix, worth in _SUFFIXES.items() if self._for_people else ():
-            factor[np.asarray(pc.ends_with(cells, suffix))] = worth
+        for suffix, scale in _SUFFIXES.items() if self._for_people else ():
+            factor[np.asarray(pc.ends_with(cells, suffix))] = scale
             cells = pc.replace_substring_regex(cells, f"{suffix}$", "")
         fits = np.asarray(pc.match_substring_regex(cells, _WITH_COMMA if self._comma else _PLAIN))
         if self._comma:

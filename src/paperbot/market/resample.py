@@ -1,4 +1,4 @@
-"""Builds longer bars from shorter ones the way a venue does: aligned to UTC, complete bars only."""
+"""Builds longer bars from shorter ones as a venue does: aligned to UTC, complete bars only."""
 
 from collections.abc import Iterator
 
@@ -16,7 +16,7 @@ _MONDAY_NS, _WEEK_NS = 4 * DAY_NS, 7 * DAY_NS
 def check_resample(short: Timeframe, long: Timeframe) -> None:
     """Raises ConfigError unless bars of `long` can be built from bars of `short`."""
     if short.months or short.zone or long.zone:
-        why = "a fixed length, or 1M, can be built from a fixed length"
+        why = "only bars of a fixed length, or 1M, can be built, and only from bars of a fixed length"
         raise ConfigError(f"cannot build {long.text} bars from {short.text} bars: {why}")
     whole = DAY_NS if long.months else long.ns
     if whole % short.ns or long.ns <= short.ns:
@@ -24,23 +24,25 @@ def check_resample(short: Timeframe, long: Timeframe) -> None:
 
 
 class Resampler:
-    """Builds bars of the timeframe `long`. The first and the last bar are dropped where the data covers them only in
-    part; a short bar missing in between is taken as a time without trades.
+    """Builds bars of the timeframe `long`.
+
+    The first and the last bar are dropped if the data covers them only in part. A missing short bar in between
+    counts as a time without trades.
     """
 
     def __init__(self, source: str, long: Timeframe) -> None:
         self._source, self._long = source, long
 
     def bars(self, batches: Iterator[Bars]) -> Iterator[Bars]:
-        """Yields the built bars (BAR_EVENT). Raises DataError for a bar that crosses the boundary of a long one."""
+        """Yield the long bars (BAR_EVENT). Raises DataError if a short bar crosses the boundary of a long one."""
         waiting = no_bars()
-        begun: int | None = None  # Start of an incomplete first bar, -1 if the first one is complete.
+        partial_start: int | None = None  # Start of the incomplete first bar; -1: the first bar is complete.
         for batch in batches:
             events = joined([waiting, batch])
             start = self._starts(events["open_ts"])
-            if begun is None and len(events):
-                begun = int(start[0]) if start[0] != events["open_ts"][0] else -1
-            events, start = as_bars(events[start != begun]), start[start != begun]
+            if partial_start is None and len(events):
+                partial_start = int(start[0]) if start[0] != events["open_ts"][0] else -1
+            events, start = as_bars(events[start != partial_start]), start[start != partial_start]
             if len(events) == 0:
                 continue
             is_last = start == start[-1]

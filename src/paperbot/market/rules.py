@@ -1,4 +1,4 @@
-"""Where each symbol's own rules (tick, step, limits) are from: the venue, its data, or the profile."""
+"""Collects each symbol's rules (tick, step, limits) from the venue, the data and the profile."""
 
 from collections.abc import Iterable
 from itertools import chain
@@ -16,7 +16,7 @@ SHOWN = ("tick_size", "step_size", "min_notional")
 
 
 def learn_venue(files: ConfigFiles, configuration: Configuration, symbols: Iterable[str]) -> None:
-    """Take in the rules that the venue told earlier, where they are kept. Raises ConfigError for a damaged file."""
+    """Add the rules fetched earlier from the venue, if any. Raises ConfigError for a damaged file."""
     settings = configuration.settings
     if settings.feed.filters != "venue":
         return
@@ -30,7 +30,7 @@ def learn_venue(files: ConfigFiles, configuration: Configuration, symbols: Itera
 def learn_data(
     files: ConfigFiles, configuration: Configuration, symbol: str, place: str, first: Columns, written: int | None
 ) -> None:
-    """Take in the rules that a file's first rows show; `written`: decimals of its prices as text."""
+    """Add the rules that a file's first rows show; `written`: decimals of its prices if they are text."""
     knobs, _ = configuration.knobs(symbol)
     observed = observe(first, volume_in_base=knobs.volume_unit == "base", written=written)
     if observed is not None:
@@ -40,7 +40,7 @@ def learn_data(
 
 
 def first_rows(batches: Iterable[Columns]) -> tuple[Columns, Iterable[Columns]]:
-    """The first OBSERVED_ROWS rows however the batches are cut, and all batches again."""
+    """Return the first OBSERVED_ROWS rows, whatever the batch size, and an iterable over all batches."""
     taken: list[Columns] = []
     rest = iter(batches)
     while sum(map(len, taken)) < OBSERVED_ROWS:
@@ -52,7 +52,7 @@ def first_rows(batches: Iterable[Columns]) -> tuple[Columns, Iterable[Columns]]:
 
 
 def grid_of(configuration: Configuration, symbol: str) -> Grid:
-    """What a symbol's data prices must fit."""
+    """Return the decimals and rules that a symbol's data is checked against."""
     knobs, origins = configuration.knobs(symbol)
     typical = {key: origins[key] for key in ("tick_size", "step_size") if configuration.is_typical(origins[key])}
     return Grid(
@@ -66,7 +66,7 @@ def grid_of(configuration: Configuration, symbol: str) -> Grid:
 
 
 def describe(configuration: Configuration, symbol: str, lowest: float = 0.0) -> str:
-    """A line for people: the rules that hold, where each is from, and whether the tick is coarse for the price."""
+    """Return a line for the user: the rules in force, their sources, and a warning if the tick is coarse."""
     knobs, origins = configuration.knobs(symbol)
     quote = split_symbol(symbol)[1]
     words = {"tick_size": "tick", "step_size": "step", "min_notional": f"smallest order ({quote})"}

@@ -1,6 +1,6 @@
-"""A file as a sheet: names of columns, and batches of rows as they stand, whatever the container.
+"""Opens a file in any supported container (CSV, Parquet, Feather, JSON) as column names and batches of raw rows.
 
-CSV of every separator, Parquet, Feather and JSON; text stays text here, so that what a value means is decided once.
+Text stays text here; other modules interpret the values.
 """
 
 import codecs
@@ -33,8 +33,11 @@ _WORDS = ("bars", "candles", "results", "result", "data", "list", "ohlc", "Data"
 
 @dataclass
 class Sheet:
-    """`names`: in plain form, by position (empty ones included); `header`: as written, empty without one; `kind`: for
-    messages; `batches`: reads the rows anew each time; `written`: the decimals that its prices were once written with.
+    """A file's columns and rows.
+
+    `names`: plain column names by position, empty ones included. `header`: the names as written; empty without a
+    header. `kind`: the container, for messages. `batches`: a call reads the file from the start. `arrays`: JSON arrays
+    without names. `written`: the prices' decimals in the original file, if recorded.
     """
 
     names: list[str]
@@ -47,7 +50,7 @@ class Sheet:
 
 
 def open_sheet(path: Path, *, told: bool = False) -> Sheet:
-    """The file as a sheet; `told`: the user says what its columns are. Raises DataError for what cannot be one."""
+    """Open a file; `told`: the user named its columns. Raises DataError if it cannot be read as a table."""
     if not path.is_file():
         raise DataError(f"{path}: there is no such file")
     if path.stat().st_size == 0:
@@ -63,7 +66,7 @@ def open_sheet(path: Path, *, told: bool = False) -> Sheet:
 
 
 def _content(path: Path, head: bytes) -> Any:
-    """A table's path, or what is packed in it: a table is read from its end, so it has to be in memory."""
+    """Return the path, or for a packed file its content: tables are read from the end, so this must fit in memory."""
     with path.open("rb") as file:
         if file.read(2) == head[:2]:
             return path
@@ -81,7 +84,7 @@ def _parquet(source: Any) -> Sheet:
 
     def batches() -> Iterator[Any]:
         with pq.ParquetFile(source) as file:
-            # One row group at a time: over several, pyarrow keeps what it has read.
+            # One row group at a time: across several, pyarrow keeps what it has read in memory.
             for group in range(file.num_row_groups):
                 yield from file.iter_batches(batch_size=BATCH_ROWS, row_groups=[group])
 
@@ -99,10 +102,10 @@ def _decoded(head: bytes, path: Path) -> tuple[str, str]:
     encoding = "utf-16" if head[:2] in {b"\xff\xfe", b"\xfe\xff"} else "utf-8-sig"
     if b"\0" in head and encoding != "utf-16":
         raise DataError(f"{path}: is neither text, Parquet nor Feather")
-    for each in (encoding, "cp1252"):
+    for name in (encoding, "cp1252"):
         try:
             # The head may end inside a character.
-            return codecs.getincrementaldecoder(each)().decode(head, final=len(head) < HEAD_BYTES), each
+            return codecs.getincrementaldecoder(name)().decode(head, final=len(head) < HEAD_BYTES), name
         except UnicodeDecodeError:
             continue
     raise DataError(f"{path}: is neither text, Parquet nor Feather")
@@ -114,7 +117,7 @@ def _csv(path: Path, text: str, encoding: str, *, told: bool) -> Sheet:
     if any('{"' in line for line in lines[:2]):
         raise DataError(f"{path}: holds messages, not bars")
     if len(text) >= HEAD_BYTES // 2 and len(lines) > 1:
-        lines.pop()  # It may be cut off.
+        lines.pop()  # The last line may be cut off.
     filled = [line for line in lines if line.strip()][: LOOKED_AT + 1]
     separator = _separator(filled)
     rows = [next(csv.reader([line], delimiter=separator), [""]) for line in lines[: 4 * LOOKED_AT]]
@@ -153,7 +156,7 @@ def _csv(path: Path, text: str, encoding: str, *, told: bool) -> Sheet:
 
 
 def _ragged_row(path: Path, encoding: str, separator: str, skip: int, width: int) -> str:
-    """Which row has another number of fields; Arrow does not say it."""
+    """Describe the first row with a wrong number of fields; Arrow does not report it."""
     with unpacked(path) as stream:
         rows = csv.reader(io.TextIOWrapper(stream, encoding=encoding, newline=""), delimiter=separator)
         filled = (row for index, row in enumerate(rows) if index >= skip and row)
@@ -164,29 +167,29 @@ def _ragged_row(path: Path, encoding: str, separator: str, skip: int, width: int
 
 
 def _separator(lines: list[str]) -> str:
-    """The separator that gives most lines the same number of fields, at least as many as a bar has."""
+    """Return the separator that gives the most lines the same number of fields, at least FEWEST_FIELDS."""
 
     def score(separator: str) -> tuple[int, int]:
         widths = [len(next(csv.reader([line], delimiter=separator), [])) for line in lines]
-        width = max(widths, key=lambda one: (widths.count(one), one), default=0)
+        width = max(widths, key=lambda count: (widths.count(count), count), default=0)
         return (widths.count(width) if width >= FEWEST_FIELDS else 0, width)
 
-    best = max(SEPARATORS, key=lambda one: (score(one)[0], -SEPARATORS.index(one)))
+    best = max(SEPARATORS, key=lambda mark: (score(mark)[0], -SEPARATORS.index(mark)))
     return best if score(best)[0] else ","
 
 
 def _is_value(cell: str) -> bool:
-    """Whether a cell is a number or begins as a time does."""
+    """Whether a cell starts with a digit, as numbers and times do, or is empty in one of the usual ways."""
     return cell.strip().strip("$")[:1].isdigit() or cell.strip().lower() in {"nan", "null", "-", "n/a"}
 
 
 def _header(rows: list[list[str]], path: Path, *, told: bool) -> tuple[int, list[str], int]:
-    """(lines to skip, the header's names or none, number of columns)."""
+    """Return (lines to skip, header names or an empty list, number of columns)."""
     at = next((index for index, row in enumerate(rows) if len(row) >= FEWEST_FIELDS), None)
     if at is None:
         shown = next((row for row in rows if any(row)), [""])
         raise DataError(
-            f"{path}: is not a table of bars: its first line is {','.join(shown)[:60]!r}; separators: , ; tab |"
+            f"{path}: is not a table of bars: its first line is {','.join(shown)[:60]!r}; allowed separators: , ; tab |"
         )
     first = rows[at]
     if sum(map(_is_value, first)) < len(first) // 2:
@@ -196,7 +199,7 @@ def _header(rows: list[list[str]], path: Path, *, told: bool) -> tuple[int, list
         return after, first, len(first)
     if not told and layout_without_header(first) is None:
         raise DataError(
-            f"{path}: has no header, and {len(first)} columns that are not a known layout; tell their meaning, such as"
+            f"{path}: has no header, and its {len(first)} columns are not a known layout; give their meaning, such as"
             " --columns open_ts=0,open=1,high=2,low=3,close=4,volume=5"
         )
     return at, [], len(first)
@@ -211,8 +214,9 @@ def _is_yfinance(rows: list[list[str]]) -> bool:
 
 def _yfinance_names(rows: list[list[str]], path: Path) -> list[str]:
     prices, tickers = (rows[0], rows[1]) if rows[0][0].strip() == "Price" else (rows[1], rows[0])
-    if len(set(tickers[1:])) > 1:
-        raise DataError(f"{path}: holds several symbols: {', '.join(sorted(set(tickers[1:])))[:80]}; save them apart")
+    symbols = sorted(set(tickers[1:]))
+    if len(symbols) > 1:
+        raise DataError(f"{path}: holds several symbols: {', '.join(symbols)[:80]}; split it by symbol")
     return ["yfinance_date", *(plain_name(name) for name in prices[1:])]
 
 
@@ -224,15 +228,15 @@ def _json(path: Path, encoding: str) -> Sheet:
         raise DataError(f"{path}: is larger than {MAX_JSON >> 20} MB of JSON; convert it to CSV or Parquet")
     tree = _loaded(content, encoding, path)
     notes: list[str] = []
-    found = _rows_in(tree, path, notes, 0)
-    if not found:
+    records = _rows_in(tree, path, notes, 0)
+    if not records:
         raise DataError(f"{path}: holds no rows")
-    is_objects = isinstance(found[0], dict)
-    header = [str(key) for key in found[0]] if is_objects else [str(index) for index in range(len(found[0]))]
+    is_objects = isinstance(records[0], dict)
+    header = [str(key) for key in records[0]] if is_objects else [str(index) for index in range(len(records[0]))]
     rows = []
-    for number, row in enumerate(found, 1):
-        if type(row) is not type(found[0]) or (not is_objects and len(row) != len(header)):
-            raise DataError(f"{path}: row {number}: is not like the first row")
+    for number, row in enumerate(records, 1):
+        if type(row) is not type(records[0]) or (not is_objects and len(row) != len(header)):
+            raise DataError(f"{path}: row {number}: does not have the form of the first row")
         rows.append([row.get(key) for key in header] if is_objects else row)
     columns = [pa.array(map(_cell, column), type=pa.string()) for column in zip(*rows, strict=True)]
     table = pa.table(columns, names=[f"c{index}" for index in range(len(header))])
@@ -242,7 +246,7 @@ def _json(path: Path, encoding: str) -> Sheet:
 
 
 def _loaded(content: bytes, encoding: str, path: Path) -> Any:
-    """One JSON value, or one on each line. Numbers stay text."""
+    """Parse one JSON value, or one per line. Numbers stay text. Raises DataError."""
     load = partial(json.loads, parse_float=str, parse_int=str, parse_constant=str)
     try:
         text = content.decode(encoding)
@@ -253,7 +257,7 @@ def _loaded(content: bytes, encoding: str, path: Path) -> Any:
                 raise
             return [load(line) for line in text.splitlines() if line.strip()]
     except (ValueError, RecursionError, UnicodeDecodeError):
-        raise DataError(f"{path}: is not JSON that can be read, neither as a whole nor line by line") from None
+        raise DataError(f"{path}: is not valid JSON, neither as a whole nor line by line") from None
 
 
 def _cell(value: Any) -> str:
@@ -261,11 +265,11 @@ def _cell(value: Any) -> str:
 
 
 def _rows_in(tree: Any, path: Path, notes: list[str], depth: int) -> list[Any]:
-    """The list of bars somewhere in an answer of an API."""
+    """Find the list of bars in the answer of an API. Raises DataError if there is none."""
     if isinstance(tree, list):
         is_rows = bool(tree) and isinstance(tree[0], list | dict)
         if tree and not is_rows:
-            raise DataError(f"{path}: is a list of {type(tree[0]).__name__}s, not of bars")
+            raise DataError(f"{path}: is a list of {type(tree[0]).__name__} values, not of bars")
         return tree
     if not isinstance(tree, dict) or depth > 3:  # noqa: PLR2004
         raise DataError(f"{path}: holds no list of bars")
@@ -276,19 +280,21 @@ def _rows_in(tree: Any, path: Path, notes: list[str], depth: int) -> list[Any]:
     if by_column:
         return by_column
     if tree.get("next_page_token"):
-        notes.append("it has a next_page_token: there are more bars than these")
+        notes.append("the file has a next_page_token: it is only one page of the bars")
     for word in _WORDS:
         if isinstance(tree.get(word), list | dict) and tree[word]:
             return _rows_in(tree[word], path, notes, depth + 1)
     lists = {key: value for key, value in tree.items() if isinstance(value, list) and value}
     if len(lists) > 1:
-        raise DataError(f"{path}: holds several symbols: {', '.join(map(str, lists))[:80]}; save them apart")
+        raise DataError(f"{path}: holds several symbols: {', '.join(map(str, lists))[:80]}; split it by symbol")
     return _rows_in(next(iter(lists.values()), None), path, notes, depth + 1)
 
 
 def _rows_of_columns(tree: dict[str, Any]) -> list[dict[str, Any]]:
-    """The rows of an answer that has a list for each column (`{"t": […], "o": […]}`), or a table by index as pandas
-    writes it (`{"open": {"0": …}}`, whose index comes first and has no name); none when it is neither.
+    """Return the rows of an answer with one list or one table per column, or an empty list.
+
+    Lists: `{"t": […], "o": […]}`. Tables by index, as pandas writes them: `{"open": {"0": …}}`; the index becomes the
+    first column, without a name.
     """
     columns = {name: value for name, value in tree.items() if isinstance(value, list)}
     tables = {name: value for name, value in tree.items() if isinstance(value, dict)}

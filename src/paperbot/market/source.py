@@ -1,4 +1,4 @@
-"""An exchange's market data, as the feed asks for it: what an exchange has to answer, and its clock."""
+"""The market data that the feed needs from an exchange: bars, the kline stream and the server's time."""
 
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
@@ -12,12 +12,12 @@ Answer = TypeVar("Answer")
 MS = 1_000_000
 FIRST_PAUSE_S = 0.1
 PAGE = 1000
-"""Rows that are asked for at a time."""
+"""Rows per request."""
 
 
 @dataclass(frozen=True)
 class Candle:
-    """One bar as the exchange reported it: its open in ms UTC, prices in the quote."""
+    """One bar as the exchange reported it: open time in ms UTC, prices in the quote."""
 
     open_ms: int
     open: float
@@ -28,7 +28,7 @@ class Candle:
 
 
 class SourceError(Exception):
-    """The source could not answer. `wait_s`: how long to wait before the next request (429, 418); 0 for no limit."""
+    """The source could not answer. `wait_s`: seconds to wait before the next request (429, 418); 0: none."""
 
     def __init__(self, reason: str, wait_s: float = 0.0) -> None:
         super().__init__(reason)
@@ -42,15 +42,15 @@ async def patiently(
     *,
     is_final: Callable[[SourceError], bool] = lambda _: False,
 ) -> Answer:
-    """The call's answer, asked again after pauses that double, or as long as the venue asks for.
+    """Make the call up to `tries` times, with pauses that double or that the venue asks for; return the answer.
 
-    `failed` is told each failure; `is_final`: which ones end it at once. Raises the last SourceError.
+    `failed` is called for each failure; `is_final`: failures that are not retried. Raises the last SourceError.
     """
 
     def pause_s(state: RetryCallState) -> float:
         error = state.outcome.exception() if state.outcome else None
-        asked_s = error.wait_s if isinstance(error, SourceError) else 0.0
-        return max(asked_s, FIRST_PAUSE_S * 2.0 ** (state.attempt_number - 1))
+        venue_s = error.wait_s if isinstance(error, SourceError) else 0.0
+        return max(venue_s, FIRST_PAUSE_S * 2.0 ** (state.attempt_number - 1))
 
     async def once() -> Answer:
         try:
@@ -59,8 +59,8 @@ async def patiently(
             failed(error)
             raise
 
-    again = retry_if_exception(lambda error: isinstance(error, SourceError) and not is_final(error))
-    retrying = AsyncRetrying(stop=stop_after_attempt(tries), wait=pause_s, retry=again, reraise=True)
+    retry = retry_if_exception(lambda error: isinstance(error, SourceError) and not is_final(error))
+    retrying = AsyncRetrying(stop=stop_after_attempt(tries), wait=pause_s, retry=retry, reraise=True)
     return await retrying(once)
 
 
@@ -75,10 +75,10 @@ class Source(Protocol):
     """An exchange's market data."""
 
     async def time_ms(self) -> int:
-        """The server's time in ms UTC. Raises SourceError."""
+        """Return the server's time in ms UTC. Raises SourceError."""
 
     async def candles(self, symbol: str, since_ms: int) -> list[Any]:
-        """Up to a page of rows (open in ms, open, high, low, close, volume) from `since_ms` on. Raises SourceError."""
+        """Return up to PAGE rows (ms, open, high, low, close, volume) from `since_ms` on. Raises SourceError."""
 
     async def listen(self, on_kline: Callable[[dict[str, Any]], None], on_state: OnState) -> None:
         """Pass each kline event to `on_kline` as the exchange sent it, until cancelled, and report every connect and
@@ -88,7 +88,7 @@ class Source(Protocol):
 
 @dataclass
 class ServerTime:
-    """The server's time as last heard, carried on by our own clock."""
+    """Estimates the server's time from its last known time and our own clock."""
 
     clock: Clock
     heard_ms: int = 0
@@ -96,8 +96,10 @@ class ServerTime:
     skew_ms: float | None = None
 
     def hear(self, server_ms: int, *, exact: bool = False) -> None:
-        """The server said its time. `exact`: it was asked for, so it counts whatever was heard before, and the
-        difference to our clock is known.
+        """Take in the server's time.
+
+        `exact`: it is the answer to a request, so it replaces the estimate even if it is earlier, and sets `skew_ms`,
+        the difference to our clock.
         """
         if exact or server_ms > self.now_ms():
             self.heard_ms, self.heard_at_s = server_ms, self.clock.monotonic_s()
@@ -105,7 +107,7 @@ class ServerTime:
             self.skew_ms = server_ms - self.clock.now_ns() / MS
 
     def now_ms(self) -> int:
-        """What it should be now."""
+        """Return the estimated server time in ms UTC, 0 before the first report."""
         if self.heard_ms == 0:
             return 0
         return int(self.heard_ms + (self.clock.monotonic_s() - self.heard_at_s) * 1000)

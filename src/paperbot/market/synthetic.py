@@ -1,7 +1,7 @@
 """A seeded market for demos, tests and benchmarks: the same bars on every machine.
 
-Regimes of drift and calm or storm, volatility that clusters (a GARCH(1,1) recursion), volume that follows volatility.
-Made from the core's integer hash and + - x / sqrt only, so that the digest of a run over it is the same everywhere.
+It has regimes of drift and volatility, clustered volatility (a GARCH(1,1) recursion), and volume that follows
+volatility. It uses only the core's integer hash and + - x / sqrt, so that a run's digest is the same everywhere.
 """
 
 from collections.abc import Iterator
@@ -15,7 +15,7 @@ from paperbot.core.types import Array
 from paperbot.events import Bars, blank_bars
 
 START_NS = 1_704_067_200_000_000_000
-"""2024-01-01T00:00:00Z, where every synthetic market starts."""
+"""2024-01-01T00:00:00Z, the start of every synthetic market."""
 
 _BATCH = 1 << 16
 _UNIT = float(1 << 53)
@@ -31,7 +31,7 @@ def _uniform(seed: int, sequence: int, salt: int) -> float:
 
 @kernel
 def _bell(seed: int, sequence: int, salt: int) -> float:
-    """Near-normal noise of mean 0 and deviation 1: the sum of four uniforms."""
+    """Return nearly normal noise with mean 0 and standard deviation 1: the sum of four uniforms."""
     total = -2.0
     for k in range(4):
         total += _uniform(seed, sequence, salt + k)
@@ -40,7 +40,7 @@ def _bell(seed: int, sequence: int, salt: int) -> float:
 
 @kernel(python=True)
 def _fill(events: Array, seed: int, first: int, timeframe_ns: int, tick: int, tick_price: int, state: Array) -> None:
-    """Make bars first, first + 1, … of one market; `state` carries (price, variance) from batch to batch."""
+    """Fill `events` with bars first, first + 1, … of one market; `state`: (price, variance), kept across batches."""
     price: Any = state[0]
     variance: Any = state[1]
     for k in range(len(events)):
@@ -73,7 +73,7 @@ def _fill(events: Array, seed: int, first: int, timeframe_ns: int, tick: int, ti
 def synthetic_bars(
     symbol: str, symbol_id: int, seed: int, bars: int, timeframe_ns: int, tick: int, price_unit: float
 ) -> Iterator[Bars]:
-    """BAR_EVENTs of a market named `symbol`, in batches. `tick` in price units of 1 / `price_unit` of the quote."""
+    """Yield BAR_EVENTs of `symbol` in batches. `tick`: in price units; `price_unit`: price units per quote."""
     quote = symbol.partition("/")[2]
     salted = seed * 1_000_003 + sum(letter * 31**k % 65_521 for k, letter in enumerate(symbol.encode()))
     state = np.array([_START_PRICES.get(quote, _START_PRICE), 4.0e-7])

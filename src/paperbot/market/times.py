@@ -1,7 +1,7 @@
-"""Times in data files: epoch numbers, whose unit is decided for each value, and text in formats without doubt.
+"""Reads times in data files: epoch numbers in a unit recognised per value, and text in unambiguous formats.
 
-A number that may be a date (20200102) or a spreadsheet's day is never read as an epoch: seconds, milliseconds,
-microseconds and nanoseconds of 1990 to 2100 are four ranges that such numbers do not lie in.
+A date (20200102) or a spreadsheet's day number is never read as an epoch: such numbers lie outside the four ranges of
+seconds, milliseconds, microseconds and nanoseconds from 1990 to 2100.
 """
 
 import re
@@ -22,7 +22,7 @@ FIRST_DATE, LAST_DATE = 1_990_010_100, 2_101_010_100
 """1990 and 2101 as YYYYMMDDHH."""
 
 _UNITS = ((1, 10**9), (10**3, 10**6), (10**6, 10**3), (10**9, 1))
-"""(units a second, nanoseconds a unit)."""
+"""(units per second, nanoseconds per unit)."""
 
 _DIGITS = r"^\d+(\.\d*)?$"
 _WHOLE = r"^\d{1,18}$"
@@ -43,7 +43,7 @@ _SHAPES = (
 
 
 class BadTimeError(Exception):
-    """A value that is not a time: its index, and what to say of it."""
+    """A value cannot be read as a time: its index, and the reason to show after the value."""
 
     def __init__(self, index: int, why: str) -> None:
         super().__init__(why)
@@ -51,58 +51,57 @@ class BadTimeError(Exception):
 
 
 def epochs(values: NDArray[Any]) -> NDArray[np.int64]:
-    """Numbers as ns UTC; the size of each tells its unit. Raises BadTimeError for one that lies in no range."""
+    """Convert epochs to ns UTC; each value's size gives its unit. Raises BadTimeError outside 1990 to 2100."""
     result = np.zeros(len(values), dtype=np.int64)
-    known = np.zeros(len(values), dtype=np.bool_)
+    is_epoch = np.zeros(len(values), dtype=np.bool_)
     for per_second, unit_ns in _UNITS:
         fits = (values >= FIRST_S * per_second) & (values < LAST_S * per_second)
         if values.dtype.kind == "f":
-            # Whole microseconds are what a float64 of seconds holds.
+            # A float64 of seconds is exact to the microsecond.
             result[fits] = np.rint(values[fits] * (1e6 / per_second)).astype(np.int64) * 1000
         else:
             result[fits] = values[fits].astype(np.int64) * unit_ns
-        known |= fits
-    known &= ~_may_be_dates(values)
-    if not known.all():
-        raise BadTimeError(int(np.argmin(known)), f"is not {EXPECTED}")
+        is_epoch |= fits
+    is_epoch &= ~_may_be_dates(values)
+    if not is_epoch.all():
+        raise BadTimeError(int(np.argmin(is_epoch)), f"is not {EXPECTED}")
     return result
 
 
 def _may_be_dates(values: NDArray[Any]) -> NDArray[np.bool_]:
-    """Numbers of 10 or 16 digits that are a date with its hour, as YYYYMMDDHH…: as epochs they lie in 2033 to 2036."""
-    found = np.zeros(len(values), dtype=np.bool_)
+    """Return which numbers of 10 or 16 digits may be dates (YYYYMMDDHH…); as epochs they lie in 2033 to 2036."""
+    may_be = np.zeros(len(values), dtype=np.bool_)
     for tail in (1, 10**6):
         inside = (values >= FIRST_DATE * tail) & (values < LAST_DATE * tail)
         number = (np.where(inside, values, 0) // tail).astype(np.int64)
         month, day, hour = number // 10**4 % 100, number // 100 % 100, number % 100
-        found |= inside & (month % 13 > 0) & (month < 13) & (day % 32 > 0) & (day < 32) & (hour < 24)  # noqa: PLR2004
-    return found
+        may_be |= inside & (month % 13 > 0) & (month < 13) & (day % 32 > 0) & (day < 32) & (hour < 24)  # noqa: PLR2004
+    return may_be
 
 
 def times_of_text(column: Any, formats: Sequence[str], zone: str | None, *, forced: bool) -> NDArray[np.int64]:
-    """A column of text as ns UTC. Raises BadTimeError.
+    """Convert a column of text to ns UTC. Raises BadTimeError.
 
-    `formats`: those of the layout, or (`forced`) the one that the user gave; `zone`: of times without one, UTC by
-    default.
+    `formats`: the layout's formats, or (`forced`) only the user's; `zone`: for times without a zone; None: UTC.
     """
     text = pc.replace_substring_regex(pc.utf8_trim_whitespace(column), _DUKASCOPY, r"\3-\2-\1 \4\5")
     first = text[0].as_py() or ""
-    if not forced and not any(_compact(one) for one in formats) and re.match(_DIGITS, first):
+    if not forced and not any(_compact(form) for form in formats) and re.match(_DIGITS, first):
         return _digits(text)
     if not forced and re.match(_ISO, first):
         return _converted(text, partial(_iso, zone=zone), f"is not {EXPECTED}")
-    for each in formats:
-        if _fits(first, each):
-            why = f"is not in the format {each} of the first row"
-            return _converted(text, partial(_formatted, form=each, zone=zone), why)
+    for form in formats:
+        if _fits(first, form):
+            why = f"is not in the format {form} of the first row"
+            return _converted(text, partial(_formatted, form=form, zone=zone), why)
     if forced:
         raise BadTimeError(0, f"does not fit --time-format {formats[0]}")
     hint = next((f"; give --time-format '{shape}'" for pattern, shape in _SHAPES if re.match(pattern, first)), "")
-    raise BadTimeError(0, f"is not {EXPECTED}{hint or '; another form can be told with --time-format'}")
+    raise BadTimeError(0, f"is not {EXPECTED}{hint or '; give another format with --time-format'}")
 
 
 def times_of_stamps(stamps: Any, zone: str | None) -> NDArray[np.int64]:
-    """A column of timestamps as ns UTC; `zone`: of those without one. Raises BadTimeError."""
+    """Convert a column of timestamps to ns UTC; `zone`: for those without a zone. Raises BadTimeError."""
 
     def convert(part: Any) -> NDArray[np.int64]:
         return _as_ns(_placed(part, zone))
@@ -111,14 +110,14 @@ def times_of_stamps(stamps: Any, zone: str | None) -> NDArray[np.int64]:
 
 
 def _compact(form: str) -> bool:
-    """Whether a format has digits only, so that it could be a number."""
+    """Whether times in this format are digits only and could be mistaken for a number."""
     return not re.search(r"[^%YmdHMS]", form)
 
 
 def _digits(text: Any) -> NDArray[np.int64]:
     is_number = np.asarray(pc.match_substring_regex(text, _DIGITS))
     if not is_number.all():
-        raise BadTimeError(int(np.argmin(is_number)), "is not a number, as the rows before are")
+        raise BadTimeError(int(np.argmin(is_number)), "is not a number, unlike the first row")
     is_whole = np.asarray(pc.match_substring_regex(text, _WHOLE))
     result = np.zeros(len(text), dtype=np.int64)
     for mask, kind in ((is_whole, pa.int64()), (~is_whole, pa.float64())):
@@ -140,7 +139,7 @@ def _iso(text: Any, zone: str | None) -> NDArray[np.int64]:
         (r"^(\d{4})[./](\d{1,2})[./](\d{1,2})", r"\1-\2-\3"),
         (r"^(\d{4})-(\d)-", r"\1-0\2-"),
         (r"^(\d{4}-\d{2})-(\d)([ T]|$)", r"\1-0\2\3"),
-        (r"([ T])(\d):", r"\10\2:"),  # Groups have one digit here.
+        (r"([ T])(\d):", r"\10\2:"),  # In a replacement, a group number has one digit.
     ):
         text = pc.replace_substring_regex(text, pattern, wanted)
     text = pc.replace_substring_regex(text, r" ?(UTC|GMT)$", "Z")
@@ -157,25 +156,25 @@ def _iso(text: Any, zone: str | None) -> NDArray[np.int64]:
 def _formatted(text: Any, form: str, zone: str | None) -> NDArray[np.int64]:
     if "%z" in form:
         return _as_ns(pc.strptime(text, format=form, unit="us").cast(pa.timestamp("ns", tz="UTC")))
-    if "%f" in form:  # Arrow's strptime has no fractions.
+    if "%f" in form:  # Arrow's strptime does not parse fractions.
         fraction = pc.replace_substring_regex(text, r"^.*\.(\d{1,9})[^.]*$", r"\1")
         whole = _formatted(pc.replace_substring_regex(text, r"\.\d{1,9}([^.]*)$", r"\1"), form.replace(".%f", ""), zone)
         parts = pc.utf8_rpad(fraction, 9, "0").cast(pa.int64()).to_numpy(zero_copy_only=False)
         return np.asarray(whole + parts, dtype=np.int64)
     stamps = pc.strptime(text, format=form, unit="s")
-    _refuse_moved(text, stamps, form)
+    _refuse_impossible_dates(text, stamps, form)
     return _as_ns(_placed(stamps.cast(pa.timestamp("ns")), zone))
 
 
-def _refuse_moved(text: Any, stamps: Any, form: str) -> None:
-    """Arrow takes 30 February for 1 March. Raises ValueError for such a date."""
+def _refuse_impossible_dates(text: Any, stamps: Any, form: str) -> None:
+    """Raise ValueError for an impossible date, such as 30 February, which Arrow reads as 1 March."""
     doubtful = pc.and_(pc.less_equal(pc.day(stamps), 3), pc.match_substring_regex(text, "29|30|31"))
-    for one in text.filter(pc.fill_null(doubtful, fill_value=False)).to_pylist():
-        datetime.strptime(one, form).replace(tzinfo=UTC)
+    for value in text.filter(pc.fill_null(doubtful, fill_value=False)).to_pylist():
+        datetime.strptime(value, form).replace(tzinfo=UTC)
 
 
 def _placed(naive: Any, zone: str | None) -> Any:
-    """Times without a zone as times of one."""
+    """Interpret times without a zone in `zone`, if given."""
     return pc.assume_timezone(naive, zone, ambiguous="raise", nonexistent="raise") if zone else naive
 
 
@@ -188,13 +187,14 @@ def _as_ns(times: Any) -> NDArray[np.int64]:
 
 
 def refuse_impossible(numbers: NDArray[np.int64]) -> None:
-    """Raises ArrowInvalid for times (ns UTC) outside of 1900 to 2100, and for the first days of 1970, where times lie
-    whose unit was forgotten.
+    """Raise ArrowInvalid for times (ns UTC) outside 1900 to 2100 or in the first three days around 1970-01-01.
+
+    Epochs stored with the wrong unit end up in those days.
     """
     if ((numbers < FIRST_YEAR_NS) | (numbers >= LAST_S * 10**9)).any():
-        raise pa.ArrowInvalid("a time outside of 1900 to 2100")
+        raise pa.ArrowInvalid("a time outside 1900 to 2100")
     if (np.abs(numbers) < 3 * 86_400 * 10**9).any():
-        raise pa.ArrowInvalid("a time in the first days of 1970: its unit was lost where it was written")
+        raise pa.ArrowInvalid("a time in the first days of 1970; it was probably written with the wrong unit")
 
 
 FIRST_YEAR_NS = -2_208_988_800 * 10**9
@@ -210,7 +210,7 @@ def _fits(first: str, form: str) -> bool:
 
 
 def _converted(text: Any, convert: Callable[[Any], NDArray[np.int64]], why: str) -> NDArray[np.int64]:
-    """All converted, or BadTimeError for the first that cannot be, found by halving."""
+    """Convert all values. Raises BadTimeError for the first that cannot be converted, found by bisection."""
     try:
         return convert(text)
     except (pa.ArrowException, ValueError):
@@ -227,16 +227,16 @@ def _converted(text: Any, convert: Callable[[Any], NDArray[np.int64]], why: str)
 
 
 def _why_not(text: Any, at: int, convert: Callable[[Any], NDArray[np.int64]]) -> str:
-    """Why a well-formed time cannot be converted; empty if its format is the problem."""
+    """Return why a well-formed time cannot be converted; empty if its format is the problem."""
     try:
         convert(text.slice(at, 1))
     except (pa.ArrowException, ValueError) as error:
         words = str(error)
         if "ambiguous" in words:
-            return "is there twice in this zone, as the clock was set back; give the times with their offset, or in UTC"
+            return "occurs twice in this zone, because the clock was set back; give times with their offset, or in UTC"
         if words.startswith("a time"):
             return f"is {words}"
         if "doesn't exist" in words:
-            return "is not there in this zone, as the clock was set forward; is --timezone right?"
+            return "does not exist in this zone, because the clock was set forward; check --timezone"
         return ""
-    return "has a zone and the times before it have none, or the other way round"
+    return "has a zone and the times before it have none, or vice versa"

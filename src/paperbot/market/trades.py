@@ -1,4 +1,4 @@
-"""Recorded trades."""
+"""Reads recorded trades from Parquet files."""
 
 from pathlib import Path
 from typing import Any
@@ -11,9 +11,9 @@ TRADE_COLUMNS = ("ts", "price", "qty", "is_buyer_maker", "trade_id")
 
 
 def read_trades(path: Path) -> tuple[Any, ...] | None:
-    """The columns of a Parquet file of trades (`ts` in ms UTC), None when it is a file of something else.
+    """Return the columns of a Parquet file of trades (`ts` in ms UTC), or None if the file holds something else.
 
-    Raises DataError when there is no such file, or no trade in it.
+    Raises DataError if the file is missing or has no trades.
     """
     if not path.is_file():
         raise DataError(f"{path}: there is no such file")
@@ -23,5 +23,5 @@ def read_trades(path: Path) -> tuple[Any, ...] | None:
         return None
     table = pq.read_table(path, columns=list(TRADE_COLUMNS))
     if table.num_rows == 0:
-        raise DataError(f"{path}: holds no trade")
+        raise DataError(f"{path}: holds no trades")
     return tuple(table[name].to_numpy(zero_copy_only=False) for name in TRADE_COLUMNS)

@@ -1,4 +1,4 @@
-"""What a file is packed in: plain, gzip or zip, read as a stream of bounded size; nothing is ever written by name."""
+"""Reads plain, gzip and zip files as streams of bounded size. Nothing is extracted to disk."""
 
 import gzip
 import io
@@ -14,19 +14,19 @@ from paperbot.errors import DataError
 MAX_BYTES = 16 << 30
 MAX_RATIO = 300
 RATIO_FROM = 64 << 20
-"""A packed file may hold so many bytes, and from `RATIO_FROM` on at most so many for each of its own."""
+"""A packed file may unpack to MAX_BYTES, and beyond RATIO_FROM to at most MAX_RATIO times its own size."""
 
 HEAD_BYTES = 1 << 16
 _NOT_DATA = (".checksum", ".md5", ".sha256", ".txt.sig")
 
 
 class _Bounded(io.RawIOBase):
-    """A stream that ends with DataError when it grows beyond what a packed file of its size may hold."""
+    """A stream that raises DataError when the content exceeds the limit for a packed file of `size` bytes."""
 
     def __init__(self, stream: Any, path: Path, size: int) -> None:
         super().__init__()
         self._stream, self._path = stream, path
-        self._most = min(MAX_BYTES, max(size * MAX_RATIO, RATIO_FROM))
+        self._limit = min(MAX_BYTES, max(size * MAX_RATIO, RATIO_FROM))
         self._read = 0
 
     def readable(self) -> bool:
@@ -35,15 +35,15 @@ class _Bounded(io.RawIOBase):
     def readinto(self, buffer: Any) -> int:
         content = self._stream.read(len(buffer))
         self._read += len(content)
-        if self._read > self._most:
-            raise DataError(f"{self._path}: unpacks to more than {self._most >> 20} MB; unpack it first")
+        if self._read > self._limit:
+            raise DataError(f"{self._path}: unpacks to more than {self._limit >> 20} MB; unpack it first")
         buffer[: len(content)] = content
         return len(content)
 
 
 @contextmanager
 def unpacked(path: Path) -> Iterator[IO[bytes]]:
-    """The file's content, unpacked. Raises DataError for a damaged or suspicious archive, or one of several files."""
+    """Open the unpacked content. Raises DataError for a damaged or oversized archive, or one with several files."""
     try:
         with path.open("rb") as file:
             magic = file.read(4)
@@ -62,17 +62,17 @@ def unpacked(path: Path) -> Iterator[IO[bytes]]:
 def _only_member(archive: zipfile.ZipFile, path: Path) -> zipfile.ZipInfo:
     if "[Content_Types].xml" in archive.namelist():
         raise DataError(f"{path}: is a workbook; save the sheet as CSV")
-    names = [
-        one
-        for one in archive.infolist()
-        if not one.is_dir() and not one.filename.lower().endswith(_NOT_DATA) and "__MACOSX" not in one.filename
+    members = [
+        entry
+        for entry in archive.infolist()
+        if not entry.is_dir() and not entry.filename.lower().endswith(_NOT_DATA) and "__MACOSX" not in entry.filename
     ]
-    if len(names) != 1:
-        raise DataError(f"{path}: holds {len(names)} files; unpack it and give one of them")
-    return names[0]
+    if len(members) != 1:
+        raise DataError(f"{path}: holds {len(members)} files; unpack it and give one of them")
+    return members[0]
 
 
 def head_of(path: Path) -> bytes:
-    """The first bytes of the content, unpacked."""
+    """Return the first HEAD_BYTES bytes of the unpacked content."""
     with unpacked(path) as stream:
         return stream.read(HEAD_BYTES)

@@ -1,4 +1,4 @@
-"""Events and output records as the fields of a log line: names for ids, whole units for minor ones."""
+"""Converts events and output records to the fields of log lines, with names for ids and whole units for amounts."""
 
 from collections.abc import Sequence
 from typing import Any
@@ -17,7 +17,7 @@ _DIGITS = 6
 
 
 def candle(bar: np.void, names: Names) -> Fields:
-    """A bar event; `ts` is its open."""
+    """Return the fields of a bar event; `ts` is its open."""
     symbol = int(bar["symbol"])
     prices = {name: names.price(int(bar[name]), symbol) for name in ("open", "high", "low", "close")}
     return {
@@ -29,14 +29,14 @@ def candle(bar: np.void, names: Names) -> Fields:
 
 
 def order(record: np.void, names: Names) -> Fields:
-    """An OUT_ORDER record, accepted or blocked."""
+    """Return the fields of an OUT_ORDER record, accepted or blocked."""
     symbol = int(record["symbol"])
-    known = 0 <= symbol < len(names.symbols)
+    is_known = 0 <= symbol < len(names.symbols)
     flags = int(record["flags"])
     fields: Fields = {
         "ts": format_ts(int(record["ts"])),
         "order_id": int(record["order_id"]),
-        "symbol": names.symbols[symbol] if known else None,
+        "symbol": names.symbols[symbol] if is_known else None,
         "strategy": _strategy(record, names),
         "side": _name(t.Side, record["side"]),
         "type": _name(t.OrderType, record["order_type"]),
@@ -44,7 +44,7 @@ def order(record: np.void, names: Names) -> Fields:
         "role": _name(t.Role, record["role"]),
         "reduce_only": bool(flags & t.OrderFlag.REDUCE_ONLY),
     }
-    if known:
+    if is_known:
         fields["qty"] = names.quantity(int(record["quantity"]), symbol)
         for name in ("limit_price", "stop_price"):
             if record[name]:
@@ -55,7 +55,7 @@ def order(record: np.void, names: Names) -> Fields:
 
 
 def open_order(record: np.void, names: Names) -> Fields:
-    """An open order of the state (ORDER)."""
+    """Return the fields of an open order in the state (ORDER)."""
     symbol = int(record["symbol"])
     fields: Fields = {
         "order_id": int(record["id"]),
@@ -74,7 +74,7 @@ def open_order(record: np.void, names: Names) -> Fields:
 
 
 def fill(record: np.void, names: Names) -> Fields:
-    """An OUT_FILL record."""
+    """Return the fields of an OUT_FILL record."""
     symbol = int(record["symbol"])
     return {
         "ts": format_ts(int(record["ts"])),
@@ -96,7 +96,7 @@ def fill(record: np.void, names: Names) -> Fields:
 
 
 def order_end(record: np.void, names: Names) -> Fields:
-    """An OUT_ORDER_END record that ends an order."""
+    """Return the fields of an OUT_ORDER_END record."""
     symbol = int(record["symbol"])
     return {
         "ts": format_ts(int(record["ts"])),
@@ -109,7 +109,7 @@ def order_end(record: np.void, names: Names) -> Fields:
 
 
 def halt(record: np.void, names: Names) -> Fields:
-    """An OUT_HALT record: the kill switch has tripped, or was lifted."""
+    """Return the fields of an OUT_HALT record, for a halt or a resume."""
     unit = names.account_unit()
     return {
         "ts": format_ts(int(record["ts"])),
@@ -121,7 +121,7 @@ def halt(record: np.void, names: Names) -> Fields:
 
 
 def signal(record: np.void, names: Names, strategy: Strategy | None, patterns: Sequence[str]) -> Fields:
-    """An OUT_SIGNAL record. `strategy`: its settings, None for one from outside; `patterns`: those of its bar."""
+    """Return the fields of an OUT_SIGNAL record. `strategy`: None if external; `patterns`: found in its bar."""
     side = _name(t.Target, record["target"])
     values = [round(float(record[f"value_{k}"]), _DIGITS) for k in range(3)]
     reason, params = why(strategy, side, values, patterns)
@@ -137,12 +137,12 @@ def signal(record: np.void, names: Names, strategy: Strategy | None, patterns: S
 
 
 def why(strategy: Strategy | None, side: str, values: Sequence[float], patterns: Sequence[str]) -> tuple[str, Fields]:
-    """The reason of a signal in words, and the numbers behind it. `values`: the features that the strategy read."""
+    """Return a signal's reason in words and its numbers. `values`: the features that the strategy read."""
     first, second = values[0], values[1]
     if isinstance(strategy, Reversion):
         numbers = {"zscore": first, "enter": strategy.enter, "leave": strategy.leave}
-        at = ("below", strategy.enter) if side == "long" else ("above", strategy.leave)
-        return f"z-score {first:.2f} at or {at[0]} {at[1]:g}", numbers
+        bound = f"below {strategy.enter:g}" if side == "long" else f"above {strategy.leave:g}"
+        return f"z-score {first:.2f} at or {bound}", numbers
     if isinstance(strategy, SmaCross):
         relation = "above" if side == "long" else "not above"
         numbers = {"fast": strategy.fast, "slow": strategy.slow, "sma_fast": first, "sma_slow": second}
@@ -164,6 +164,6 @@ def _strategy(record: np.void, names: Names) -> str | None:
 
 
 def _name(members: Any, value: Any) -> str:
-    """The name of a code; a blocked order may hold any number."""
-    known = members._value2member_map_.get(int(value))
-    return str(int(value)) if known is None else known.name.lower()
+    """Return the name of a code, or its number if it has none: a blocked order may hold any number."""
+    member = members._value2member_map_.get(int(value))
+    return str(int(value)) if member is None else member.name.lower()

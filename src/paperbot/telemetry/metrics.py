@@ -1,7 +1,7 @@
-"""Every metric there is, in one table; the registry, `docs/metrics.md` and the dashboards are made from it.
+"""All metrics in one table; the registry, `docs/metrics.md` and the dashboards are generated from it.
 
-Values live in a registry of their own, so that a process may hold as many as it builds. They are set from output
-records and events alone (`telemetry/watch.py`), and a scrape sees all of a batch of records or nothing of it.
+Each run has its own registry, so a process can hold several. Values are set only from output records and events
+(`telemetry/watch.py`), and a scrape sees either all of a batch of records or none of it.
 """
 
 import bisect
@@ -20,7 +20,7 @@ from paperbot.core import types as t
 
 @dataclass(frozen=True)
 class Spec:
-    """One metric. `zeros`: its series exist from the first scrape on, with every value that its labels can have."""
+    """One metric. `zeros`: its series exist from the first scrape on, for all label values."""
 
     name: str
     kind: Literal["counter", "gauge", "histogram"]
@@ -31,148 +31,148 @@ class Spec:
     zeros: bool = True
 
 
-def _counter(name: str, *labels: str, unit: str, says: str) -> Spec:
-    return Spec(name, "counter", labels, unit, says)
+def _counter(name: str, *labels: str, unit: str, text: str) -> Spec:
+    return Spec(name, "counter", labels, unit, text)
 
 
-def _gauge(name: str, *labels: str, unit: str, says: str, zeros: bool = True) -> Spec:
-    return Spec(name, "gauge", labels, unit, says, zeros=zeros)
+def _gauge(name: str, *labels: str, unit: str, text: str, zeros: bool = True) -> Spec:
+    return Spec(name, "gauge", labels, unit, text, zeros=zeros)
 
 
-def _histogram(name: str, *labels: str, unit: str, says: str, buckets: tuple[float, ...]) -> Spec:
-    return Spec(name, "histogram", labels, unit, says, buckets)
+def _histogram(name: str, *labels: str, unit: str, text: str, buckets: tuple[float, ...]) -> Spec:
+    return Spec(name, "histogram", labels, unit, text, buckets)
 
 
 TABLE: tuple[Spec, ...] = (
-    _counter("candles_fetched_total", "symbol", unit="bars", says="Final bars that entered the engine."),
+    _counter("candles_fetched_total", "symbol", unit="bars", text="Final bars that entered the engine."),
     _counter(
-        "features_computed_total", "symbol", unit="values", says="Feature updates: bars times the features in use."
+        "features_computed_total", "symbol", unit="values", text="Feature updates: bars times features in use."
     ),
     _counter(
         *("signals_emitted_total", "strat", "side", "symbol"),
         unit="signals",
-        says="Changed targets of strategies; side is long, flat or short.",
+        text="Changed targets of strategies; side: long, flat or short.",
     ),
-    _counter("orders_submitted_total", "type", "symbol", unit="orders", says="Orders that passed the gate."),
+    _counter("orders_submitted_total", "type", "symbol", unit="orders", text="Orders that passed the gate."),
     _counter(
         *("orders_blocked_total", "reason"),
         unit="orders",
-        says="Orders that the gate refused, by the code of the rule.",
+        text="Orders that the gate blocked, by block code.",
     ),
-    _counter("fills_total", "liquidity", "symbol", unit="fills", says="Fills, partial ones included."),
+    _counter("fills_total", "liquidity", "symbol", unit="fills", text="Fills, including partial fills."),
     _counter(
         *("fees_paid_total", "symbol"),
         unit="USD",
-        says="Fees at the oracle's price of each fill; no series while the account's currency has no value in USD.",
+        text="Fees, at the oracle's rate at each fill; no series while the account currency has no value in USD.",
     ),
     _gauge(
         *("realized_pnl_total", "symbol"),
         unit="USD",
-        says="Realized profit and loss before fees, converted as the fees are; it may fall, so it is a gauge.",
+        text="Realized profit and loss before fees, converted like the fees; a gauge, because it can fall.",
     ),
     _gauge(
         "equity_gauge",
         unit="account currency",
-        says="Equity at the last ledger row; no series while something held has no price.",
+        text="Equity at the last ledger row; no series while any holding has no price.",
         zeros=False,
     ),
     _gauge(
         *("account_equity_usd", "market"),
         unit="USD",
-        says="Equity at the last ledger row; no series without a price, or while it has no value in USD.",
+        text="Equity at the last ledger row; no series while a holding has no price or equity has no value in USD.",
         zeros=False,
     ),
-    _gauge("paperbot_killswitch_active", "market", unit="0 or 1", says="Whether trading is halted."),
-    _counter("killswitch_trips_total", unit="trips", says="Times that the kill switch tripped, by hand included."),
-    _gauge("paperbot_drawdown_ratio", unit="ratio", says="1 - equity / peak at the last ledger row.", zeros=False),
+    _gauge("paperbot_killswitch_active", "market", unit="0 or 1", text="Whether trading is halted."),
+    _counter("killswitch_trips_total", unit="trips", text="Trips of the kill switch, manual halts included."),
+    _gauge("paperbot_drawdown_ratio", unit="ratio", text="1 - equity / peak at the last ledger row.", zeros=False),
     _gauge(
         "paperbot_unrealized_pnl",
         unit="account currency",
-        says="Unrealized profit and loss at the last ledger row.",
+        text="Unrealized profit and loss at the last ledger row.",
         zeros=False,
     ),
-    _gauge("paperbot_open_orders", "symbol", unit="orders", says="Orders that work, protective ones included."),
-    _gauge("paperbot_position_qty", "strat", "symbol", unit="base asset", says="Quantity that a strategy holds."),
+    _gauge("paperbot_open_orders", "symbol", unit="orders", text="Open orders, protective orders included."),
+    _gauge("paperbot_position_qty", "strat", "symbol", unit="base asset", text="Quantity that a strategy holds."),
     _histogram(
         *("paperbot_fill_slippage_bps", "symbol"),
         unit="bps",
-        says="How far a taker's fill was from the price before slippage, against the trader.",
+        text="Slippage of taker fills: adverse distance from the reference price.",
         buckets=(0.5, 1.0, 2.0, 5.0, 10.0, 25.0, 50.0, 100.0),
     ),
     _gauge(
         *("paperbot_last_bar_timestamp_seconds", "symbol"),
         unit="Unix seconds",
-        says="Closing time of the symbol's last bar.",
+        text="Closing time of the symbol's last bar.",
         zeros=False,
     ),
     _counter(
         *("pattern_detected_total", "market", "symbol", "pattern"),
         unit="detections",
-        says="Candlestick patterns found.",
+        text="Candlestick patterns found.",
     ),
     _counter(
         *("pattern_intent_total", "market", "pattern", "side"),
         unit="intents",
-        says="Changed targets of strategies that follow patterns; side is long or flat.",
+        text="Changed targets of strategies that follow patterns; side: long or flat.",
     ),
     _histogram(
         "pattern_to_intent_latency_seconds",
         unit="seconds",
-        says="Time from a pattern's bar reaching the engine to the intent that it led to.",
+        text="Time from a pattern's bar entering the engine to the resulting intent.",
         buckets=(0.5, 1.0, 2.0, 5.0, 10.0, 30.0, 60.0),
     ),
     _gauge(
         "paperbot_feed_age_seconds",
         unit="seconds",
-        says="How long the slice that is waited for is overdue.",
+        text="How long the next slice is overdue.",
         zeros=False,
     ),
-    _gauge("paperbot_feed_connected", unit="0 or 1", says="Whether the stream is listened to.", zeros=False),
+    _gauge("paperbot_feed_connected", unit="0 or 1", text="Whether the stream is connected.", zeros=False),
     _gauge(
         "paperbot_feed_clock_skew_seconds",
         unit="seconds",
-        says="The venue's clock less ours, as last asked for.",
+        text="The venue's clock minus ours, at the last request.",
         zeros=False,
     ),
-    _counter("paperbot_feed_reconnects_total", unit="connections", says="Streams that were connected anew."),
-    _counter("paperbot_feed_refused_total", "code", unit="bars", says="Bars that were refused at the border, by code."),
-    _counter("paperbot_feed_errors_total", unit="requests", says="Requests that the venue did not answer properly."),
+    _counter("paperbot_feed_reconnects_total", unit="connections", text="Reconnections of the stream."),
+    _counter("paperbot_feed_refused_total", "code", unit="bars", text="Bars that the feed refused, by code."),
+    _counter("paperbot_feed_errors_total", unit="requests", text="Requests that failed or got an invalid answer."),
     _histogram(
         "paperbot_journal_lag_seconds",
         unit="seconds",
-        says="Time from a slice being complete to its inputs being durable and acted on; not of slices caught up on.",
+        text="Time from a complete slice to its inputs being durable and processed; catch-up slices are not measured.",
         buckets=(0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 1.0),
     ),
     _gauge(
         "paperbot_loop_stall_seconds",
         unit="seconds",
-        says="The event loop's longest stall of the last minute or two; waits for commits do not count.",
+        text="The event loop's longest stall in the last one to two minutes, not counting waits for commits.",
         zeros=False,
     ),
-    _gauge("paperbot_journal_inputs", unit="inputs", says="Inputs in the session's journal.", zeros=False),
+    _gauge("paperbot_journal_inputs", unit="inputs", text="Inputs in the session's journal.", zeros=False),
     _counter(
-        "paperbot_background_faults_total", "task", unit="faults", says="What tasks beside the main line raised."
+        "paperbot_background_faults_total", "task", unit="faults", text="Exceptions raised by background tasks."
     ),
-    _counter("paperbot_notifications_total", "outcome", unit="messages", says="Messages to people."),
-    _counter("llm_guard_denied_total", "reason", unit="answers", says="Advice that a guard denied, by its code."),
-    _counter("llm_advice_accepted_total", "symbol", "side", unit="answers", says="Advice that all guards let pass."),
-    _counter("llm_questions_total", "outcome", unit="questions", says="Questions to the advisor: what came of each."),
-    _counter("llm_tokens_total", "kind", unit="tokens", says="Tokens that the endpoint reported."),
+    _counter("paperbot_notifications_total", "outcome", unit="messages", text="Messages to the user, by outcome."),
+    _counter("llm_guard_denied_total", "reason", unit="answers", text="Advice denied by a guard, by code."),
+    _counter("llm_advice_accepted_total", "symbol", "side", unit="answers", text="Advice that passed all guards."),
+    _counter("llm_questions_total", "outcome", unit="questions", text="Questions to the advisor, by outcome."),
+    _counter("llm_tokens_total", "kind", unit="tokens", text="Tokens that the endpoint reported."),
     _gauge(
         *("paperbot_build_info", "version", "core"),
         unit="1",
-        says="Version, and fingerprint of the compiled core.",
+        text="Version and fingerprint of the compiled core.",
         zeros=False,
     ),
 )
-"""The contract's names come first; whatever else there is starts with `paperbot_` or `llm_`."""
+"""The names in the runbook come first; all others start with `paperbot_` or `llm_`."""
 
 SPECS = {spec.name: spec for spec in TABLE}
 
 PATTERNS = tuple(pattern.name.lower() for pattern in t.Pattern)
 SIDES = tuple(target.name.lower() for target in t.Target)
 BACKGROUND = ("advisor", "artifacts", "notifier", "snapshot")
-"""Tasks beside the main line."""
+"""Background tasks, as label values."""
 
 BLOCK_REASONS = tuple(code.name.lower() for code in t.Code if t.Code.NONE < code < t.Code.FILLED)
 
@@ -187,10 +187,10 @@ class _Histogram:
 
 @dataclass(eq=False)
 class Metrics:
-    """The values of one run, and the collector that shows them.
+    """The values of one run, and the collector that exposes them.
 
-    `domains`: values that a label can have, by `label` or by `metric.label`, for the zero series. `late`: metrics that
-    have no zero series in this run.
+    `domains`: possible values of each label, by `label` or `metric.label`, for the zero series. `late`: metrics without
+    zero series in this run.
     """
 
     domains: Mapping[str, Sequence[str]]
@@ -199,14 +199,14 @@ class Metrics:
     _lock: threading.RLock = field(default_factory=threading.RLock)
 
     def __post_init__(self) -> None:
-        """Start all zero series."""
+        """Create all zero series."""
         for spec in TABLE:
             series: dict[Labels, Any] = {}
             if spec.zeros and spec.name not in self.late:
                 domains = [self.domains.get(f"{spec.name}.{label}", self.domains.get(label)) for label in spec.labels]
                 assert None not in domains, f"{spec.name}: no domain for one of {spec.labels}"
-                known = [domain for domain in domains if domain is not None]
-                series = {labels: self._zero(spec) for labels in itertools.product(*known)}
+                values = [domain for domain in domains if domain is not None]
+                series = {labels: self._zero(spec) for labels in itertools.product(*values)}
             self._values[spec.name] = series
 
     @staticmethod
@@ -215,12 +215,12 @@ class Metrics:
 
     @contextlib.contextmanager
     def together(self) -> Iterator[None]:
-        """Changes within show at one scrape or not at all."""
+        """Make all changes in the block visible to a scrape at the same moment."""
         with self._lock:
             yield
 
     def inc(self, name: str, *labels: str, by: float = 1.0) -> None:
-        """Raise a counter; a gauge may be lowered too."""
+        """Increase a counter, or change a gauge; only a gauge may decrease."""
         spec = SPECS[name]
         assert len(labels) == len(spec.labels), (name, labels)
         assert by >= 0 or spec.kind == "gauge", name
@@ -229,7 +229,7 @@ class Metrics:
             series[labels] = series.get(labels, 0.0) + by
 
     def set(self, name: str, *labels: str, to: float | None) -> None:
-        """Set a gauge; None takes the series away."""
+        """Set a gauge; None removes the series."""
         spec = SPECS[name]
         assert spec.kind == "gauge", name
         assert len(labels) == len(spec.labels), (name, labels)
@@ -240,7 +240,7 @@ class Metrics:
                 self._values[name][labels] = float(to)
 
     def observe(self, name: str, *labels: str, value: float) -> None:
-        """Add to a histogram."""
+        """Add a value to a histogram."""
         spec = SPECS[name]
         assert spec.kind == "histogram", name
         assert len(labels) == len(spec.labels), (name, labels)
@@ -250,12 +250,12 @@ class Metrics:
             histogram.total += value
 
     def value(self, name: str, *labels: str) -> float | None:
-        """A counter's or gauge's value, None when there is no such series."""
+        """Return a counter's or gauge's value, or None if there is no such series."""
         with self._lock:
             return self._values[name].get(labels)
 
     def collect(self) -> Iterator[Metric]:
-        """All families with at least one series, as prometheus_client asks for them; no `*_created` among them."""
+        """Yield all families with at least one series, as prometheus_client requires; without `*_created`."""
         with self._lock:
             families = [_family(spec, self._values[spec.name]) for spec in TABLE if self._values[spec.name]]
         yield from families
@@ -277,12 +277,12 @@ def _family(spec: Spec, series: Mapping[Labels, Any]) -> Metric:
 
 
 def _bound(edge: float) -> str:
-    """A bucket's upper edge in the form that prometheus_client's own histograms use, such as `1.0`."""
+    """Format a bucket's upper edge as prometheus_client does, such as `1.0`."""
     return repr(float(edge))
 
 
 class MetricsServer:
-    """Serves `/metrics` on its own thread until stopped. Raises OSError when the address cannot be bound."""
+    """Serves `/metrics` on its own thread until stopped. Raises OSError if the address cannot be bound."""
 
     def __init__(self, metrics: Metrics, host: str, port: int) -> None:
         registry = CollectorRegistry()

@@ -1,4 +1,4 @@
-"""Messages to people, through apprise: on a thread of its own, so that the loop never waits for a message."""
+"""Sends messages to the user through apprise, on its own thread, so that the event loop never waits."""
 
 import contextlib
 import queue
@@ -17,16 +17,16 @@ CLOSE_S = 2.0
 
 
 def report_fault(log: Log, metrics: Metrics, task: str, error: Exception) -> None:
-    """A line and a count for what a background task raised; its name is one of BACKGROUND."""
+    """Log and count an exception of a background task; `task` is one of BACKGROUND."""
     log.error("background_fault", task=task, error=f"{type(error).__name__}: {error}")
     metrics.inc("paperbot_background_faults_total", task)
 
 
 class Notifier:
-    """Takes messages by `tell`.
+    """Sends messages from a queue.
 
-    Off while the variable of `notify.urls_env` is empty. At most `max_per_minute` messages are sent; further ones, and
-    those that do not fit into the queue, are dropped and counted.
+    It is off if the variable named by `notify.urls_env` is empty. Messages beyond `max_per_minute`, or that do not fit
+    into the queue, are dropped and counted.
     """
 
     def __init__(self, settings: NotifySettings, log: Log, metrics: Metrics) -> None:
@@ -47,7 +47,7 @@ class Notifier:
         return self._thread is not None
 
     def tell(self, kind: str, text: str) -> None:
-        """Send a message, if its kind is wanted. Never waits."""
+        """Queue a message if its kind is in `notify.on`. Never waits."""
         if self._thread is None or kind not in self._on:
             return
         now_s = SystemClock.monotonic_s()
@@ -56,27 +56,27 @@ class Notifier:
         if len(self._sent_s) >= self._limit or self._queue.full():
             self._metrics.inc("paperbot_notifications_total", "dropped")
             return
-        self._queue.put_nowait(text)  # This thread alone puts, so there is room.
+        self._queue.put_nowait(text)  # Only this thread puts messages, so there is room.
         self._sent_s.append(now_s)
 
     def close(self) -> None:
-        """Send what waits, for a moment at most."""
+        """Send the queued messages; waits at most CLOSE_S."""
         if self._thread is not None:
             with contextlib.suppress(queue.Full):
                 self._queue.put_nowait(None)
             self._thread.join(CLOSE_S)
 
     def _run(self, urls: list[str]) -> None:
-        import apprise  # noqa: PLC0415  (half a second, and most runs send nothing)
+        import apprise  # noqa: PLC0415  (takes half a second, and most runs send nothing)
 
         messenger: Any = apprise.Apprise()
-        known = [bool(messenger.add(url)) for url in urls]
-        if not all(known):
-            self._log.error("notify_address_refused", addresses=len(known), refused=known.count(False))
+        accepted = [bool(messenger.add(url)) for url in urls]
+        if not all(accepted):
+            self._log.error("notify_address_refused", addresses=len(accepted), refused=accepted.count(False))
         while (text := self._queue.get()) is not None:
             sent = False
             try:
                 sent = bool(messenger.notify(title="paperbot", body=text))
-            except Exception as error:  # noqa: BLE001  (the next message is sent all the same)
+            except Exception as error:  # noqa: BLE001  (the next message may still be sent)
                 report_fault(self._log, self._metrics, "notifier", error)
             self._metrics.inc("paperbot_notifications_total", "sent" if sent else "failed")

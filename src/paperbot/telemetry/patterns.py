@@ -1,7 +1,7 @@
-"""Pattern events: one line and one count for each detection and for each intent that came of one.
+"""Pattern events: one log line and one count for each detection and each intent.
 
-A detection is a PATTERN record of the engine. An intent is the changed target of a strategy that follows patterns. The
-demo emitter makes both up, says so in each line (`source: demo`), and stands outside of everything deterministic.
+A detection is a PATTERN record of the engine. An intent is a changed target of a strategy that follows patterns. The
+demo emitter invents both, marks each line (`source: demo`), and does not affect deterministic output.
 """
 
 import itertools
@@ -19,7 +19,7 @@ DIRECTIONS = {1: "long", -1: "short", 0: "none"}
 
 
 class PatternReporter:
-    """Writes the two lines and moves the three metrics."""
+    """Writes the two lines and updates the three metrics."""
 
     def __init__(self, market: str, log: Log, metrics: Metrics) -> None:
         self._market = market
@@ -27,14 +27,14 @@ class PatternReporter:
         self._metrics = metrics
 
     def detected(self, ts: int, symbol: str, pattern: str, rsi: float | None, side: str, source: str = ENGINE) -> None:
-        """A pattern was found in the bar that closed at `ts` (ns UTC); `side` is what it speaks for."""
+        """Report a pattern in the bar that closed at `ts` (ns UTC); `side` is the pattern's direction."""
         self._metrics.inc("pattern_detected_total", self._market, symbol, pattern)
         self._line("pattern_detected", ts, symbol, pattern, rsi, side, source)
 
     def intent(
         self, ts: int, symbol: str, pattern: str, rsi: float | None, side: str, latency_s: float, source: str = ENGINE
     ) -> None:
-        """It led to a changed target (`side`: long or flat), `latency_s` after its bar had come."""
+        """Report the intent of a pattern (`side`: long or flat), `latency_s` after its bar arrived."""
         self._metrics.inc("pattern_intent_total", self._market, pattern, side)
         self._metrics.observe("pattern_to_intent_latency_seconds", value=latency_s)
         self._line("pattern_intent", ts, symbol, pattern, rsi, side, source)
@@ -56,7 +56,7 @@ class PatternReporter:
 
 
 class DemoEmitter:
-    """Emits a made-up detection and its intent, at once and then every `every_s` seconds, on a thread of its own."""
+    """Emits an invented detection and its intent at once and every `every_s` seconds, on its own thread."""
 
     def __init__(self, reporter: PatternReporter, symbols: tuple[str, ...], every_s: float, clock: Clock) -> None:
         self._reporter = reporter
@@ -67,12 +67,12 @@ class DemoEmitter:
         self._thread = threading.Thread(target=self._run, name="pattern-demo", daemon=True)
 
     def start(self) -> None:
-        """Emit the first pair, and go on in the background."""
+        """Emit the first pair, then continue in the background."""
         self._emit()
         self._thread.start()
 
     def stop(self) -> None:
-        """Emit nothing more."""
+        """Stop emitting and wait for the thread to end."""
         self._stop.set()
         self._thread.join()
 

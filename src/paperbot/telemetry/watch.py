@@ -1,4 +1,4 @@
-"""Watches a run and tells it: a log line and a step of a metric for each thing that the engine did, in its order."""
+"""Watches a run: writes a log line and updates metrics for each output record of the engine, in order."""
 
 from collections.abc import Callable, Mapping
 from typing import Any
@@ -18,7 +18,7 @@ from paperbot.telemetry.metrics import BACKGROUND, BLOCK_REASONS, PATTERNS, SIDE
 from paperbot.telemetry.patterns import DIRECTIONS, PatternReporter
 
 Notes = Callable[[int, str], Mapping[str, Any]]
-"""Further fields of a signal from outside, by time (ns UTC) and symbol: the advisor's reason and numbers."""
+"""Returns further fields for an external signal, by time (ns UTC) and symbol: the advisor's reason and numbers."""
 
 
 def domains(
@@ -28,8 +28,9 @@ def domains(
     outcomes: tuple[str, ...],
     refusals: tuple[str, ...],
 ) -> dict[str, Any]:
-    """What each label can be, for the zero series. `denials`, `outcomes`: of the advisor's guards and questions;
-    `refusals`: of the feed.
+    """Return the possible values of each label, for the zero series.
+
+    `denials`: codes of the advisor's guards; `outcomes`: of its questions; `refusals`: codes of the feed.
     """
     return {
         "symbol": names.symbols,
@@ -52,11 +53,11 @@ def domains(
 
 
 class Telemetry:
-    """A watcher that writes log lines and moves metrics.
+    """A watcher that writes log lines and updates metrics.
 
-    `strategies`: settings by name; `features`: how many features each bar computes; `candles`: how many bars get a
-    line, None for all; `notes`: see `Notes`; `usd_rate`: what the oracle says that one unit of the account's currency
-    is worth in USD, asked before each call where no fixed rate is known.
+    `strategies`: settings by name; `features`: features computed per bar; `candles`: how many bars get a line, None for
+    all; `notes`: see `Notes`; `usd_rate`: returns the oracle's value of one unit of the account currency in USD; it is
+    called for each batch of events if there is no fixed rate.
     """
 
     def __init__(
@@ -87,8 +88,8 @@ class Telemetry:
         self._oracle_usd = usd_rate
         self._usd: float | None = names.usd_rate
         self._handed_s = 0.0
-        self._found_ts = 0
-        self._found: dict[int, dict[str, tuple[float | None, float]]] = {}
+        self._patterns_ts = 0
+        self._bar_patterns: dict[int, dict[str, tuple[float | None, float]]] = {}
         self._handlers: dict[int, tuple[np.dtype[np.void], Callable[[np.void], None]]] = {
             t.OutputKind.SIGNAL: (t.OUT_SIGNAL, self._signal),
             t.OutputKind.ORDER: (t.OUT_ORDER, self._order),
@@ -101,9 +102,9 @@ class Telemetry:
             t.OutputKind.PATTERN: (t.OUT_PATTERN, self._pattern),
         }
 
-    # ---- what a watcher is
+    # ---- the Watcher protocol
     def events(self, events: Events) -> None:
-        """Bars on their way into the core."""
+        """Report the bars that are about to enter the core."""
         self._handed_s = self._clock.monotonic_s()
         self._usd = self._oracle_usd() if self._names.usd_rate is None else self._names.usd_rate
         with self._metrics.together():
@@ -111,7 +112,7 @@ class Telemetry:
                 self._bar(bar)
 
     def records(self, records: Records) -> None:
-        """What came out, in order."""
+        """Report the output records, in order."""
         with self._metrics.together():
             for index, kind in enumerate(records["kind"].tolist()):
                 handler = self._handlers.get(kind)
@@ -120,7 +121,7 @@ class Telemetry:
                     handle(records[index : index + 1].view(dtype)[0])
 
     def catch_up(self, account: np.void, symbols: Records, positions: Records, orders: Records) -> None:
-        """Set the gauges from a state that was loaded: what led to it is not told again."""
+        """Set the gauges from a loaded state; earlier records are not reported again."""
         n_symbols = len(self._names.symbols)
         with self._metrics.together():
             self._metrics.set("paperbot_killswitch_active", self._market, to=int(account["halted"] != 0))
@@ -137,13 +138,13 @@ class Telemetry:
                     self._metrics.set("paperbot_last_bar_timestamp_seconds", name, to=last_s)
             if account["valued"]:
                 self._set_equity(int(account["equity"]))
-                fallen = drawdown(int(account["equity"]), int(account["peak"]))
-                self._metrics.set("paperbot_drawdown_ratio", to=fallen)
+                ratio = drawdown(int(account["equity"]), int(account["peak"]))
+                self._metrics.set("paperbot_drawdown_ratio", to=ratio)
                 unrealized = int(account["unrealized"]) / self._names.account_unit()
                 self._metrics.set("paperbot_unrealized_pnl", to=unrealized)
 
     def catch_up_realized(self, records: Records) -> None:
-        """Add what earlier fills realized; a gauge cannot begin at 0 again when the process does."""
+        """Add what earlier fills realized: unlike a counter, this gauge must not restart at 0 with the process."""
         fills = of_kind(records, t.OutputKind.FILL, t.OUT_FILL)
         usd = self._oracle_usd() if self._names.usd_rate is None else self._names.usd_rate
         if usd is None or len(fills) == 0:
@@ -160,7 +161,7 @@ class Telemetry:
         in_usd = None if equity is None or self._usd is None else equity / unit * self._usd
         self._metrics.set("account_equity_usd", self._market, to=in_usd)
 
-    # ---- one of each
+    # ---- one event or record
     def _bar(self, bar: np.void) -> None:
         symbol = self._names.symbols[int(bar["symbol"])]
         self._metrics.inc("candles_fetched_total", symbol)
@@ -180,15 +181,15 @@ class Telemetry:
         name = self._names.strategies[int(record["strategy"])]
         symbol = self._names.symbols[int(record["symbol"])]
         strategy = self._strategies.get(name)
-        found = self._found.get(int(record["symbol"]), {}) if record["ts"] == self._found_ts else {}
-        fields = lines.signal(record, self._names, strategy, tuple(found))
+        patterns = self._bar_patterns.get(int(record["symbol"]), {}) if record["ts"] == self._patterns_ts else {}
+        fields = lines.signal(record, self._names, strategy, tuple(patterns))
         if strategy is None:
             fields.update(self._notes(int(record["ts"]), symbol))
         self._metrics.inc("signals_emitted_total", name, fields["side"], symbol)
         self._plain("strategy signal", fields)
         if isinstance(strategy, PatternFollower):
             for pattern in fields["params"]["patterns"]:
-                rsi, handed_s = found[pattern]
+                rsi, handed_s = patterns[pattern]
                 latency_s = self._clock.monotonic_s() - handed_s
                 self._patterns.intent(int(record["ts"]), symbol, pattern, rsi, fields["side"], latency_s)
 
@@ -242,9 +243,9 @@ class Telemetry:
         ts, symbol = int(record["ts"]), int(record["symbol"])
         pattern = t.Pattern(int(record["pattern"])).name.lower()
         rsi = float(record["rsi"]) if record["rsi_ready"] else None
-        if ts != self._found_ts:
-            self._found_ts, self._found = ts, {}
-        self._found.setdefault(symbol, {})[pattern] = (rsi, self._handed_s)
+        if ts != self._patterns_ts:
+            self._patterns_ts, self._bar_patterns = ts, {}
+        self._bar_patterns.setdefault(symbol, {})[pattern] = (rsi, self._handed_s)
         side = DIRECTIONS[int(record["direction"])]
         self._patterns.detected(ts, self._names.symbols[symbol], pattern, rsi, side)
 
