@@ -78,7 +78,7 @@ VENDORS = {
     "ray": {"research/schedule.py"},
     "ccxt": {"market/ccxt_source.py"},
     "tenacity": {"market/ccxt_source.py", "market/source.py", "store/journal.py"},
-    "aiohttp": {"exchange/venue.py"},
+    "aiohttp": {"exchange/venue.py", "market/bounded.py"},
     "sqlite3": {"store/journal.py"},
     "apprise": {"telemetry/notify.py"},
 }

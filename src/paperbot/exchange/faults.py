@@ -5,10 +5,13 @@ from dataclasses import dataclass, field
 
 from paperbot.errors import CommandError, did_you_mean
 
-STREAM_FAULTS = (*("disconnect", "silence", "duplicate", "reorder", "delay", "lost_last", "malformed", "truncated"),)
+STREAM_FAULTS = ("disconnect", "silence", "duplicate", "reorder", "delay", "lost_last", "malformed", "truncated")
 REST_FAULTS = ("http_429", "http_418", "http_500", "not_json")
+BOTH_FAULTS = ("hostile",)
 VENUE_FAULTS = ("skew", "gap")
-"""`skew`: its share is the number of seconds by which the served clock is ahead. `gap`: missing bars."""
+"""`hostile`: the messages of `exchange/hostile.py` in turn beside true ones, its answers in turn in place of true ones.
+`skew`: its share is the number of seconds by which the served clock is ahead. `gap`: missing bars.
+"""
 
 SILENCE_MESSAGES = 40
 DELAY_MESSAGES = 7
@@ -42,7 +45,7 @@ def parse_faults(seed: int, texts: list[str]) -> Faults:
     shares = {}
     for text in texts:
         name, equals, share = text.partition("=")
-        faults = (*STREAM_FAULTS, *REST_FAULTS, *VENUE_FAULTS)
+        faults = (*STREAM_FAULTS, *REST_FAULTS, *BOTH_FAULTS, *VENUE_FAULTS)
         if name not in faults:
             raise CommandError(f"--fault {text}: unknown fault {name}{did_you_mean(name, faults)}")
         try:

@@ -18,6 +18,7 @@ from aiohttp import WSCloseCode, WSMsgType, web
 
 from paperbot.clock import SystemClock
 from paperbot.exchange.faults import DELAY_MESSAGES, SILENCE_MESSAGES, Faults
+from paperbot.exchange.hostile import Hostility
 from paperbot.exchange.tape import INTERVALS_MS, Market, Message, messages
 
 MAX_KLINES = 1000
@@ -100,6 +101,7 @@ class Venue:
         self._has_listeners = asyncio.Event()
         self._silent_for = 0
         self._held: list[tuple[int, Message]] = []
+        self._hostility = Hostility()
         self._runner: web.AppRunner | None = None
         self._player: asyncio.Task[None] | None = None
         self.url = ""
@@ -159,7 +161,7 @@ class Venue:
             await self._broadcast(message.stream, message.payload)
         self.clock.let_run()
 
-    async def _send(self, message: Message) -> None:  # noqa: C901
+    async def _send(self, message: Message) -> None:  # noqa: C901, PLR0912
         faults = self._faults
         due = [held for count, held in self._held if count <= 1]
         self._held = [(count - 1, held) for count, held in self._held if count > 1]
@@ -182,19 +184,26 @@ class Venue:
                 await self._broadcast(message.stream, message.payload)
         if faults.strikes("malformed"):
             await self._broadcast(message.stream, '{"e":"kline","E":"soon","s":5,"k":{"t":null,"x":"yes"}}')
+        if "@kline" in message.stream and faults.strikes("hostile"):
+            await self._broadcast(message.stream, self._hostility.message(message.payload), raw=True)
         if faults.strikes("truncated"):
             await self._broadcast(message.stream, message.payload[: len(message.payload) // 2], raw=True)
         for held in due:
             await self._broadcast(held.stream, held.payload)
 
-    async def _broadcast(self, stream: str, payload: str, *, raw: bool = False) -> None:
+    async def _broadcast(self, stream: str, payload: str | bytes, *, raw: bool = False) -> None:
+        """Send a payload to those who listen to the stream; `raw`: as it is, without a frame."""
         for listener in list(self._listeners):
-            if stream in listener.streams:
-                if raw:
-                    with contextlib.suppress(ConnectionError, RuntimeError):
-                        await listener.socket.send_str(payload)
-                else:
-                    await listener.send(stream, payload)
+            if stream not in listener.streams:
+                continue
+            if isinstance(payload, bytes):
+                with contextlib.suppress(ConnectionError, RuntimeError):
+                    await listener.socket.send_bytes(payload)
+            elif raw:
+                with contextlib.suppress(ConnectionError, RuntimeError):
+                    await listener.socket.send_str(payload)
+            else:
+                await listener.send(stream, payload)
 
     # ---- streams
     async def _socket(self, request: web.Request) -> web.StreamResponse:
@@ -239,6 +248,11 @@ class Venue:
     @web.middleware
     async def _rest_faults(self, request: web.Request, handler: Any) -> web.StreamResponse:
         if request.path.startswith("/api/"):
+            if self._faults.strikes("hostile"):
+                answer = self._hostility.answer(request.path.rsplit("/", 1)[-1])
+                if answer is not None:
+                    headers = {**answer.headers, "Content-Type": answer.content_type}
+                    return web.Response(body=answer.body, status=answer.status, headers=headers)
             if self._faults.strikes("http_429"):
                 text = '{"code":-1003,"msg":"Too many requests."}'
                 return web.Response(

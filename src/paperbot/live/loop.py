@@ -34,6 +34,8 @@ from paperbot.telemetry.notify import Notifier
 
 Tree = dict[str, Any]
 TICK_S = 0.25
+REFUSAL_EVERY_S = 60.0
+LARGEST_SKEW_NS = int(t.DAY_NS)
 END_OF_SLICE = int(t.BarFlag.END_OF_SLICE)
 
 
@@ -59,6 +61,7 @@ class Live:
     writing: "asyncio.Task[None] | None" = None
     saving: "asyncio.Task[None] | None" = None
     blocked: LastBlocked = field(default_factory=LastBlocked)
+    refusals: dict[tuple[str, str], tuple[float, int]] = field(default_factory=dict)
     stalls: StallWatch = field(init=False)
     sources: dict[tuple[int, int], tuple[str, float]] = field(default_factory=dict)
     failure: PaperbotError | None = None
@@ -103,8 +106,19 @@ class Live:
         return self.desk.notes(ts, symbol) if self.desk is not None else {}
 
     def _refused(self, code: str, symbol: str, detail: str) -> None:
+        """Count a refused row, and log it unless that code and symbol had a line in the last minute: a flood of them
+        must not delay what is good.
+        """
         self.observers.metrics.inc("paperbot_feed_refused_total", code)
-        self.observers.log.warning("bar_refused", code=code, symbol=symbol, detail=detail)
+        now_s = self.clock.monotonic_s()
+        key = (code, symbol if symbol in self.session.runner.plan.symbols else "")
+        at_s, unlogged = self.refusals.get(key, (-REFUSAL_EVERY_S, 0))
+        if now_s - at_s < REFUSAL_EVERY_S:
+            self.refusals[key] = at_s, unlogged + 1
+            return
+        self.refusals[key] = now_s, 0
+        more = {"unlogged": unlogged} if unlogged else {}
+        self.observers.log.warning("bar_refused", code=code, symbol=symbol[:40], detail=detail, **more)
 
     def _failed(self, reason: str) -> None:
         self.observers.metrics.inc("paperbot_feed_errors_total")
@@ -116,7 +130,9 @@ class Live:
         market = self.session.runner.machine.market
         step_ms = self.session.runner.plan.timeframes_ns[0] // MS
         grace_ms = self.configuration.settings.feed.bar_grace_ms
-        present_ms = (await self._patiently(self.feed.ask_time) - grace_ms) // step_ms * step_ms
+        server_ms = await self._patiently(self.feed.ask_time)
+        self._check_time(server_ms)
+        present_ms = (server_ms - grace_ms) // step_ms * step_ms
         last_ms = int(market["slice_ts"]) // MS
         self._stop_if_over(int(market["slice_ts"]))
         if last_ms == 0:
@@ -134,6 +150,13 @@ class Live:
             self.observers.log.info("catching_up", seconds=missed_s, mode=self.configuration.settings.feed.catch_up)
         self.feed.present_ms = present_ms
         self.feed.begin(last_ms)
+
+    def _check_time(self, server_ms: int) -> None:
+        """Raises StateError for a venue's time that is more than a day from ours, unless the venue's clock counts."""
+        ours_ns = self.clock.now_ns()
+        if self.configuration.settings.feed.clock != "venue" and abs(server_ms * MS - ours_ns) > LARGEST_SKEW_NS:
+            theirs, ours = format_ts(server_ms * MS)[:19], format_ts(ours_ns)[:19]
+            raise StateError(f"the venue's time is {theirs}Z and ours is {ours}Z: set the clock that is wrong")
 
     async def _patiently(self, call: Callable[[], Awaitable[Answer]]) -> Answer:
         """The call's answer, asked again while the venue fails. Raises StateError when it goes on failing."""

@@ -2,6 +2,7 @@
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from math import isfinite, nan
 from typing import Any
 
 import ccxt.pro
@@ -10,13 +11,18 @@ from ccxt.base.errors import BaseError, DDoSProtection
 from pydantic import SecretStr
 from tenacity import AsyncRetrying, retry_if_exception_type, wait_exponential_jitter
 
+from paperbot.market.bounded import AnswerError, BoundedSession
 from paperbot.market.instruments import VenueRules, rules_of
-from paperbot.market.source import PAGE, OnState, SourceError
+from paperbot.market.source import PAGE, OnState, SourceError, is_time_ms
 
 BAN_S = 120.0
 """Seconds to wait after a 418 without Retry-After. Binance's bans last at least two minutes."""
 
 BUSY_S = 1.0
+LONGEST_WAIT_S = 300.0
+"""Seconds to wait at most, whatever Retry-After says; then the venue is asked once more."""
+
+LONGEST_TIME = 16
 STATUS_BANNED = 418
 FIELDS = 6
 
@@ -45,7 +51,7 @@ class _Client(Client):  # type: ignore[misc]
         """Handle one raw message."""
         try:
             super().handle_text_or_binary_message(data)
-        except (ValueError, TypeError, KeyError, AttributeError):
+        except Exception:  # noqa: BLE001  (whatever a message breaks, the stream goes on without it)
             if self.on_bad is not None:
                 self.on_bad(data)
 
@@ -54,6 +60,13 @@ class _Binance(ccxt.pro.binance):  # type: ignore[misc]
     """ccxt's client, with a callback for the raw kline event; ccxt itself drops `x`, which marks a final bar."""
 
     on_kline: Callable[[dict[str, Any]], None] | None = None
+    session: Any
+
+    def open(self) -> None:
+        """Open the HTTP session, bounded."""
+        super().open()
+        if not isinstance(self.session, BoundedSession):
+            self.session = BoundedSession(self.session)
 
     def client(self, url: str) -> Any:
         """Return the connection to a URL."""
@@ -70,7 +83,7 @@ class _Binance(ccxt.pro.binance):  # type: ignore[misc]
         """Pass a kline event to `on_kline`, then to ccxt."""
         kline = message.get("k")
         kline = kline if isinstance(kline, dict) else {}
-        is_valid = isinstance(kline.get("t"), int) and kline.get("i") in self.timeframes
+        is_valid = is_time_ms(kline.get("t")) and is_time_ms(message.get("E")) and kline.get("i") in self.timeframes
         if self.on_kline is not None:
             market = self.markets_by_id.get(kline.get("s")) if is_valid else None
             self.on_kline({**message, "symbol": market[0]["symbol"] if market else None})
@@ -111,10 +124,13 @@ class BinanceSource:
 
     async def open(self) -> None:
         """Load the venue's symbols. Raises SourceError, also if the venue lacks one of ours."""
-        await self._call(self._exchange.load_markets)
+        await self._call(self._exchange.load_markets, True)  # noqa: FBT003  (anew, whatever the last answer was)
         for symbol in self._symbols:
             if symbol not in self._exchange.markets:
                 raise SourceError(f"the venue has no symbol {symbol}")
+            wrong = self.rules(symbol).wrong()
+            if wrong is not None:
+                raise SourceError(f"the venue's rules for {symbol} cannot be read: {wrong}")
 
     async def close(self) -> None:
         """Close all connections."""
@@ -128,10 +144,11 @@ class BinanceSource:
     async def time_ms(self) -> int:
         """Return the server's time in ms UTC. Raises SourceError."""
         answer = await self._call(self._exchange.publicGetTime)
-        try:
-            return int(answer["serverTime"])
-        except (TypeError, KeyError, ValueError):
-            raise SourceError("the server sent an invalid time") from None
+        value = answer.get("serverTime") if isinstance(answer, dict) else None
+        at = _integer(value)
+        if at is None:
+            raise SourceError("the server sent an invalid time")
+        return at
 
     async def candles(self, symbol: str, since_ms: int) -> list[Any]:
         """Return a page of klines from `since_ms` on. Raises SourceError."""
@@ -144,7 +161,9 @@ class BinanceSource:
         rows = await self._call(self._exchange.publicGetKlines, request)
         if not isinstance(rows, list):
             raise SourceError("the server's answer is not a list of klines")
-        return [[int(row[0]), *row[1:6]] if _is_row(row) else row for row in rows]
+        if len(rows) > PAGE:
+            raise SourceError(f"the server's answer has {len(rows)} klines, more than the {PAGE} that were asked for")
+        return [[_integer(row[0]), *row[1:FIELDS]] if _is_row(row) else row for row in rows]
 
     async def _call(self, function: Callable[..., Any], *arguments: Any) -> Any:
         try:
@@ -153,31 +172,39 @@ class BinanceSource:
             raise SourceError(_first_line(error), self._wait_s(f" {STATUS_BANNED} " in str(error))) from None
         except BaseError as error:
             raise SourceError(_first_line(error)) from None
-        except (ValueError, TypeError, KeyError, AttributeError) as error:  # ccxt parses the body without checking it.
+        except AnswerError as error:
+            raise SourceError(str(error)) from None
+        except Exception as error:  # noqa: BLE001  (ccxt parses the body without checking it)
             raise SourceError(f"the server's answer cannot be parsed: {type(error).__name__}") from None
 
     def _wait_s(self, is_ban: bool) -> float:  # noqa: FBT001
         headers = self._exchange.last_response_headers or {}
         retry_after = next((value for name, value in headers.items() if name.lower() == "retry-after"), None)
         try:
-            return float(retry_after)  # type: ignore[arg-type]
+            wait_s = float(retry_after)  # type: ignore[arg-type]
         except (TypeError, ValueError):
+            wait_s = nan
+        if not isfinite(wait_s) or wait_s < 0:
             return BAN_S if is_ban else BUSY_S
+        return min(wait_s, LONGEST_WAIT_S)
 
     async def listen(self, on_kline: Callable[[dict[str, Any]], None], on_state: OnState) -> None:
         """Listen until cancelled. Reconnects when the connection is lost, with increasing pauses between failures."""
         self._exchange.on_kline = on_kline
         wanted = [[symbol, self._timeframe] for symbol in self._symbols]
         retry = retry_if_exception_type(BaseError)
-        while True:
-            async for attempt in AsyncRetrying(retry=retry, wait=wait_exponential_jitter(0.05, 30.0, jitter=0.5)):
-                with attempt:
-                    try:
-                        await self._exchange.watch_ohlcv_for_symbols(wanted)
-                    except BaseError:
-                        on_state(listening=False)
-                        raise
-            await self._follow(wanted, on_state)
+        try:
+            while True:
+                async for attempt in AsyncRetrying(retry=retry, wait=wait_exponential_jitter(0.05, 30.0, jitter=0.5)):
+                    with attempt:
+                        try:
+                            await self._exchange.watch_ohlcv_for_symbols(wanted)
+                        except BaseError:
+                            on_state(listening=False)
+                            raise
+                await self._follow(wanted, on_state)
+        finally:  # Whoever listens again gets a new connection.
+            await self._exchange.close_ws_clients()
 
     async def _follow(self, wanted: list[list[str]], on_state: OnState) -> None:
         """Listen until the connection is lost."""
@@ -190,7 +217,14 @@ class BinanceSource:
 
 
 def _is_row(row: Any) -> bool:
-    return isinstance(row, list) and len(row) >= FIELDS and isinstance(row[0], int | str) and str(row[0]).isdigit()
+    return isinstance(row, list) and len(row) >= FIELDS and _integer(row[0]) is not None
+
+
+def _integer(value: Any) -> int | None:
+    """The time in ms that a number or its digits state; None for anything else."""
+    if isinstance(value, str) and value.isdecimal() and len(value) <= LONGEST_TIME:
+        value = int(value)
+    return value if is_time_ms(value) else None
 
 
 def _first_line(error: BaseException) -> str:

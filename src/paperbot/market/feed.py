@@ -21,7 +21,7 @@ import numpy as np
 from paperbot.errors import DataError
 from paperbot.events import Bars, joined
 from paperbot.market.candles import Checker, Columns, Grid
-from paperbot.market.source import MS, Candle, ServerTime, Source, SourceError
+from paperbot.market.source import MS, Candle, ServerTime, Source, SourceError, is_time_ms
 from paperbot.ports import Clock
 from paperbot.timeframe import fixed
 
@@ -31,6 +31,14 @@ POLL_S = 0.25
 VALUES = 5
 FIRST_BACKOFF_S = 0.1
 LONGEST_BACKOFF_S = 30.0
+BELIEVED_STEPS, BELIEVED_MS = 2, 60_000
+"""By how many bars, or milliseconds if that is more, an event time of the stream may be ahead of the server's time."""
+
+DOUBTED_MS = 3_600_000
+"""By how much an answer about the time may differ from the last one before a second answer is asked for."""
+
+SILENT_BARS, SILENT_S = 3, 3.0
+"""Bars that REST has and seconds of our clock without a message, after which a stream is opened anew."""
 
 
 @dataclass(frozen=True)
@@ -99,11 +107,22 @@ class Feed:
         self._wake = asyncio.Event()
         self._not_before_s = 0.0
         self._failures = 0
+        self._is_time_doubted = False
+        self._reopen = asyncio.Event()
+        self._stream_ms, self._stream_at_s = 0, 0.0
 
     # ---- start
     async def ask_time(self) -> int:
-        """Ask the server for its time and return it in ms UTC. Raises SourceError."""
+        """Ask the server for its time and return it in ms UTC. Raises SourceError.
+
+        A time that is the first, or far from the last one, counts only if a second answer agrees.
+        """
         at = await self._source.time_ms()
+        if abs(at - self.server.proven_now_ms()) > DOUBTED_MS:
+            again = await self._source.time_ms()
+            if abs(again - at) > DOUBTED_MS:
+                raise SourceError(f"the server's times contradict each other: {at} and {again} ms")
+            at = again
         self.server.hear(at, exact=True)
         return at
 
@@ -130,8 +149,32 @@ class Feed:
     async def run(self) -> None:
         """Listen to the stream and prove bars by REST, until cancelled."""
         async with asyncio.TaskGroup() as group:
-            group.create_task(self._source.listen(self.on_kline, self._on_state))
+            group.create_task(self._listen())
             group.create_task(self._prove())
+
+    async def _listen(self) -> None:
+        """Keep a stream open: one that ends for any reason, or stays silent while REST has bars, is opened anew."""
+        ended = 0
+        while True:
+            self._reopen.clear()
+            stream = asyncio.create_task(self._source.listen(self.on_kline, self._on_state))
+            silent = asyncio.create_task(self._reopen.wait())
+            try:
+                await asyncio.wait({stream, silent}, return_when=asyncio.FIRST_COMPLETED)
+            finally:
+                for task in (stream, silent):
+                    task.cancel()
+                await asyncio.wait({stream, silent})
+            self._on_state(listening=False)
+            if self._reopen.is_set():
+                ended = 0
+                self._failed("the stream is silent and is opened anew")
+                continue
+            error = None if stream.cancelled() else stream.exception()
+            why = type(error).__name__ if error else "without an error"
+            self._failed(f"the stream ended and is opened anew: {why}")
+            await asyncio.sleep(min(FIRST_BACKOFF_S * 2.0**ended, LONGEST_BACKOFF_S))
+            ended += 1
 
     async def take(self) -> Arrival:
         """Wait for the next arrival and return it."""
@@ -145,6 +188,7 @@ class Feed:
         self.listening = listening
         if listening:
             self.reconnects += 1
+            self._stream_ms, self._stream_at_s = self.server.now_ms(), self._clock.monotonic_s()
             self._wake.set()
 
     # ---- the stream
@@ -154,13 +198,19 @@ class Feed:
         symbol = message.get("symbol")
         lane = self._lanes.get(symbol) if isinstance(symbol, str) else None
         is_ours = isinstance(kline, dict) and kline.get("i") == self._interval
-        if lane is None or not isinstance(kline, dict) or not is_ours or not isinstance(message.get("E"), int):
+        if lane is None or not isinstance(kline, dict) or not is_ours or not is_time_ms(message.get("E")):
             self._refused("malformed", str(symbol), _short(message))
             return
         candle = self._parse(lane, [kline.get(key) for key in ("t", "o", "h", "l", "c", "v")])
         if candle is None:
             return
-        self.server.hear(message["E"])
+        at_ms = message["E"]
+        if not self.server.hear(at_ms, within_ms=max(BELIEVED_STEPS * self._step_ms, BELIEVED_MS)):
+            self._refused("malformed", lane.symbol, f"event time {at_ms} at {self.server.now_ms()}")
+            self._is_time_doubted = True
+            self._wake.set()
+            return
+        self._stream_ms, self._stream_at_s = at_ms, self._clock.monotonic_s()
         if kline.get("x") is True:
             self._offer(lane, candle, "stream")
         if self._due(lane):
@@ -170,9 +220,9 @@ class Feed:
         """Return a row as a candle; refuse it and return None if it is malformed or off the timeframe's grid."""
         try:
             opened, values = row[0], [float(value) for value in row[1:6]]
-        except (TypeError, ValueError, IndexError):
+        except (TypeError, ValueError, IndexError, KeyError, OverflowError):
             opened, values = None, []
-        if not isinstance(opened, int) or len(values) != VALUES or not all(isfinite(value) for value in values):
+        if not is_time_ms(opened) or len(values) != VALUES or not all(isfinite(value) for value in values):
             self._refused("malformed", lane.symbol, _short(row))
             return None
         if opened % self._step_ms:
@@ -241,6 +291,9 @@ class Feed:
     async def _prove(self) -> None:
         while True:
             self._wake.clear()
+            if self._is_time_doubted:
+                self._is_time_doubted = False
+                await self._update_time()
             pause_s = POLL_S
             for lane in self._lanes.values():
                 if self._due(lane):
@@ -294,14 +347,28 @@ class Feed:
             else:
                 self._enter(lane, "backfill", None)
                 self._drain(lane)
+        self._watch_stream(lane.next_ms)
         return 0.0 if began_ms < lane.next_ms <= final_ms else POLL_S
 
+    def _watch_stream(self, proven_ms: int) -> None:
+        """Have a stream opened anew that has been silent for bars that REST has, and for some seconds."""
+        is_behind = proven_ms - self._stream_ms > SILENT_BARS * self._step_ms
+        if self.listening and is_behind and self._clock.monotonic_s() - self._stream_at_s > SILENT_S:
+            self._reopen.set()
+
     async def _page(self, lane: _Lane, since_ms: int) -> dict[int, Candle]:
-        """Return one page of bars from `since_ms` on, by open. Raises SourceError if any row is malformed."""
+        """Return one page of bars from `since_ms` on, by open.
+
+        Raises SourceError if any row is malformed or was not asked for: such an answer proves nothing.
+        """
         parsed = [self._parse(lane, row) for row in await self._source.candles(lane.symbol, since_ms)]
         if None in parsed:
             raise SourceError(f"the server's answer for {lane.symbol} has malformed rows and was ignored")
-        return {candle.open_ms: candle for candle in parsed if candle is not None and candle.open_ms >= since_ms}
+        candles = {candle.open_ms: candle for candle in parsed if candle is not None}
+        latest_ms = self.server.now_ms() + self._step_ms
+        if candles and not since_ms <= min(candles) <= max(candles) <= latest_ms:
+            raise SourceError(f"the server's answer for {lane.symbol} has rows that were not asked for and was ignored")
+        return candles
 
     def _drop_future(self, lane: _Lane, at_ms: int) -> None:
         """Refuse waiting bars that the stream called final although they cannot have ended yet."""
@@ -321,11 +388,15 @@ class Feed:
 
     @property
     def age_s(self) -> float:
-        """How long the next slice is overdue, in seconds of the server's time; 0 if it is not due yet."""
-        if self.server.heard_ms == 0:
+        """How long the next slice is overdue, in seconds of the server's time; 0 if it is not due yet.
+
+        Only answers to requests count: a stream's event times alone make nothing overdue.
+        """
+        now_ms = self.server.proven_now_ms() or self.server.now_ms()
+        if now_ms == 0:
             return 0.0
         oldest_ms = min(lane.next_ms for lane in self._lanes.values())
-        return max(self.server.now_ms() - oldest_ms - self._step_ms, 0) / 1000.0
+        return max(now_ms - oldest_ms - self._step_ms, 0) / 1000.0
 
 
 def _columns(candles: list[Candle]) -> Columns:

@@ -6,7 +6,7 @@
 import json
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
-from decimal import Decimal
+from decimal import Decimal, InvalidOperation
 from pathlib import Path
 from typing import Any
 
@@ -118,6 +118,17 @@ class VenueRules:
     min_quantity: str = ""
     max_quantity: str = ""
     max_market_quantity: str = ""
+
+    def wrong(self) -> str | None:
+        """Return what is wrong with them: a tick or step that is missing, or text that is not a number; else None."""
+        for name, text in asdict(self).items():
+            try:
+                value = Decimal(text or 0)
+            except InvalidOperation:
+                return f"{name} = {text[:40]!r} is not a number"
+            if not value.is_finite() or value < 0 or (name in {"tick_size", "step_size"} and value == 0):
+                return f"{name} = {text[:40]!r}"
+        return None
 
     def as_tree(self) -> dict[str, str]:
         """Return the rules that are set, as keys of a profile."""

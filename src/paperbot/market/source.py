@@ -10,9 +10,15 @@ from paperbot.ports import Clock
 
 Answer = TypeVar("Answer")
 MS = 1_000_000
+LARGEST_MS = 1 << 53
 FIRST_PAUSE_S = 0.1
 PAGE = 1000
 """Rows per request."""
+
+
+def is_time_ms(value: Any) -> bool:
+    """Whether a value from outside can be a time in ms: an integer between 0 and 2^53."""
+    return isinstance(value, int) and not isinstance(value, bool) and 0 < value < LARGEST_MS
 
 
 @dataclass(frozen=True)
@@ -94,20 +100,32 @@ class ServerTime:
     heard_ms: int = 0
     heard_at_s: float = 0.0
     skew_ms: float | None = None
+    proven_ms: int = 0
+    proven_at_s: float = 0.0
 
-    def hear(self, server_ms: int, *, exact: bool = False) -> None:
-        """Take in the server's time.
+    def hear(self, server_ms: int, *, exact: bool = False, within_ms: int | None = None) -> bool:
+        """Take in the server's time; returns False for a time that is not believed.
 
         `exact`: it is the answer to a request, so it replaces the estimate even if it is earlier, and sets `skew_ms`,
-        the difference to our clock.
+        the difference to our clock. `within_ms`: a time further ahead of the estimate than this is not believed.
         """
-        if exact or server_ms > self.now_ms():
-            self.heard_ms, self.heard_at_s = server_ms, self.clock.monotonic_s()
+        now_ms, at_s = self.now_ms(), self.clock.monotonic_s()
         if exact:
             self.skew_ms = server_ms - self.clock.now_ns() / MS
+            self.proven_ms, self.proven_at_s = server_ms, at_s
+        elif now_ms and within_ms is not None and server_ms > now_ms + within_ms:
+            return False
+        if exact or server_ms > now_ms:
+            self.heard_ms, self.heard_at_s = server_ms, at_s
+        return True
 
     def now_ms(self) -> int:
         """Return the estimated server time in ms UTC, 0 before the first report."""
-        if self.heard_ms == 0:
-            return 0
-        return int(self.heard_ms + (self.clock.monotonic_s() - self.heard_at_s) * 1000)
+        return self._carried(self.heard_ms, self.heard_at_s)
+
+    def proven_now_ms(self) -> int:
+        """Return the same from answers to requests alone, whatever a stream says; 0 before the first answer."""
+        return self._carried(self.proven_ms, self.proven_at_s)
+
+    def _carried(self, at_ms: int, at_s: float) -> int:
+        return int(at_ms + (self.clock.monotonic_s() - at_s) * 1000) if at_ms else 0
