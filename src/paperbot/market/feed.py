@@ -21,7 +21,7 @@ import numpy as np
 from paperbot.errors import DataError
 from paperbot.events import Bars, joined
 from paperbot.market.candles import Checker, Columns, Grid
-from paperbot.market.source import MS, Candle, ServerTime, Source, SourceError, is_time_ms
+from paperbot.market.source import MS, Candle, ServerTime, Source, SourceError, agreed_time_ms, is_time_ms
 from paperbot.ports import Clock
 from paperbot.timeframe import fixed
 
@@ -33,9 +33,6 @@ FIRST_BACKOFF_S = 0.1
 LONGEST_BACKOFF_S = 30.0
 BELIEVED_STEPS, BELIEVED_MS = 2, 60_000
 """By how many bars, or milliseconds if that is more, an event time of the stream may be ahead of the server's time."""
-
-DOUBTED_MS = 3_600_000
-"""By how much an answer about the time may differ from the last one before a second answer is asked for."""
 
 SILENT_BARS, SILENT_S = 3, 3.0
 """Bars that REST has and seconds of our clock without a message, after which a stream is opened anew."""
@@ -113,16 +110,8 @@ class Feed:
 
     # ---- start
     async def ask_time(self) -> int:
-        """Ask the server for its time and return it in ms UTC. Raises SourceError.
-
-        A time that is the first, or far from the last one, counts only if a second answer agrees.
-        """
-        at = await self._source.time_ms()
-        if abs(at - self.server.proven_now_ms()) > DOUBTED_MS:
-            again = await self._source.time_ms()
-            if abs(again - at) > DOUBTED_MS:
-                raise SourceError(f"the server's times contradict each other: {at} and {again} ms")
-            at = again
+        """Ask the server for its time and return it in ms UTC. Raises SourceError."""
+        at = await agreed_time_ms(self._source, self.server.proven_now_ms())
         self.server.hear(at, exact=True)
         return at
 
@@ -206,11 +195,9 @@ class Feed:
             return
         at_ms = message["E"]
         if not self.server.hear(at_ms, within_ms=max(BELIEVED_STEPS * self._step_ms, BELIEVED_MS)):
-            self._refused("malformed", lane.symbol, f"event time {at_ms} at {self.server.now_ms()}")
-            self._is_time_doubted = True
+            self._is_time_doubted = True  # The bar itself is checked against the server's time once it is known.
             self._wake.set()
-            return
-        self._stream_ms, self._stream_at_s = at_ms, self._clock.monotonic_s()
+        self._stream_ms, self._stream_at_s = self.server.now_ms(), self._clock.monotonic_s()
         if kline.get("x") is True:
             self._offer(lane, candle, "stream")
         if self._due(lane):

@@ -12,6 +12,7 @@ Answer = TypeVar("Answer")
 MS = 1_000_000
 LARGEST_MS = 1 << 53
 FIRST_PAUSE_S = 0.1
+DOUBTED_MS = 3_600_000
 PAGE = 1000
 """Rows per request."""
 
@@ -90,6 +91,20 @@ class Source(Protocol):
         """Pass each kline event to `on_kline` as the exchange sent it, until cancelled, and report every connect and
         disconnect to `on_state`.
         """
+
+
+async def agreed_time_ms(source: Source, expected_ms: int) -> int:
+    """Return the server's time in ms UTC; one that is far from what was expected counts only if a second answer agrees.
+
+    Raises SourceError.
+    """
+    at_ms = await source.time_ms()
+    if abs(at_ms - expected_ms) <= DOUBTED_MS:
+        return at_ms
+    again_ms = await source.time_ms()
+    if abs(again_ms - at_ms) > DOUBTED_MS:
+        raise SourceError(f"the server's times contradict each other: {at_ms} and {again_ms} ms")
+    return again_ms
 
 
 @dataclass
