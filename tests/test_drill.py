@@ -61,7 +61,7 @@ def test_killswitch_halt_outlives_the_process_and_only_resume_lifts_it(tripped):
         (lambda content: content[:-1], "is damaged"),
         (lambda content: content[:200] + bytes([content[200] ^ 1]) + content[201:], "is damaged"),
         (lambda content: b"x" * len(content), "is not a saved state"),
-        (lambda content: content[:8] + b"\x63" + content[9:], "has schema 99; this version reads up to 2"),
+        (lambda content: content[:8] + b"\x63" + content[9:], "has schema 99, but this version reads up to 2"),
         (lambda _: b"", "is not a saved state"),
         (lambda content: signed(content, b'{"link": 5}'), "its header cannot be read"),
         (lambda content: signed(content, b"[" * 50_000), "its header cannot be read"),

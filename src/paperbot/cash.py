@@ -1,4 +1,4 @@
-"""The opening balances of an account, as the command line gives them."""
+"""Parses the opening balances on the command line, and derives the account settings from them."""
 
 from collections.abc import Iterable
 from decimal import Decimal, InvalidOperation

@@ -104,7 +104,7 @@ def matching(symbol: str, patterns: Iterable[str]) -> list[str]:
 
 
 def leaves(tree: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str, Any]]:
-    """Dotted path and value of each leaf; a list is a leaf."""
+    """Yield the dotted path and value of each leaf; a list is a leaf."""
     for key, value in tree.items():
         path = f"{prefix}{key}"
         if isinstance(value, Mapping) and value:

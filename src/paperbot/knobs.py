@@ -1,4 +1,4 @@
-"""How a venue trades, as frozen models: the keys that a profile, `realism` and `execution` may set for a symbol.
+"""Trading conditions of a venue, as frozen models: the keys that a profile, `realism` and `execution` can set.
 
 `Profile` is a file of `config/exchanges/`; `MarketKnobs` holds the keys that every layer can set. `config.py` merges
 the layers.
@@ -69,7 +69,7 @@ class Fees(Frozen):
 
 
 class MarketKnobs(Frozen):
-    """How one symbol trades; each layer may set any of these."""
+    """Trading conditions of one symbol; each layer can set any of these."""
 
     fees: Fees = Field(default=Fees(), description="maker and taker fees, and the asset that pays them")
     min_notional: NotNegative = Field(default=Decimal(10), description="smallest value of an order, in the quote")

@@ -1,4 +1,4 @@
-"""What a strategy file imports. See `docs/strategies.md` for an example of each kind.
+"""The names that a strategy file imports. See `docs/strategies.md` for an example of each kind.
 
 A compiled strategy is a function marked with `@compiled`, in the part of Python that Numba understands:
 

@@ -76,7 +76,7 @@ def _sentence(path: str, mistake: Mapping[str, Any]) -> str:
 
 
 def _unknown_keys(annotation: Any, value: Any, prefix: str) -> Iterator[tuple[str, str, list[str]]]:  # noqa: C901
-    """(path, key, known keys) of each key that the annotated type does not have."""
+    """Yield (path, key, allowed keys) for each key that the annotated type does not have."""
     if isinstance(annotation, type) and issubclass(annotation, BaseModel):
         if not isinstance(value, Mapping):
             return

@@ -41,17 +41,17 @@ def _shadowed(bar: Record, before: Record) -> int:
     lower = bottom - bar["low"]
     if body * _PERIOD >= before["body_sum"]:
         return 0
-    found = 0
+    mask = 0
     if lower > body and upper * 10 * _PERIOD < before["range_sum"]:
         near = 0
         for back in range(2, 2 + _NEAR):
             near += before["ranges"][(before["count"] - back) % _PERIOD]
         if (bottom - before["low"]) * 5 * _NEAR <= near:
-            found |= 1 << Pattern.HAMMER
+            mask |= 1 << Pattern.HAMMER
     if upper > body and lower * 10 * _PERIOD < before["range_sum"]:
         if bottom > max(before["open"], before["close"]):
-            found |= 1 << Pattern.SHOOTING_STAR
-    return found
+            mask |= 1 << Pattern.SHOOTING_STAR
+    return mask
 
 
 @kernel
@@ -73,19 +73,19 @@ def _remember(before: Record, bar: Record) -> None:
 def find_patterns(w: World, bar: Record, symbol: int, report: bool) -> None:  # noqa: FBT001
     """Detect the bar's patterns and store them for the strategies; if `report`, also emit a record for each."""
     before = w.candles[symbol]
-    found = 0
+    mask = 0
     if before["count"] >= 2:
-        found |= _engulfing(bar, before)
+        mask |= _engulfing(bar, before)
     if before["count"] >= _PERIOD and abs(bar["close"] - bar["open"]) * 10 * _PERIOD <= before["range_sum"]:
-        found |= 1 << Pattern.DOJI
+        mask |= 1 << Pattern.DOJI
     if before["count"] > _PERIOD:
-        found |= _shadowed(bar, before)
+        mask |= _shadowed(bar, before)
     _remember(before, bar)
-    found &= w.risk["pattern_mask"]
-    w.symbols[symbol]["patterns"] = found
-    if report and found != 0:
+    mask &= w.risk["pattern_mask"]
+    w.symbols[symbol]["patterns"] = mask
+    if report and mask != 0:
         for pattern in range(_PATTERNS):
-            if (found >> pattern) & 1 != 0:
+            if (mask >> pattern) & 1 != 0:
                 _emit_pattern(w, bar, symbol, pattern)
 
 

@@ -77,10 +77,10 @@ def _momentum(w: World, params: Record, symbol: int, target: int) -> int:
 @kernel(inline=True)
 def _pattern_follower(w: World, params: Record, symbol: int, target: int) -> int:
     """Go long on a pattern of `enter` and flat on one of `leave`; `leave` takes precedence."""
-    found = w.symbols[symbol]["patterns"]
-    if (found & params["leave_mask"]) != 0:
+    mask = w.symbols[symbol]["patterns"]
+    if (mask & params["leave_mask"]) != 0:
         return FLAT
-    return LONG if (found & params["enter_mask"]) != 0 else target
+    return LONG if (mask & params["enter_mask"]) != 0 else target
 
 
 @kernel

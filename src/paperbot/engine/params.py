@@ -151,7 +151,7 @@ def _complete(configuration: Configuration, symbol: str) -> MarketKnobs:
     missing = [key for key in ("tick_size", "step_size", "min_notional") if origins[key] == BUILT_IN]
     if missing:
         keys = " ".join(f"--set execution.{key}=…" for key in missing)
-        raise ConfigError(f"{symbol}: {configuration.presets[-1].origin} has no {', '.join(missing)}; set {keys}")
+        raise ConfigError(f"{symbol}: {configuration.presets[-1].origin} has no {', '.join(missing)}; give {keys}")
     return knobs
 
 
