@@ -104,4 +104,4 @@ def test_a_drill_that_cannot_trip_says_so(tmp_path, settings, message):
 def test_reload_without_a_state_says_so(tmp_path):
     code, _, err = run(["drill", "reload"], tmp_path, PROMETHEUS_PORT="0")
     assert code == 2
-    assert "there is no saved state" in err
+    assert "no saved state; create it" in err

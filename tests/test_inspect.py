@@ -140,7 +140,7 @@ for number in range(100_000):
 
 def test_nothing_can_be_committed_to_what_is_only_looked_at(killed):
     _, folder = killed
-    with Journal(folder, read_only=True) as journal, pytest.raises(StateError, match="is only read"):
+    with Journal(folder, read_only=True) as journal, pytest.raises(StateError, match="is open for reading only"):
         journal.append([])
 
 
@@ -153,7 +153,7 @@ def test_a_changed_output_is_found_and_left_as_it_is(killed, place):
     content[place] ^= 1
     (folder / "outputs.bin").write_bytes(content)
     before = contents(out)
-    with pytest.raises(StateError, match=r"outputs\.bin is not what the journal gives"):
+    with pytest.raises(StateError, match=r"outputs\.bin differs from the journal's output records"):
         verify(out, None)
     assert contents(out) == before
 
@@ -181,7 +181,7 @@ def test_a_damaged_session_is_told_and_mended_only_by_repair(killed, tmp_path):
         lambda: verify(out, None),
         lambda: command_session(out, None, "resume"),
     ):
-        with pytest.raises(StateError, match="input 700 does not fit; mend it with: paperbot session repair s"):
+        with pytest.raises(StateError, match="input 700 breaks the hash chain; repair it with: paperbot session "):
             look()
     assert contents(out) == before
     found = repair(out, None)
@@ -199,7 +199,7 @@ def test_repair_by_the_command_line(killed):
     damage(folder)
     code, _, err = shell.run(["status", "--out", str(out)], out.parent)
     assert code == 2
-    assert "mend it with: paperbot session repair s" in " ".join(err.split())
+    assert "repair it with: paperbot session repair s" in " ".join(err.split())
     code, told, err = shell.run(["session", "repair", "--out", str(out)], out.parent)
     assert code == 0, err
     assert "halted: journal" in told

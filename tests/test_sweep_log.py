@@ -25,7 +25,7 @@ from paperbot.store.sweeps import TrialLog, write_results
 from shell import environment, run
 from sweeps import CALM, CONFIG, FAST, FEW, PYTHON, SLOW, SMALL, asked, command, tiny, typed
 
-ANOTHER = "holds another sweep, or one of other bars; --new replaces it"
+ANOTHER = "holds a sweep of other settings or bars; use --new"
 COMPILED = """
 import math
 from paperbot.strategy import FLAT, LONG, compiled
@@ -180,12 +180,12 @@ def test_a_log_in_which_no_trial_is_done_is_nobodys(tmp_path):
 
 
 def test_one_sweep_at_a_time_has_the_folder(tmp_path):
-    with lock_folder(tmp_path), pytest.raises(OutputError, match="another run is writing here"):
+    with lock_folder(tmp_path), pytest.raises(OutputError, match="another run is writing to this folder"):
         tiny(tmp_path)
     seen = []
 
     def look(*_):
-        with pytest.raises(OutputError, match="another run is writing here"):
+        with pytest.raises(OutputError, match="another run is writing to this folder"):
             TrialLog(tmp_path, "", afresh=True)
         seen.append(True)
 
@@ -214,7 +214,7 @@ def test_a_damaged_log_is_kept_and_said(tmp_path, number, line):
     before = log.read_bytes()
     with pytest.raises(StateError, match=re.escape(f"{log}: line {number} ")) as caught:
         tiny(tmp_path)
-    assert "--new begins afresh, --out goes elsewhere" in str(caught.value)
+    assert "use --new to start over, or --out to choose another folder" in str(caught.value)
     assert log.read_bytes() == before
     assert len(tiny(tmp_path, afresh=True)[0].rows) == 4
 
