@@ -266,7 +266,7 @@ def test_a_set_that_fails_is_a_row_that_says_why(tmp_path, text, digests, words)
         replay(ReplayRequest(SMALL, CONFIG, tmp_path / "out", overrides=overrides), lambda _: None)
     assert row["error"] == f"{EDGE}=2: {caught.value}"
     assert [row[name] for name in FIGURES] == [None] * len(FIGURES)
-    assert notes[-1] == f"1 of 3 trials failed, and have no figures; the first: {row['error']}"
+    assert notes[-1] == f"1 of 3 trials failed and have no figures; the first: {row['error']}"
     assert [one["set"] for one in result.best(3)][-1] == 0
     assert [one["error"] for one in pq.read_table(result.path).to_pylist()] == [row["error"], None, None]
     assert f"1 trials failed; the first: {EDGE}=2" in picture(result, tmp_path / "page.html").read_text()
@@ -306,7 +306,7 @@ def test_a_set_that_fails_in_training_is_not_chosen(tmp_path):
 def test_when_every_set_fails_the_sweep_does(tmp_path):
     given = {"vary": (f"{EDGE}=2,3",), "settings": mine(tmp_path / "mine.py", COMPILED)}
     for _ in range(2):
-        with pytest.raises(PaperbotError, match=re.escape(f"every trial failed; the first: {EDGE}=2: strategy mine")):
+        with pytest.raises(PaperbotError, match=re.escape(f"all trials failed; the first: {EDGE}=2: strategy mine")):
             tiny(tmp_path / "sweep", **given)
         assert sorted(one.name for one in (tmp_path / "sweep").iterdir()) == ["trials.jsonl"]
 
@@ -317,7 +317,7 @@ def test_failed_sets_are_said_in_one_line(tmp_path, capsys, edges, code):
     settings = mine(tmp_path / "mine.py", PYTHON.replace("too far", "[/red] too far"))
     more = [part for text in settings for part in ("--set", text)]
     assert typed(command(tmp_path / "sweep", *more, vary=(f"{EDGE}={edges}",), sources=SMALL)) == code
-    said = "1 of 2 trials failed, and have no figures; the first: " if code == 0 else "every trial failed; the first: "
+    said = "1 of 2 trials failed and have no figures; the first: " if code == 0 else "all trials failed; the first: "
     (line,) = (one for one in capsys.readouterr().err.splitlines() if "failed" in one)
     assert line.removeprefix("error: ").startswith(f"{said}{EDGE}=2: strategy mine on BTC/USDT at 2024-01-01T09:07:00Z")
     assert line.endswith("ValueError: [/red] too far")

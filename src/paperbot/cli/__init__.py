@@ -19,8 +19,8 @@ __all__ = ["app", "config_path", "live", "look", "main", "offline", "one_sentenc
 EXIT_FAULT = 1
 EXIT_MISTAKE = 2
 GC_THRESHOLD = 50_000
-"""Imports create half a million permanent objects. With Python's threshold of 700 the garbage collector scans them again
-and again, which takes 5 % of the start-up time.
+"""Imports create half a million permanent objects. With Python's threshold of 700, the garbage collector scans them
+again and again, which takes 5 % of the start-up time.
 """
 
 

@@ -163,7 +163,7 @@ def data_fetch(
 
 @venue_app.command("filters")
 def venue_filters(
-    symbols: Annotated[list[str] | None, typer.Argument(metavar="SYMBOL…", help="symbols; by default the configured ones")] = None,
+    symbols: Annotated[list[str] | None, typer.Argument(metavar="SYMBOL…", help="default: the configured ones")] = None,
     refresh: Annotated[bool, typer.Option("--refresh", help="fetch them from the venue first")] = False,
     config: ConfigOption = None,
     set_: SetOption = None,
@@ -188,7 +188,7 @@ def venue_serve(
     port: Annotated[int, typer.Option(min=0, max=65_535, help="port; 0: any free port")] = 8900,
     speed: Annotated[float, typer.Option(min=0, help="venue seconds per second; 0: as fast as the client reads")] = 0.0,
     updates: Annotated[int, typer.Option(min=1, max=60, help="unfinished klines before each final one")] = 2,
-    timeframe: Annotated[str | None, typer.Option(help="timeframe of the bars, or of those to build from trades")] = None,
+    timeframe: Annotated[str | None, typer.Option(help="timeframe of bars, or of those built from trades")] = None,
     fault: Annotated[list[str] | None, typer.Option(help="NAME=SHARE, such as disconnect=0.001")] = None,
     seed: Annotated[int, typer.Option(help="seed of the faults")] = 0,
 ) -> None:

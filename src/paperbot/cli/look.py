@@ -81,7 +81,7 @@ def profit(
     session: SessionOption = None,
     as_json: JsonOption = False,
 ) -> None:
-    """Print a session's profit, in total and by day, week or month; without a session, that of the run in the folder."""
+    """Print a session's profit, in total and by day, week or month; without one, that of the run in the folder."""
     from paperbot.live.earnings import profit as earned  # noqa: PLC0415
 
     periods = [name for name, is_chosen in (("day", daily), ("week", weekly), ("month", monthly)) if is_chosen]

@@ -40,7 +40,13 @@ def _say_version(*, asked: bool) -> None:
 @app.callback()
 def _main(
     version: Annotated[
-        bool, typer.Option("--version", is_eager=True, callback=lambda asked: _say_version(asked=asked), help="print the version and exit")
+        bool,
+        typer.Option(
+            "--version",
+            is_eager=True,
+            callback=lambda asked: _say_version(asked=asked),
+            help="print the version and exit",
+        ),
     ] = False,
 ) -> None:
     pass
@@ -64,15 +70,18 @@ ConfigOption = Annotated[
     Path | None, typer.Option("--config", help="configuration file; by default config/config.yaml where it exists")
 ]
 SetOption = Annotated[
-    list[str] | None, typer.Option("--set", metavar="KEY=VALUE", help="override a setting, such as risk.max_drawdown=0.1 (repeatable)")
+    list[str] | None,
+    typer.Option("--set", metavar="KEY=VALUE", help="override a setting, such as risk.max_drawdown=0.1 (repeatable)"),
 ]
 HoldOption = Annotated[
     float | None, typer.Option(min=0, help="seconds to keep /metrics up at the end; by default HOLD_METRICS_SECONDS")
 ]
 OutOption = Annotated[Path, typer.Option("--out", help="folder of the artifacts and of sessions/")]
-SessionOption = Annotated[str | None, typer.Option("--session", help="name of the session; by default the current one")]
+SessionOption = Annotated[
+    str | None, typer.Option("--session", help="name of the session; by default the current one")
+]
 TrustOption = Annotated[
-    bool, typer.Option("--trust", help="run the journal's strategy code even if you have not run it from your own files")
+    bool, typer.Option("--trust", help="run the journal's strategy code even if you never ran it from your own files")
 ]
 JsonOption = Annotated[bool, typer.Option("--json", help="print only one JSON object on standard output")]
 
@@ -87,7 +96,7 @@ TimeFormatOption = Annotated[
     str | None, typer.Option("--time-format", help="format of the files' times, such as '%d/%m/%Y %H:%M'")
 ]
 TimezoneOption = Annotated[
-    str | None, typer.Option("--timezone", help="zone of times that name none, such as America/New_York; by default UTC")
+    str | None, typer.Option("--timezone", help="zone of times without one, such as America/New_York; by default UTC")
 ]
 VolumeUnitOption = Annotated[
     str | None, typer.Option("--volume-unit", help="what the volume counts: base (coins, shares) or quote (money)")

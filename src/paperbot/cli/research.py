@@ -60,9 +60,9 @@ def sweep(
     ] = "return_pct",
     jobs: Annotated[int, typer.Option(min=0, help="number of threads; 0: one per processor")] = 0,
     ray: Annotated[
-        str | None, typer.Option(help="run on the Ray cluster at this address; local: start one on this machine")
+        str | None, typer.Option(help="run on the Ray cluster at this address; local: start one here")
     ] = None,
-    digests: Annotated[bool, typer.Option("--digests", help="also compute each trial's digest, which takes time")] = False,
+    digests: Annotated[bool, typer.Option("--digests", help="also compute each trial's digest (slower)")] = False,
     afresh: Annotated[bool, typer.Option("--new", help="discard an earlier sweep in the folder")] = False,
     out: Annotated[
         Path | None, typer.Option(help="folder for the results; by default a separate one in data/sweeps")
