@@ -118,7 +118,7 @@ def test_a_fault_of_ours_on_a_worker_keeps_what_was_done_before():
                 raise ZeroDivisionError("ours")
             return {"value": values}
 
-    outcomes = cluster._some(None, Faulty(), [(1, None), (2, None), (3, None)])
+    outcomes = cluster._run_batch(None, Faulty(), [(1, None), (2, None), (3, None)])
     assert outcomes[0] == {"value": 1}
     assert [str(outcome) for outcome in outcomes[1:]] == ["ours"]
     wrapped = RuntimeError("a\nlong\nreport")
@@ -173,7 +173,7 @@ def test_the_best_and_the_folds_as_json(tmp_path, capsys):
     rows = pq.read_table(tmp_path / "sweep/sweep.parquet").to_pylist()
     assert best["best"] == sorted(rows, key=lambda row: (-row["return_pct"], row["set"]))[:3]
     assert best["folds"] == []
-    assert "luckiest" in (tmp_path / "sweep/sweep.html").read_text().partition("</head>")[2]
+    assert "partly luck" in (tmp_path / "sweep/sweep.html").read_text().partition("</head>")[2]
     assert typed(small_command(tmp_path / "walk", "--json", "--folds", "2")) == 0
     folds = json.loads(shown(capsys)[0])["folds"]
     assert [[(row["fold"], row["part"]) for row in pair] for pair in folds] == [

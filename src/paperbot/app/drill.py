@@ -1,7 +1,8 @@
-"""The kill-switch drill: causes a loss in the real engine and checks that the halt blocks orders.
+"""The kill-switch drill: causes a loss in the real engine, and shows that the halt blocks orders.
 
 The drill runs a calm synthetic market, buys as much as the gate allows, then lets the price fall until the kill switch
-trips; later orders must be blocked. The state is saved, so that another process can check that it is still halted.
+trips. It then sends orders, which must be blocked. The state is saved, so that another process can check that it is
+still halted.
 """
 
 from collections.abc import Callable, Sequence

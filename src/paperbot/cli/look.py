@@ -32,7 +32,7 @@ LastOption = Annotated[int, typer.Option("--last", min=1, help="number of rows")
 def status(
     out: OutOption = DATA, session: SessionOption = None, trust: TrustOption = False, as_json: JsonOption = False
 ) -> None:
-    """Positions, profit, open orders, why the last ten orders were blocked, and the health of feed and journal."""
+    """Print positions, profit, open orders, the last ten blocked orders, and the health of feed and journal."""
     from paperbot.app.sessions import session_status  # noqa: PLC0415
 
     answer = session_status(out, session, trusted=trust)
@@ -139,7 +139,7 @@ def trades(
 
 
 def _console() -> Console:
-    """A console that neither wraps nor cuts a line, whatever the width of the terminal."""
+    """A console that neither wraps nor cuts lines, independent of the terminal's width."""
     return Console(highlight=False, soft_wrap=True, markup=False, width=WIDTH)
 
 

@@ -175,7 +175,7 @@ def drill_killswitch(
     hold: HoldOption = None,
     set_: SetOption = None,
 ) -> None:
-    """Cause a loss in the engine until the kill switch trips, check that orders are blocked, and save the halt."""
+    """Cause a loss in the engine until the kill switch trips, show that orders are blocked, and save the halt."""
     from paperbot.app.drill import DrillRequest, trip  # noqa: PLC0415
 
     request = DrillRequest(environment_with(hold), config_path(config), out, assignments(set_))

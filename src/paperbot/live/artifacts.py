@@ -160,7 +160,7 @@ def _closed(plan: Plan, memory: NDArray[np.uint8]) -> tuple[Machine, list[Record
 def _write_advice(out: Path, journal: Journal) -> None:
     exchanges = journal.exchanges()
     if exchanges:
-        write_whole(out / "advice.jsonl", "".join(json.dumps(one) + "\n" for one in exchanges).encode())
+        write_whole(out / "advice.jsonl", "".join(json.dumps(exchange) + "\n" for exchange in exchanges).encode())
 
 
 def _caught_up(journal: Journal, after: int = 0) -> dict[tuple[int, int], str]:

@@ -22,7 +22,7 @@ Tree = dict[str, Any]
 @dataclass(frozen=True)
 class LiveRequest:
     """The options of `paperbot run`. `until_ns`: stop after the slice that closes then; `new`: start a new session;
-    `trusted`: run the journal's strategy code, whatever its source.
+    `trusted`: run the journal's strategy code even if it is not the user's own.
     """
 
     environment: Environment

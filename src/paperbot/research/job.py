@@ -86,12 +86,12 @@ def _resampled(source: Source, text: str | None) -> Source:
 
 
 def _parse_source(
-    text: str, declared: Timeframe | None, default: Timeframe, known: Iterable[str], reading: Reading, say: Say
+    text: str, declared: Timeframe | None, default: Timeframe, symbols: Iterable[str], reading: Reading, say: Say
 ) -> Source:
     symbol, equals, place = text.partition("=")
     if not equals or not place:
         raise CommandError(f"{text}: expected SYMBOL=FILE, such as BTC/USDT=bars.parquet or BTC/USDT=synthetic:7:10000")
-    symbol, note = understood(symbol, known)
+    symbol, note = understood(symbol, symbols)
     notes = [note] if note else []
     if place.startswith("synthetic:"):
         numbers = place.split(":")[1:]
@@ -181,8 +181,10 @@ def prepare(request: ReplayRequest, say: Say) -> Job:
     configuration = files.configure(overrides)
     declared = declared_timeframe(request.timeframe)
     default = parse_timeframe(configuration.settings.timeframe)
-    known = configuration.profile.symbols
-    sources = [_parse_source(text, declared, default, known, request.reading, say) for text in request.sources]
+    profile_symbols = configuration.profile.symbols
+    sources = [
+        _parse_source(text, declared, default, profile_symbols, request.reading, say) for text in request.sources
+    ]
     sources = [_resampled(source, request.resample) for source in sources]
     sources.sort(key=lambda source: source.symbol)
     symbols = [source.symbol for source in sources]

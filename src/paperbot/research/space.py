@@ -43,9 +43,9 @@ class Axis:
 
 def parse_axis(text: str) -> Axis:
     """Parse `KEY=1,2,5` or `KEY=FROM:TO:STEP`, both ends included. Raises CommandError."""
-    key, equals, given = text.partition("=")
+    key, equals, listing = text.partition("=")
     parts = [part.strip() for part in key.split(".")]
-    if not equals or not given or parts[0] not in ROOTS or not all(parts):
+    if not equals or not listing or parts[0] not in ROOTS or not all(parts):
         raise CommandError(
             f"--vary {text}: expected KEY=A,B,C or KEY=FROM:TO:STEP, where the key begins with {', '.join(ROOTS)}"
         )
@@ -53,9 +53,9 @@ def parse_axis(text: str) -> Axis:
         raise CommandError(f"--vary {text}: expected strategies.NAME.KEY, such as strategies.sma_cross.fast=5:50:5")
     if parts[0] == "strategies" and parts[2] == "name":
         raise CommandError(f"--vary {text}: a strategy's name cannot be varied: it does not affect trading")
-    if re.fullmatch(r"[-+0-9.eE]+:[-+0-9.eE]*", given) or given.count(":") > 2:  # noqa: PLR2004
+    if re.fullmatch(r"[-+0-9.eE]+:[-+0-9.eE]*", listing) or listing.count(":") > 2:  # noqa: PLR2004
         raise CommandError(f"--vary {text}: expected a range FROM:TO:STEP, such as 5:50:5")
-    values = _range(text, given) if given.count(":") == 2 else _listed(text, given)  # noqa: PLR2004
+    values = _range(text, listing) if listing.count(":") == 2 else _listed(text, listing)  # noqa: PLR2004
     if any(isinstance(value, int) and abs(value) >= _LARGEST for value in values):
         raise CommandError(f"--vary {text}: a whole number must be below 2^63")
     if len(set(values)) < len(values):
@@ -63,9 +63,9 @@ def parse_axis(text: str) -> Axis:
     return Axis(".".join(parts), values)
 
 
-def _range(text: str, given: str) -> tuple[Value, ...]:
+def _range(text: str, listing: str) -> tuple[Value, ...]:
     try:
-        low, high, step = (Decimal(part.strip()) for part in given.split(":"))
+        low, high, step = (Decimal(part.strip()) for part in listing.split(":"))
     except decimal.InvalidOperation:
         raise CommandError(f"--vary {text}: FROM, TO and STEP must be numbers, such as 5:50:5") from None
     if not all(number.is_finite() for number in (low, high, step)) or step <= 0 or high < low:
@@ -80,9 +80,9 @@ def _range(text: str, given: str) -> tuple[Value, ...]:
     return tuple(int(number) if whole else float(number) for number in numbers)
 
 
-def _listed(text: str, given: str) -> tuple[Value, ...]:
+def _listed(text: str, listing: str) -> tuple[Value, ...]:
     try:
-        values = [_number_or_word(loads(part)) for part in given.split(",")]
+        values = [_number_or_word(loads(part)) for part in listing.split(",")]
     except YamlError:
         raise CommandError(f"--vary {text}: a value is not valid YAML") from None
     if not all(

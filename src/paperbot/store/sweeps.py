@@ -112,11 +112,11 @@ def write_results(folder: Path, rows: Sequence[Row], columns: Iterable[str], wor
 
 def _column(values: list[Any], *, is_text: bool) -> Any:
     """A column of booleans, integers or floats if all values are of that kind, else of text."""
-    known = [value for value in values if value is not None]
-    if not is_text and known and all(isinstance(value, bool) for value in known):
+    present = [value for value in values if value is not None]
+    if not is_text and present and all(isinstance(value, bool) for value in present):
         return pa.array(values, type=pa.bool_())
-    if not is_text and known and all(isinstance(value, int) and not isinstance(value, bool) for value in known):
+    if not is_text and present and all(isinstance(value, int) and not isinstance(value, bool) for value in present):
         return pa.array(values, type=pa.int64())
-    if not is_text and all(isinstance(value, int | float) and not isinstance(value, bool) for value in known):
+    if not is_text and all(isinstance(value, int | float) and not isinstance(value, bool) for value in present):
         return pa.array([None if value is None else float(value) for value in values], type=pa.float64())
     return pa.array([None if value is None else str(value) for value in values], type=pa.string())
