@@ -89,7 +89,7 @@ def test_saved_state_of_another_run_is_refused(tripped):
 @pytest.mark.parametrize(
     ("settings", "message"),
     [
-        (["risk.daily_loss_cap=0", "risk.max_drawdown=0"], "there is no kill switch to drill"),
+        (["risk.daily_loss_cap=0", "risk.max_drawdown=0"], "both 0: the kill switch is off"),
         (["risk.daily_loss_cap=0.9", "risk.max_drawdown=0.9"], "the kill switch did not trip"),
     ],
 )

@@ -530,7 +530,7 @@ def test_data_fetch_is_refused_for_a_venue_that_it_does_not_know(tmp_path):
     command = "data fetch BTC/USDT --since 2023-11-15 --set exchange=kraken --set environment=spot"
     code, _, err = run(command.split(), tmp_path)
     assert code == 2
-    assert "exchange = kraken: live data is there for binance only" in " ".join(err.split())
+    assert "exchange = kraken: live data is available for binance only" in " ".join(err.split())
     assert list(tmp_path.iterdir()) == []
 
 
