@@ -180,7 +180,7 @@ def test_a_market_in_which_nothing_was_traded_is_said(tmp_path):
     case = Case(tmp_path)
     summary = case.run("FOO/USDT", csv(hours(), rows=[(*row[:4], 0) for row in ROWS]))
     assert summary["fills"] == 0
-    assert case.notes[-1] == "FOO/USDT: every bar's volume is 0, and nothing can fill where nothing was traded"
+    assert case.notes[-1] == "FOO/USDT: every bar's volume is 0, so no order can fill"
 
 
 # ---- numbers ------------------------------------------------------------------------------------------------------

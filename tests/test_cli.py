@@ -126,7 +126,7 @@ def test_config_show_and_check(monkeypatch, capsys):
     assert code == 0
     line = next(line for line in printed.splitlines() if line.startswith("risk.max_drawdown"))
     assert line.split() == ["risk.max_drawdown", "0.25", "command", "line"]
-    assert run(monkeypatch, capsys, "config", "check")[1].startswith("the configuration is in order")
+    assert run(monkeypatch, capsys, "config", "check")[1].startswith("the configuration is valid")
     code, _, error = run(monkeypatch, capsys, "config", "check", "--set", "execution.step_size=0.00000000001")
     assert code == 2
     assert "finer than" in error

@@ -240,7 +240,7 @@ def test_two_runs_at_a_time_in_one_folder(tmp_path):
     done = [finish(one) for one in runs]
     assert [code for code, _, _ in done].count(0) >= 1
     for code, _, err in done:
-        assert code == 0 or "another run is writing here" in " ".join(err.split())
+        assert code == 0 or "another run is writing to this folder" in " ".join(err.split())
     for name in ARTIFACTS[:4]:
         pq.read_table(folder / "data" / name)
 

@@ -89,7 +89,7 @@ def test_saved_state_of_another_run_is_refused(tripped):
 @pytest.mark.parametrize(
     ("settings", "message"),
     [
-        (["risk.daily_loss_cap=0", "risk.max_drawdown=0"], "there is no kill switch to drill"),
+        (["risk.daily_loss_cap=0", "risk.max_drawdown=0"], "both 0: the kill switch is off"),
         (["risk.daily_loss_cap=0.9", "risk.max_drawdown=0.9"], "the kill switch did not trip"),
     ],
 )
@@ -104,4 +104,4 @@ def test_a_drill_that_cannot_trip_says_so(tmp_path, settings, message):
 def test_reload_without_a_state_says_so(tmp_path):
     code, _, err = call(["drill", "reload"], tmp_path, PROMETHEUS_PORT="0")
     assert code == 2
-    assert "there is no saved state" in err
+    assert "no saved state; create it" in err

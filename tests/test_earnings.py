@@ -146,11 +146,11 @@ def test_a_replay_has_profit_and_trades_where_there_is_no_session(tmp_path):
     assert code == 0
     assert len(out.splitlines()) == 4
     code, _, err = call(["profit", "--daily", "--weekly"], tmp_path)
-    assert (code, err.strip()) == (2, "error: give one of --daily, --weekly and --monthly")
+    assert (code, err.strip()) == (2, "error: use only one of --daily, --weekly and --monthly")
 
 
 def test_where_there_is_nothing_it_says_so(tmp_path):
-    with pytest.raises(CommandError, match="there is no session yet"):
+    with pytest.raises(CommandError, match="no session yet"):
         profit(Path(tmp_path), None, None, 1)
 
 

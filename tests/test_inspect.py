@@ -145,7 +145,7 @@ for _ in sys.stdin:
 
 def test_nothing_can_be_committed_to_what_is_only_looked_at(killed):
     _, folder = killed
-    with Journal(folder, read_only=True) as journal, pytest.raises(StateError, match="is only read"):
+    with Journal(folder, read_only=True) as journal, pytest.raises(StateError, match="is open for reading only"):
         journal.append([])
 
 
@@ -158,7 +158,7 @@ def test_a_changed_output_is_found_and_left_as_it_is(killed, place):
     content[place] ^= 1
     (folder / "outputs.bin").write_bytes(content)
     before = contents(out)
-    with pytest.raises(StateError, match=r"outputs\.bin is not what the journal gives"):
+    with pytest.raises(StateError, match=r"outputs\.bin differs from the journal's output records"):
         verify(out, None)
     assert contents(out) == before
 
@@ -186,7 +186,7 @@ def test_a_damaged_session_is_told_and_mended_only_by_repair(killed, tmp_path):
         lambda: verify(out, None),
         lambda: command_session(out, None, "resume"),
     ):
-        with pytest.raises(StateError, match="input 700 does not fit; mend it with: paperbot session repair s"):
+        with pytest.raises(StateError, match="input 700 breaks the hash chain; repair it with: paperbot session "):
             look()
     assert contents(out) == before
     found = repair(out, None)
@@ -204,7 +204,7 @@ def test_repair_by_the_command_line(killed):
     damage(folder)
     code, _, err = shell.call(["status", "--out", str(out)], out.parent)
     assert code == 2
-    assert "mend it with: paperbot session repair s" in " ".join(err.split())
+    assert "repair it with: paperbot session repair s" in " ".join(err.split())
     code, told, err = shell.call(["session", "repair", "--out", str(out)], out.parent)
     assert code == 0, err
     assert "halted: journal" in told

@@ -118,7 +118,7 @@ def test_settings_of_durability(tmp_path):
 def test_a_newer_schema_is_refused(tmp_path):
     with Journal(tmp_path, create=True) as journal:
         journal.set_meta("schema", "2")
-    with pytest.raises(StateError, match="has schema 2; this version reads up to 1"):
+    with pytest.raises(StateError, match="has schema 2, this version reads up to 1"):
         Journal(tmp_path)
 
 
@@ -141,7 +141,7 @@ def test_a_journal_goes_on_after_a_commit_that_failed(tmp_path):
     with Journal(tmp_path, create=True) as journal:
         journal.append(inputs(3))
         before = journal.seq, journal.h
-        with pytest.raises(StateError, match="nothing of it acts"):
+        with pytest.raises(StateError, match="the inputs have no effect"):
             journal.append([*inputs(2), Input(bytes(64), 1, None)])
         assert (journal.seq, journal.h) == before
         journal.append(inputs(2))
@@ -296,7 +296,7 @@ def test_books_that_do_not_add_up_are_not_carried_on(tmp_path, market):
     runner.machine.state.memory[:] = np.frombuffer(snapshot.memory, dtype=np.uint8)
     runner.machine.state.assets["free"][plan.assets.index("USDT")] += 1
     broken = Snapshot(snapshot.header, runner.machine.state.memory.tobytes())
-    with pytest.raises(StateError, match="the books of USDT do not add up in what would be carried on"):
+    with pytest.raises(StateError, match="the books of USDT do not add up in the carried-over state"):
         create_session(tmp_path, "after", plan, CLOCK, broken)
     assert not (tmp_path / "after").exists()
 
@@ -573,7 +573,7 @@ except StateError as error:
     done = subprocess.run(command, capture_output=True, text=True, check=True, preexec_fn=limited, env=environment())
     count, _, message = done.stdout.partition(" ")
     assert "cannot be written" in message
-    assert "nothing of it acts" in message
+    assert "the inputs have no effect" in message
     with Journal(tmp_path) as journal:
         assert journal.first_break() is None
         assert int(count) <= journal.seq <= int(count) + 1

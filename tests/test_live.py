@@ -327,12 +327,12 @@ def test_what_may_not_change_is_one_sentence(market, key, value, words):
         bot.settings[key] = value
         log = bot.run(expect=2)
         assert words in " ".join(log.split())
-        assert "paperbot run --new starts another one" in " ".join(log.split())
+        assert "start a new session with paperbot run --new" in " ".join(log.split())
         assert bot.inputs() == before
         # A name that nobody has is a slip of the pen, not an account of its own.
         log = bot.run("--session", "secnd", expect=2)
-        assert "there is no such session (there are: " in " ".join(log.split())
-        assert "with --new it is made" in " ".join(log.split())
+        assert "the session does not exist (existing: " in " ".join(log.split())
+        assert "create it with --new" in " ".join(log.split())
         assert len(bot.ask("sessions")) == 1
         bot.run("--new", "--session", "second", "--until", until(files["ETH/USDT"]))
     sessions = {one["session"]: one["current"] for one in bot.ask("sessions")}
@@ -386,7 +386,7 @@ def test_the_venues_filters_are_compared_and_taken_if_wanted(market):
     with VenueProcess(folder, *sources) as venue:
         bot = Bot(folder, {**venue.settings(), "execution.symbols": '{"BTC/USDT": {tick_size: 0.5}}'})
         log = bot.run("--until", until(files["ETH/USDT"], 60))
-        assert "BTC/USDT: tick_size is 0.5 (command line [BTC/USDT]) and 0.01 at the venue" in log
+        assert "BTC/USDT: tick_size is 0.5 (command line [BTC/USDT]), but 0.01 at the venue" in log
         del bot.settings["execution.symbols"]
         bot.run("--new", "--session", "venue", "--until", until(files["ETH/USDT"]))
     with sqlite3.connect(folder / "data/sessions/venue/journal.sqlite") as db:
@@ -546,7 +546,7 @@ def test_data_fetch_is_refused_for_a_venue_that_it_does_not_know(tmp_path):
     command = "data fetch BTC/USDT --since 2023-11-15 --set exchange=kraken --set environment=spot"
     code, _, err = run(command.split(), tmp_path)
     assert code == 2
-    assert "exchange = kraken: live data is there for binance only" in " ".join(err.split())
+    assert "exchange = kraken: live data is available for binance only" in " ".join(err.split())
     assert list(tmp_path.iterdir()) == []
 
 
@@ -609,26 +609,26 @@ def test_doctor_and_healthcheck(market):
         code, out, _ = run(["doctor"], folder, PROMETHEUS_PORT="0")
         assert code == 1  # The recording's clock stands in 2023.
         assert re.search(
-            r"NOT WELL venue: mainnet answers; its clock is -\d[\d,]+ ms from ours, and it allows us to be 1,000 ms"
+            r"FAILED venue: mainnet answers; its clock minus ours is -\d[\d,]+ ms, but ours may be at most 1,000 ms"
             r" ahead or 5,000 ms behind: set this machine's clock",
             out,
         )
         code, out, _ = run(["doctor", "--set", "feed.clock=venue"], folder, PROMETHEUS_PORT="0")
         assert code == 0, out
-        assert "any free one (PROMETHEUS_PORT=0)" in out
+        assert "any free port (PROMETHEUS_PORT=0)" in out
         with socket.socket() as taken:
             taken.bind(("127.0.0.1", 0))
             taken.listen()
             port = taken.getsockname()[1]
             code, told, _ = run(["doctor", "--set", "feed.clock=venue"], folder, PROMETHEUS_PORT=str(port))
         assert code == 1
-        assert f"NOT WELL port: 127.0.0.1:{port}: Address already in use; PROMETHEUS_PORT chooses another one" in told
+        assert f"FAILED port: 127.0.0.1:{port}: Address already in use; set PROMETHEUS_PORT to another port" in told
         assert {line.split()[1].rstrip(":") for line in out.splitlines()} == {
             *("clock", "disk", "port", "configuration", "credentials", "journal", "venue"),
         }
     code, out, _ = run(["doctor"], folder, PROMETHEUS_PORT="0")
     assert code == 1
-    assert re.search(r"NOT WELL venue: .*exchangeInfo: Cannot connect to host 127\.0\.0\.1:\d+", out)
+    assert re.search(r"FAILED venue: .*exchangeInfo: Cannot connect to host 127\.0\.0\.1:\d+", out)
     code, _, err = run(["healthcheck"], folder, PROMETHEUS_PORT="9")
     assert code == 2
     assert "does not answer" in " ".join(err.split())

@@ -288,13 +288,14 @@ def test_nothing_to_report_on_is_one_sentence(tmp_path):
     code, _, err = run(["report", "--data", "nowhere"], tmp_path)
     assert code == 2
     assert (
-        " ".join(err.split()) == "error: nowhere/trades.parquet: is not there; a demo, a replay or a session writes it"
+        " ".join(err.split())
+        == "error: nowhere/trades.parquet: does not exist; a demo, a replay or a session writes it"
     )
     assert list(tmp_path.iterdir()) == []
 
 
 @pytest.mark.parametrize(
-    ("content", "words"), [(b"no", "is no Parquet file"), (None, "lacks the column ts; it is not a run's")]
+    ("content", "words"), [(b"no", "cannot be read as Parquet"), (None, "has no column ts; it was not written")]
 )
 def test_a_foreign_file_is_refused(ran, tmp_path, content, words):
     copied(ran, tmp_path)
@@ -312,7 +313,7 @@ def test_a_foreign_file_is_refused(ran, tmp_path, content, words):
 def test_a_foreign_summary_is_refused(ran, tmp_path, content):
     copied(ran, tmp_path)
     (tmp_path / "run.json").write_bytes(content)
-    with pytest.raises(DataError, match=r"run\.json: is not a run's, or an older version's"):
+    with pytest.raises(DataError, match=r"run\.json: was not written by a run of this version"):
         report(ReportRequest(tmp_path, tmp_path / "report.html"), lambda _: None)
 
 

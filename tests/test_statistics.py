@@ -170,7 +170,7 @@ def test_a_strategy_is_starved_by_a_cap_that_another_fills(cap, code):
     kept = {"entries": 1, "blocked": 1, "by": {code: 1}, "holders": ["quick"]}
     assert starved(desk) == {"slow": kept}
     assert starved_in_words({"slow": kept}) == [
-        f"strategy slow: 1 of 1 entries blocked by {code}, a cap that strategies share, while quick held"
+        f"strategy slow: 1 of 1 entries were blocked by {code}, which all strategies share, while quick held positions"
     ]
     desk.signal(FLAT, strategy="quick").bar(100).signal(FLAT, strategy="slow").signal(LONG, strategy="slow").bar(100)
     assert starved(desk) == {"slow": {**kept, "entries": 2}}

@@ -42,7 +42,7 @@ def test_each_row_is_the_summary_of_a_replay_of_that_set(tmp_path, digests):
     """With the shipped ledger, which has a row a minute: without digests a sweep has one a day."""
     result, notes = swept(tmp_path / "sweep", digests=digests)
     assert len(result.rows) == 24 - 2 * 2  # fast 15 and 20 are not faster than slow 15.
-    assert notes[-1] == "4 of 24 trials are left out: their settings do not go together"
+    assert notes[-1] == "4 of 24 trials are left out, because their settings contradict each other"
     for row in result.rows[::6]:
         assert_same(row, replayed(row, tmp_path / "out"))
     if digests:
@@ -118,7 +118,7 @@ def test_a_fault_of_ours_on_a_worker_keeps_what_was_done_before():
                 raise ZeroDivisionError("ours")
             return {"value": values}
 
-    outcomes = cluster._some(None, Faulty(), [(1, None), (2, None), (3, None)])
+    outcomes = cluster._run_batch(None, Faulty(), [(1, None), (2, None), (3, None)])
     assert outcomes[0] == {"value": 1}
     assert [str(outcome) for outcome in outcomes[1:]] == ["ours"]
     wrapped = RuntimeError("a\nlong\nreport")
@@ -129,7 +129,7 @@ def test_a_fault_of_ours_on_a_worker_keeps_what_was_done_before():
 
 def test_a_cluster_that_does_not_answer_is_said_before_anything_is_written(tmp_path):
     pytest.importorskip("ray", reason="no ray here (make stack-tools)")
-    with pytest.raises(CommandError, match=re.escape("--ray 127.0.0.1:1: nobody answers there")):
+    with pytest.raises(CommandError, match=re.escape("--ray 127.0.0.1:1: cannot connect")):
         tiny(tmp_path / "sweep", ray="127.0.0.1:1")
     assert not (tmp_path / "sweep").exists()
 
@@ -173,7 +173,7 @@ def test_the_best_and_the_folds_as_json(tmp_path, capsys):
     rows = pq.read_table(tmp_path / "sweep/sweep.parquet").to_pylist()
     assert best["best"] == sorted(rows, key=lambda row: (-row["return_pct"], row["set"]))[:3]
     assert best["folds"] == []
-    assert "luckiest" in (tmp_path / "sweep/sweep.html").read_text().partition("</head>")[2]
+    assert "partly luck" in (tmp_path / "sweep/sweep.html").read_text().partition("</head>")[2]
     assert typed(small_command(tmp_path / "walk", "--json", "--folds", "2")) == 0
     folds = json.loads(shown(capsys)[0])["folds"]
     assert [[(row["fold"], row["part"]) for row in pair] for pair in folds] == [
@@ -186,7 +186,7 @@ def test_an_objective_that_no_set_can_have_is_said_before_the_run(tmp_path):
     """Of ten days each has nine or ten returns: said is what is sure."""
     nine = ["BTC/USDT=synthetic:7:12960"]
     _, notes = tiny(tmp_path / "nine", sources=nine, objective="sharpe")
-    words = "no set will have a value of sharpe: it takes 10 days, and the bars looked at have"
+    words = "no set will have a value of sharpe: it needs bars of 10 days, but a window has"
     assert f"{words} 9" in notes
     assert notes.index(f"{words} 9") < len(notes) - 1 or not any("trials" in note for note in notes)
     result, notes = tiny(tmp_path / "ten", sources=["BTC/USDT=synthetic:7:14400"], objective="sharpe")
@@ -212,7 +212,7 @@ def test_a_key_without_effect_is_said(tmp_path):
     capped = (*CALM, "risk.max_position_value_per_symbol=0.01")
     _, notes = tiny(tmp_path / "capped", vary=vary, settings=capped)
     silent = [one for one in notes if "has no effect" in one]
-    assert silent == ["risk.fixed_fraction has no effect here: sets that differ in it alone have equal figures"]
+    assert silent == ["risk.fixed_fraction has no effect here: sets that differ only in it have equal figures"]
     _, notes = tiny(tmp_path / "free", vary=vary)
     assert not any("has no effect" in one for one in notes)
 
@@ -230,7 +230,7 @@ def test_a_key_that_matters_beside_one_value_of_another_has_an_effect():
 def test_a_draw_of_more_than_the_grid_says_so(tmp_path):
     result, notes = tiny(tmp_path / "sweep", draws=50)
     assert len(result.rows) == 4
-    assert "--random 50: the grid has 4 sets, and all of them are run" in notes
+    assert "--random 50: the grid has 4 sets, so all of them are run" in notes
 
 
 @pytest.mark.parametrize("more", [(), ("--folds", "2")])

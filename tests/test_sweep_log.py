@@ -23,7 +23,7 @@ from paperbot.store.sweeps import TrialLog, write_results
 from shell import call, environment, run
 from sweeps import CALM, CONFIG, FAST, FEW, PYTHON, SLOW, SMALL, asked, command, tiny, typed
 
-ANOTHER = "holds another sweep, or one of other bars; --new replaces it"
+ANOTHER = "holds a sweep of other settings or bars; use --new"
 COMPILED = """
 import math
 from paperbot.strategy import FLAT, LONG, compiled
@@ -190,12 +190,12 @@ def test_a_log_in_which_no_trial_is_done_is_nobodys(tmp_path):
 
 
 def test_one_sweep_at_a_time_has_the_folder(tmp_path):
-    with lock_folder(tmp_path), pytest.raises(OutputError, match="another run is writing here"):
+    with lock_folder(tmp_path), pytest.raises(OutputError, match="another run is writing to this folder"):
         tiny(tmp_path)
     seen = []
 
     def look(*_):
-        with pytest.raises(OutputError, match="another run is writing here"):
+        with pytest.raises(OutputError, match="another run is writing to this folder"):
             TrialLog(tmp_path, "", afresh=True)
         seen.append(True)
 
@@ -224,7 +224,7 @@ def test_a_damaged_log_is_kept_and_said(tmp_path, number, line):
     before = log.read_bytes()
     with pytest.raises(StateError, match=re.escape(f"{log}: line {number} ")) as caught:
         tiny(tmp_path)
-    assert "--new begins afresh, --out goes elsewhere" in str(caught.value)
+    assert "use --new to start over, or --out to choose another folder" in str(caught.value)
     assert log.read_bytes() == before
     assert len(tiny(tmp_path, afresh=True)[0].rows) == 4
 
@@ -276,7 +276,7 @@ def test_a_set_that_fails_is_a_row_that_says_why(tmp_path, text, digests, words)
         replay(ReplayRequest(SMALL, CONFIG, tmp_path / "out", overrides=overrides), lambda _: None)
     assert row["error"] == f"{EDGE}=2: {caught.value}"
     assert [row[name] for name in FIGURES] == [None] * len(FIGURES)
-    assert notes[-1] == f"1 of 3 trials failed, and have no figures; the first: {row['error']}"
+    assert notes[-1] == f"1 of 3 trials failed and have no figures; the first: {row['error']}"
     assert [one["set"] for one in result.best(3)][-1] == 0
     assert [one["error"] for one in pq.read_table(result.path).to_pylist()] == [row["error"], None, None]
     assert f"1 trials failed; the first: {EDGE}=2" in picture(result, tmp_path / "page.html").read_text()
@@ -316,7 +316,7 @@ def test_a_set_that_fails_in_training_is_not_chosen(tmp_path):
 def test_when_every_set_fails_the_sweep_does(tmp_path):
     given = {"vary": (f"{EDGE}=2,3",), "settings": mine(tmp_path / "mine.py", COMPILED)}
     for _ in range(2):
-        with pytest.raises(PaperbotError, match=re.escape(f"every trial failed; the first: {EDGE}=2: strategy mine")):
+        with pytest.raises(PaperbotError, match=re.escape(f"all trials failed; the first: {EDGE}=2: strategy mine")):
             tiny(tmp_path / "sweep", **given)
         assert sorted(one.name for one in (tmp_path / "sweep").iterdir()) == ["trials.jsonl"]
 
@@ -327,7 +327,7 @@ def test_failed_sets_are_said_in_one_line(tmp_path, capsys, edges, code):
     settings = mine(tmp_path / "mine.py", PYTHON.replace("too far", "[/red] too far"))
     more = [part for text in settings for part in ("--set", text)]
     assert typed(command(tmp_path / "sweep", *more, vary=(f"{EDGE}={edges}",), sources=SMALL)) == code
-    said = "1 of 2 trials failed, and have no figures; the first: " if code == 0 else "every trial failed; the first: "
+    said = "1 of 2 trials failed and have no figures; the first: " if code == 0 else "all trials failed; the first: "
     (line,) = (one for one in capsys.readouterr().err.splitlines() if "failed" in one)
     assert line.removeprefix("error: ").startswith(f"{said}{EDGE}=2: strategy mine on BTC/USDT at 2024-01-01T09:07:00Z")
     assert line.endswith("ValueError: [/red] too far")

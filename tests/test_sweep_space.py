@@ -43,22 +43,22 @@ def test_an_axis_is_a_list_or_a_range_with_both_ends(text, values):
         ("risk..risk_frac=1,2", "expected KEY=A,B,C or KEY=FROM:TO:STEP"),
         ("strategies..fast=1,2", "expected KEY=A,B,C or KEY=FROM:TO:STEP"),
         ("strategies.sma_cross.fast.=1,2", "expected KEY=A,B,C or KEY=FROM:TO:STEP"),
-        ("risk.risk_frac=1:2:0", "STEP is above 0"),
-        ("risk.risk_frac=2:1:1", "TO is not below FROM"),
-        ("risk.risk_frac=a:b:c", "are numbers"),
-        ("risk.risk_frac=0:1:0.000001", "more than 100000 values"),
-        ("risk.risk_frac=0:1:1e-999999", "more than 100000 values"),
-        ("risk.risk_frac=0:1e999999:1", "FROM and TO are below 2^63"),
-        ("risk.risk_frac=0.1,0.1", "a value is there twice"),
-        ("risk.risk_frac=0.01,1e-2", "a value is there twice"),
-        ("risk.risk_frac=0.01,'0.01'", "a value is there twice"),
-        ("risk.risk_frac=1,1.0", "a value is there twice"),
-        ("risk.risk_frac={a: 1}", "a value is a number, a word, true or false"),
-        ("risk.risk_frac=.nan,1", "a value is a number, a word, true or false"),
-        ("risk.risk_frac=1e999,1", "a value is a number, a word, true or false"),
-        ("risk.risk_frac=1,,2", "a value is a number, a word, true or false"),
-        ("risk.max_open_orders=1,9223372036854775808", "a whole number is below 2^63"),
-        ("risk.max_open_orders=9223372036854775807:9223372036854775808:1", "FROM and TO are below 2^63"),
+        ("risk.risk_frac=1:2:0", "STEP must be above 0"),
+        ("risk.risk_frac=2:1:1", "TO must not be below FROM"),
+        ("risk.risk_frac=a:b:c", "must be numbers"),
+        ("risk.risk_frac=0:1:0.000001", "more than 100,000 values"),
+        ("risk.risk_frac=0:1:1e-999999", "more than 100,000 values"),
+        ("risk.risk_frac=0:1e999999:1", "FROM and TO must be below 2^63"),
+        ("risk.risk_frac=0.1,0.1", "a value is given twice"),
+        ("risk.risk_frac=0.01,1e-2", "a value is given twice"),
+        ("risk.risk_frac=0.01,'0.01'", "a value is given twice"),
+        ("risk.risk_frac=1,1.0", "a value is given twice"),
+        ("risk.risk_frac={a: 1}", "a value must be a number, a word, true or false"),
+        ("risk.risk_frac=.nan,1", "a value must be a number, a word, true or false"),
+        ("risk.risk_frac=1e999,1", "a value must be a number, a word, true or false"),
+        ("risk.risk_frac=1,,2", "a value must be a number, a word, true or false"),
+        ("risk.max_open_orders=1,9223372036854775808", "a whole number must be below 2^63"),
+        ("risk.max_open_orders=9223372036854775807:9223372036854775808:1", "FROM and TO must be below 2^63"),
         ("strategies.sma_cross=5", "expected strategies.NAME.KEY"),
         ("strategies.sma_cross.name=a,b", "a strategy's name cannot be varied"),
     ],
@@ -101,9 +101,9 @@ def test_a_part_of_a_grid_beyond_all_lists_can_be_drawn():
 
 def test_more_sets_than_there_may_be_are_refused_before_any_list_is_made():
     axes = tuple(Axis(f"risk.k{index}", tuple(range(1000))) for index in range(12))
-    with pytest.raises(CommandError, match="sets, and 100,000 is the most: --random draws some"):
+    with pytest.raises(CommandError, match="sets, but at most 100,000 are allowed; draw some with --random"):
         Space(axes)
-    with pytest.raises(CommandError, match="--vary asks for 100,001 sets, and 100,000 is the most"):
+    with pytest.raises(CommandError, match="--vary asks for 100,001 sets, but at most 100,000"):
         Space(axes, MOST_SETS + 1)
     assert Space(axes, MOST_SETS).count == MOST_SETS
 
@@ -113,10 +113,10 @@ def test_more_sets_than_there_may_be_are_refused_before_any_list_is_made():
     [
         ((), "nothing is varied"),
         ((f"{FAST}=1,2", f"{FAST}=3,4"), f"--vary {FAST} is given twice"),
-        (("risk=1,2", "risk.risk_frac=0.01,0.02"), "--vary risk: it holds risk.risk_frac, which is varied too"),
-        ((f"{FAST}.x=1,2", f"{FAST}=3,4"), f"--vary {FAST}: it holds {FAST}.x, which is varied too"),
-        ((f"{FAST}.x=1,2",), f"--vary {FAST}.x: {FAST} is a value, and holds no keys"),
-        (("strategies.other.fast=1,2",), "strategies.other: there is no such strategy; there are mean_reversion, sma"),
+        (("risk=1,2", "risk.risk_frac=0.01,0.02"), "--vary risk: it contains risk.risk_frac, which is also varied"),
+        ((f"{FAST}.x=1,2", f"{FAST}=3,4"), f"--vary {FAST}: it contains {FAST}.x, which is also varied"),
+        ((f"{FAST}.x=1,2",), f"--vary {FAST}.x: {FAST} is a value and has no keys"),
+        (("strategies.other.fast=1,2",), "strategies.other: no such strategy; expected one of mean_reversion, sma"),
         (("risk.no_such=1,2",), "none of the sets can be run: command line: unknown key risk.no_such"),
         ((f"{FAST}=50:60:5",), "none of the sets can be run: "),
         (("risk=1,2",), "none of the sets can be run: "),
@@ -132,7 +132,7 @@ def test_a_mistake_in_a_space_is_one_sentence_and_writes_nothing(tmp_path, vary,
 
 
 def test_a_strategy_that_is_left_out_cannot_be_varied(tmp_path):
-    with pytest.raises(CommandError, match=re.escape(f"{FAST}: --strategy leaves sma_cross out; it keeps mean_")):
+    with pytest.raises(CommandError, match=re.escape(f"{FAST}: --strategy excludes sma_cross; it keeps mean_")):
         tiny(tmp_path / "sweep", replayed={"strategies": ("mean_reversion",)})
     assert not (tmp_path / "sweep").exists()
 

@@ -104,7 +104,7 @@ def test_windows_follow_each_other_and_nothing_is_trained_on_what_comes_later(
             AllBars(tuple(map(np.copy, by_symbol)), timeframes_ns),
         )
     except CommandError as error:
-        assert str(error) == "the bars are too few for so many folds"  # noqa: PT017
+        assert str(error) == f"there are too few bars for {folds} folds"  # noqa: PT017
         return
     trains, tests = spans[::2], spans[1::2]
     assert len(trains) == len(tests) == folds
@@ -163,10 +163,10 @@ def test_windows_begin_where_the_longest_bars_do(phase):
 @pytest.mark.parametrize(
     ("how", "words"),
     [
-        ({"folds": 3, "train": 1.0}, "--train is between 0 and 1"),
-        ({"train": 0.0}, "--train is between 0 and 1"),
-        ({"folds": -1}, "--folds is not below 0"),
-        ({"folds": 100_000}, "the bars are too few for so many folds"),
+        ({"folds": 3, "train": 1.0}, "--train must be between 0 and 1"),
+        ({"train": 0.0}, "--train must be between 0 and 1"),
+        ({"folds": -1}, "--folds must not be below 0"),
+        ({"folds": 100_000}, "there are too few bars for 100000 folds"),
         ({"objective": "luck"}, "--objective luck: expected one of return_pct, "),
     ],
 )
@@ -245,9 +245,9 @@ def test_a_fold_in_which_no_set_can_be_judged_has_no_choice(tmp_path):
     assert [row["part"] for row in result.rows] == ["train"] * 8
     assert result.folds() == []
     for fold in (1, 2):
-        said = f"fold {fold} has no choice and no test: in its training no set that traded has a sharpe"
+        said = f"fold {fold} has no chosen set and no test: no set that traded in its training has a value of sharpe"
         assert said in notes
-    assert "luckiest" in picture(result, tmp_path / "page.html").read_text().partition("</head>")[2]
+    assert "partly luck" in picture(result, tmp_path / "page.html").read_text().partition("</head>")[2]
 
 
 @pytest.mark.parametrize("objective", ["return_pct", "net_pnl", "max_drawdown_pct"])
@@ -255,7 +255,7 @@ def test_sets_that_never_trade_are_not_chosen(tmp_path, objective):
     idle = {"vary": ("risk.fixed_fraction=1e-7,2e-7",), "objective": objective, "folds": 1}
     result, notes = tiny(tmp_path / "idle", **idle)
     assert [row["fills"] for row in result.rows] == [0, 0]
-    assert notes[-1].startswith("fold 1 has no choice")
+    assert notes[-1].startswith("fold 1 has no chosen set")
     result, _ = tiny(tmp_path / "some", **{**idle, "vary": ("risk.fixed_fraction=1e-7,0.2",)})
     seen = [(row["part"], row["set"]) for row in result.rows]
     assert seen == [("train", 0), ("train", 1), ("test", 1)]

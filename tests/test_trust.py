@@ -68,7 +68,7 @@ def test_code_from_somewhere_else_does_not_run_unless_it_is_trusted(somebodys, c
     code, _, err = run(command.split(), folder)
     told = " ".join(err.split())
     assert code == 2
-    assert "session s: its journal holds code (strategy mine) that was never run here from a file of yours" in told
+    assert "session s: its journal holds code (strategy mine) that you have not run from your own files" in told
     assert "--trust" in told
     assert not mark.exists()
     assert contents(folder / "data") == before

@@ -55,8 +55,8 @@ def test_a_first_hour_in_an_empty_folder(wheel, tmp_path):
         *("config/config.yaml", "strategies/breakout.py", "strategies/weekday.py")
     ]
     again = run(wheel, tmp_path, "config", "init")
-    assert (again.returncode, "is there already" in again.stderr) == (2, True)
-    assert run(wheel, tmp_path, "config", "check").stdout.startswith("the configuration is in order")
+    assert (again.returncode, "already exists" in again.stderr) == (2, True)
+    assert run(wheel, tmp_path, "config", "check").stdout.startswith("the configuration is valid")
     times = [f"2024-01-01 {k // 60:02d}:{k % 60:02d}" for k in range(200)]
     lines = [f"{time},{100 + k % 9}.25,{110 + k % 9},90,{100 + k % 7},500" for k, time in enumerate(times)]
     (tmp_path / "bars.csv").write_text("\n".join(["date,open,high,low,close,volume", *lines]) + "\n")

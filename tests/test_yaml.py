@@ -50,7 +50,7 @@ def test_a_key_twice_in_a_file_is_refused(tmp_path):
 
 @pytest.mark.parametrize("given", ["21:50", "21:", "1:2:3:4", "5:"])
 def test_a_malformed_range_is_refused(given):
-    with pytest.raises(CommandError, match="a range is FROM:TO:STEP, such as 5:50:5"):
+    with pytest.raises(CommandError, match="expected a range FROM:TO:STEP, such as 5:50:5"):
         parse_axis(f"strategies.sma_cross.slow={given}")
 
 

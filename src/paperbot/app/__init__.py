@@ -1,1 +1,1 @@
-"""Where everything is wired together: the only folder that names concrete sources, engines, stores and observers."""
+"""Wires everything together; the only folder that names concrete sources, engines, stores and observers."""

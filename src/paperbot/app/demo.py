@@ -1,4 +1,4 @@
-"""The offline demo: a made-up market through the very engine that replays and trades, told line by line."""
+"""The offline demo: runs a synthetic market through the real engine and logs it line by line."""
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
@@ -25,7 +25,7 @@ Tree = dict[str, Any]
 
 @dataclass(frozen=True)
 class DemoRequest:
-    """What the demo was asked for."""
+    """The options of `paperbot demo`."""
 
     environment: Environment
     config: Path | None = None
@@ -34,9 +34,9 @@ class DemoRequest:
 
 
 def demo(request: DemoRequest, say: Callable[[str], None], present: Callable[[ReplayResult], None]) -> None:
-    """Run the demo, write its artifacts, then hold `/metrics` for as long as the environment says.
+    """Run the demo, write its artifacts, then hold `/metrics` as long as the environment says.
 
-    `say` takes notes, `present` shows the summary to people. Raises PaperbotError.
+    `say` prints notes, `present` prints the summary. Raises PaperbotError.
     """
     configured = load(request.config, request.overrides).settings
     sources = [f"{symbol}=synthetic:{configured.demo.seed}:{configured.demo.bars}" for symbol in configured.symbols]

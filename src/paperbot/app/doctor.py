@@ -1,4 +1,4 @@
-"""`paperbot doctor`: whether what a live session needs is there and well."""
+"""`paperbot doctor`: checks everything that a live session needs."""
 
 import asyncio
 import os
@@ -20,24 +20,23 @@ from paperbot.store.journal import Journal, is_locked
 
 Tree = dict[str, Any]
 
-
 FREE_BYTES = 200 << 20
 
 
 def doctor(
     environment: Environment, config: Path | None, out: Path, overrides: Sequence[dict[str, Any]] = ()
 ) -> list[tuple[str, bool, str]]:
-    """(what, whether it is well, in words) for clock, disk, port, configuration, credentials and journal."""
-    found: list[tuple[str, bool, str]] = []
+    """Check clock, disk, port, configuration, credentials and journal. Returns (subject, passed, details) for each."""
+    results: list[tuple[str, bool, str]] = []
 
-    def check(what: str, test: Any) -> Any:
+    def check(subject: str, test: Any) -> Any:
         try:
-            words = test()
+            details = test()
         except (PaperbotError, OSError) as error:
-            found.append((what, False, str(error)))
+            results.append((subject, False, str(error)))
             return None
-        found.append((what, True, str(words)))
-        return words
+        results.append((subject, True, str(details)))
+        return details
 
     check("clock", lambda: format_ts(SystemClock.now_ns())[:19] + "Z")
     check("disk", lambda: _disk(out))
@@ -46,7 +45,7 @@ def doctor(
     if configuration is not None:
         check("credentials", lambda: _credentials(config, overrides))
     check("journal", lambda: _journal(out))
-    return found
+    return results
 
 
 def _disk(out: Path) -> str:
@@ -66,8 +65,8 @@ def _port(environment: Environment) -> str:
         try:
             probe.bind((environment.metrics_host, environment.prometheus_port))
         except OSError as error:
-            raise OutputError(f"{place}: {error.strerror}; PROMETHEUS_PORT chooses another one") from None
-    return f"{place} is free" if environment.prometheus_port else "any free one (PROMETHEUS_PORT=0)"
+            raise OutputError(f"{place}: {error.strerror}; set PROMETHEUS_PORT to another port") from None
+    return f"{place} is free" if environment.prometheus_port else "any free port (PROMETHEUS_PORT=0)"
 
 
 def _configuration(config: Path | None, overrides: Sequence[dict[str, Any]]) -> str:
@@ -82,7 +81,7 @@ def _credentials(config: Path | None, overrides: Sequence[dict[str, Any]]) -> st
     missing = [name for name in credential_names(settings.exchange, settings.environment) if secret(name) is None]
     if missing:
         raise StateError(f"missing: {', '.join(missing)}")
-    return "there"
+    return "all set"
 
 
 def _journal(out: Path) -> str:
@@ -93,19 +92,19 @@ def _journal(out: Path) -> str:
     with Journal(root / name, read_only=True) as journal:
         broken = journal.first_break()
         if broken is not None:
-            raise StateError(f"session {name}: input {broken} does not fit")
+            raise StateError(f"session {name}: input {broken} breaks the hash chain")
         state = "running" if is_locked(root / name) else "stopped"
         return f"session {name}: {journal.seq} inputs, {state}"
 
 
 EARLY_MS, LATE_MS = 1_000, 5_000
-"""How far ahead of Binance's clock, and how far behind it, a signed request may be (`recvWindow`). Source: Binance
-Spot API, "Timing security".
+"""How far our clock may be ahead of Binance's, and behind it, for signed requests (`recvWindow`). Source: Binance Spot
+API, "Timing security".
 """
 
 
 def check_venue(config: Path | None, overrides: Sequence[Tree] = ()) -> tuple[str, bool, str]:
-    """For the doctor: whether the venue answers, and whether its clock and ours are near enough for its window."""
+    """Check that the venue answers, and that our clock is within its time window."""
 
     async def ask() -> tuple[str, bool, str]:
         configuration = live_configuration(ConfigFiles(config), overrides)
@@ -117,12 +116,12 @@ def check_venue(config: Path | None, overrides: Sequence[Tree] = ()) -> tuple[st
             await source.close()
         feed = configuration.settings.feed
         if feed.clock == "venue":
-            return "venue", True, f"{feed.market_data} answers; its clock is the one that counts (feed.clock)"
-        told = f"{feed.market_data} answers; its clock is {skew_ms:+,.0f} ms from ours"
+            return "venue", True, f"{feed.market_data} answers; its clock is used (feed.clock)"
+        skew = f"{feed.market_data} answers; its clock minus ours is {skew_ms:+,.0f} ms"
         if -EARLY_MS <= skew_ms <= LATE_MS:
-            return "venue", True, told
-        window = f"it allows us to be {EARLY_MS:,} ms ahead or {LATE_MS:,} ms behind"
-        return "venue", False, f"{told}, and {window}: set this machine's clock"
+            return "venue", True, skew
+        window = f"ours may be at most {EARLY_MS:,} ms ahead or {LATE_MS:,} ms behind"
+        return "venue", False, f"{skew}, but {window}: set this machine's clock"
 
     try:
         return asyncio.run(ask())

@@ -1,7 +1,8 @@
-"""The kill-switch drill: a loss is driven through the very engine and gate that trade, and the halt must hold.
+"""The kill-switch drill: causes a loss in the real engine, and shows that the halt blocks orders.
 
-A calm made-up market, a buy as large as the gate allows, then a price that falls until the kill switch trips; orders
-after that must be blocked. The state is saved, so that another process can be asked whether it is still halted.
+The drill runs a calm synthetic market, buys as much as the gate allows, then lets the price fall until the kill switch
+trips. It then sends orders, which must be blocked. The state is saved, so that another process can check that it is
+still halted.
 """
 
 from collections.abc import Callable, Sequence
@@ -37,7 +38,7 @@ Tree = dict[str, Any]
 
 @dataclass(frozen=True)
 class DrillRequest:
-    """What was asked for; `out` is the folder of the saved state."""
+    """The options of the drill. `out`: the folder of the saved state."""
 
     environment: Environment
     config: Path | None = None
@@ -47,7 +48,7 @@ class DrillRequest:
 
 @dataclass(frozen=True)
 class DrillResult:
-    """How it stood at the end."""
+    """The state at the end of the drill."""
 
     halted: str
     trips: int
@@ -56,10 +57,10 @@ class DrillResult:
 
 
 def _job(request: DrillRequest, say: Callable[[str], None]) -> Job:
-    """One configured symbol and a strategy that does what it is told; a buy without a stop, as large as is allowed."""
+    """A replay of one configured symbol with an external strategy that buys up to the limit, without a stop."""
     settings = load(request.config, request.overrides).settings
     if settings.risk.daily_loss_cap == 0 and settings.risk.max_drawdown == 0:
-        raise CommandError("risk.daily_loss_cap and risk.max_drawdown are both 0: there is no kill switch to drill")
+        raise CommandError("risk.daily_loss_cap and risk.max_drawdown are both 0: the kill switch is off")
     scenario: Tree = {
         "strategies": [{"name": STRATEGY, "kind": "external"}],
         "llm": {"provider": "off"},
@@ -75,7 +76,7 @@ def _order(runner: Runner, quantity: int) -> Orders:
 
 
 def _bar(runner: Runner, share: float) -> Bars:
-    """The next bar: it opens at the last close and closes at a share of it, with volume for everybody."""
+    """The next bar, with ample volume: it opens at the last close and closes at a share of it."""
     symbol = runner.machine.state.symbols[0]
     params = runner.plan.params.symbols[0]
     opening, tick = int(symbol["last_close"]), int(params["tick"])
@@ -102,7 +103,7 @@ def _result(runner: Runner, observers: Observers, state: Path) -> DrillResult:
 def trip(request: DrillRequest, say: Callable[[str], None], present: Callable[[DrillResult], None]) -> None:
     """Run the drill, save the state, and hold `/metrics`.
 
-    Raises CommandError when the configured caps cannot be reached by what the account may hold.
+    Raises CommandError when the account cannot lose enough to reach the configured caps.
     """
     job = _job(request, say)
     with terminable(), Observers(request.environment, job.configuration, job.plan) as observers:
@@ -120,8 +121,8 @@ def trip(request: DrillRequest, say: Callable[[str], None], present: Callable[[D
             runner.feed(_bar(runner, 1.0 - FALL_PER_BAR))
         if not _is_halted(runner) or bought == 0:
             raise CommandError(
-                "the kill switch did not trip: what the account may hold cannot lose as much as"
-                " risk.daily_loss_cap and risk.max_drawdown allow"
+                "the kill switch did not trip: the largest allowed position cannot lose enough to reach"
+                " risk.daily_loss_cap or risk.max_drawdown"
             )
         for _ in range(ORDERS_AFTER):
             runner.feed(_order(runner, bought))
@@ -134,14 +135,14 @@ def trip(request: DrillRequest, say: Callable[[str], None], present: Callable[[D
 def reload(
     request: DrillRequest, say: Callable[[str], None], present: Callable[[DrillResult], None], *, resume: bool
 ) -> None:
-    """Load the saved state, and send an order; with `resume` a RESUME first, after which the state is saved again.
+    """Load the saved state and send an order. `resume`: send a RESUME first, and save the state again.
 
-    Raises StateError when there is no state, or none that fits.
+    Raises StateError when the state is missing or does not match the configuration.
     """
     state = request.out / STATE
     job = _job(request, say)
     if not state.is_file():
-        raise StateError(f"{state}: there is no saved state; paperbot drill killswitch makes one")
+        raise StateError(f"{state}: no saved state; create it with paperbot drill killswitch")
     observers = Observers(request.environment, job.configuration, job.plan)
     telemetry = observers.telemetry(candles=0)
     runner = Runner(job.plan, [telemetry], chunk=1)

@@ -1,4 +1,4 @@
-"""`paperbot data fetch`: a venue's bars into the Parquet that replay reads; stopped and started again, it goes on."""
+"""`paperbot data fetch`: fetches a venue's bars to a Parquet file for replay, and continues an existing file."""
 
 import asyncio
 from collections.abc import Awaitable, Callable
@@ -20,7 +20,7 @@ PAGES_A_WRITE = 50
 
 @dataclass(frozen=True)
 class FetchRequest:
-    """What was asked for; times in ns UTC."""
+    """The options of `paperbot data fetch`; times in ns UTC."""
 
     symbol: str
     timeframe: str
@@ -34,7 +34,7 @@ class FetchRequest:
 def fetch(
     request: FetchRequest, say: Callable[[str], None], progress: Callable[[int, int], None] = lambda _done, _all: None
 ) -> dict[str, Any]:
-    """Fetch final bars and write them; returns what is in the file then. Raises PaperbotError.
+    """Fetch final bars and write them. Returns the file, its number of bars and its last time. Raises PaperbotError.
 
     `progress(done, total)` is called after each page, in bars; gaps in the venue's data count as fetched.
     """
@@ -50,7 +50,7 @@ async def _fetch(
     step_ms = duration_s(request.timeframe) * 1000
     store = BarStore(request.out)
     if store.last_ms is not None:
-        say(f"{request.out}: goes on after {format_ts(store.last_ms * MS)}")
+        say(f"{request.out}: continues after {format_ts(store.last_ms * MS)}")
     try:
         await _patiently(source.open)
         learn_from(source, files, configuration, [request.symbol])
@@ -85,4 +85,4 @@ async def _patiently(call: Callable[[], Awaitable[Answer]]) -> Answer:
     try:
         return await patiently(call, TRIES)
     except SourceError as error:
-        raise StateError(f"the venue does not answer: {error}; what was fetched is kept") from None
+        raise StateError(f"the venue does not answer: {error}; bars that were already written are kept") from None

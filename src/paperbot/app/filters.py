@@ -1,4 +1,4 @@
-"""`paperbot venue filters`: the venue's rules for symbols, fetched or as they are kept."""
+"""`paperbot venue filters`: the venue's instrument rules, stored or freshly fetched."""
 
 import asyncio
 from collections.abc import Callable, Sequence
@@ -14,7 +14,7 @@ from paperbot.market.instruments import kept_path, read_kept
 
 @dataclass(frozen=True)
 class FiltersRequest:
-    """What was asked for. No symbols: the configured ones."""
+    """The options of `paperbot venue filters`. Without symbols: the configured ones."""
 
     symbols: Sequence[str]
     refresh: bool
@@ -23,7 +23,7 @@ class FiltersRequest:
 
 
 def filters(request: FiltersRequest, say: Callable[[str], None]) -> dict[str, Any]:
-    """The rules by symbol, and when they were fetched. Raises CommandError when none are kept."""
+    """The rules by symbol, and when they were fetched. Raises CommandError when none are stored."""
     files = ConfigFiles(request.config)
     chosen = [{"symbols": list(request.symbols)}] if request.symbols else []
     overrides = [*request.overrides, *chosen]
@@ -44,5 +44,5 @@ def filters(request: FiltersRequest, say: Callable[[str], None]) -> dict[str, An
     fetched, rules = read_kept(path)
     missing = [symbol for symbol in settings.symbols if symbol not in rules]
     if missing:
-        raise CommandError(f"{path}: holds no rules of {', '.join(missing)}; fetch them with --refresh")
+        raise CommandError(f"{path}: has no rules for {', '.join(missing)}; fetch them with --refresh")
     return {"file": str(path), "fetched": fetched, "symbols": {symbol: rules[symbol] for symbol in settings.symbols}}

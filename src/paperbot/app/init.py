@@ -1,4 +1,4 @@
-"""`paperbot config init`: a configuration and strategies to begin with."""
+"""`paperbot config init`: writes a configuration and example strategies."""
 
 from pathlib import Path
 
@@ -11,15 +11,15 @@ TEMPLATES = {
     "strategies/breakout.py": "examples/breakout.py",
     "strategies/weekday.py": "examples/weekday.py",
 }
-"""What is written, and what comes with the package."""
+"""The files to write, and their sources in the package."""
 
 
 def init(folder: Path) -> list[Path]:
-    """Write the templates. Raises CommandError when one of them is there already; then nothing is written."""
-    wanted = {folder / name: SHIPPED / source for name, source in TEMPLATES.items()}
-    there = next((path for path in wanted if path.exists()), None)
-    if there is not None:
-        raise CommandError(f"{there}: is there already; choose another folder")
-    for path, source in wanted.items():
+    """Write the templates. Raises CommandError if one of the files exists; nothing is then written."""
+    sources = {folder / name: SHIPPED / source for name, source in TEMPLATES.items()}
+    existing = next((path for path in sources if path.exists()), None)
+    if existing is not None:
+        raise CommandError(f"{existing}: already exists; choose another folder")
+    for path, source in sources.items():
         write_whole(path, source.read_bytes())
-    return list(wanted)
+    return list(sources)

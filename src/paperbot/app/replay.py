@@ -38,7 +38,7 @@ class ReplayResult:
 def replay(request: ReplayRequest, say: Callable[[str], None], collectors: Sequence[Watcher] = ()) -> ReplayResult:
     """Run recorded bars through the engine and write the artifacts.
 
-    `say` takes notes for people; `collectors` are shown the run in blocks. Raises PaperbotError.
+    `say` prints notes; `collectors` watch the run in blocks. Raises PaperbotError.
     """
     job = prepare(request, say)
     is_advised = request.advice is not None or job.configuration.settings.llm.provider != "off"
@@ -63,7 +63,7 @@ def replay(request: ReplayRequest, say: Callable[[str], None], collectors: Seque
 
 
 def _desk_maker(job: "Job", recorded: Path | None) -> "Callable[[Names, Machine], AdviceDesk]":
-    """How to make the advisor's desk. Imported here: most replays ask nobody, and it takes as long as NumPy."""
+    """A function that makes the advisor's desk. The slow import is here, because most replays have no advisor."""
     from paperbot.live.advisor import AdviceDesk, make_provider  # noqa: PLC0415
 
     provider = make_provider(job.configuration, recorded)

@@ -1,4 +1,4 @@
-"""`paperbot report`: a run's artifacts as one page for people."""
+"""`paperbot report`: shows a run's artifacts on one HTML page."""
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -19,7 +19,7 @@ from paperbot.web.report import compose
 
 @dataclass(frozen=True)
 class ReportRequest:
-    """What was asked for: `data` is the folder with a run's artifacts, `sources` are the bars behind its prices."""
+    """The options of `paperbot report`. `data`: the folder of a run's artifacts; `sources`: bars to draw."""
 
     data: Path
     out: Path
@@ -29,7 +29,7 @@ class ReportRequest:
 
 
 def report(request: ReportRequest, say: Callable[[str], None]) -> Path:
-    """Write the page, whole or not at all. Raises DataError, CommandError, ConfigError, OutputError."""
+    """Write the page atomically. Raises DataError, CommandError, ConfigError, OutputError."""
     try:
         from paperbot.web.page import render  # noqa: PLC0415
     except ImportError:
@@ -39,14 +39,14 @@ def report(request: ReportRequest, say: Callable[[str], None]) -> Path:
 
 
 def page_of(request: ReportRequest, say: Callable[[str], None]) -> Page:
-    """What the page shows. Raises DataError, CommandError, ConfigError."""
+    """The content of the page. Raises DataError, CommandError, ConfigError."""
     results = read_results(request.data)
-    bars = _given(request, results.ledger, say) if request.sources else None
+    bars = _candles(request, results.ledger, say) if request.sources else None
     return compose(results, bars)
 
 
-def _given(request: ReportRequest, ledger: Columns, say: Callable[[str], None]) -> Columns:
-    """Candles of the bars that were given, within the run's time."""
+def _candles(request: ReportRequest, ledger: Columns, say: Callable[[str], None]) -> Columns:
+    """Candles of the requested sources, limited to the time of the run."""
     job = prepare(ReplayRequest(request.sources, request.config, overrides=request.overrides), say)
     chart = Chart(names_of(job.plan))
     first, last = (ledger["ts"][[0, -1]] if len(ledger["ts"]) else np.zeros(2, dtype="datetime64[ns]")).astype(np.int64)

@@ -1,4 +1,4 @@
-"""A live session's process: what it needs is put together, run, and given back in order."""
+"""The process of a live session: sets it up, runs it, and shuts it down cleanly."""
 
 import asyncio
 import contextlib
@@ -60,7 +60,7 @@ async def _run_session(
     provider = make_provider(configuration, None)
     notifier = Notifier(configuration.settings.notify, observers.log, observers.metrics)
     live = Live(request, configuration, source, session, observers, notifier, provider)
-    with observers:  # Its port opens when the gauges already say what the session holds.
+    with observers:  # The port opens only after the gauges have been set.
         was_signalled = False
 
         def signalled() -> None:
@@ -76,7 +76,7 @@ async def _run_session(
                 await live.begin()
                 await live.go()
             if live.failure is not None:
-                notifier.tell("session_stop", f"session {session.name} had to stop: {live.failure}")
+                notifier.tell("session_stop", f"session {session.name} stopped after an error: {live.failure}")
                 raise live.failure
             session.save()
             live.write()

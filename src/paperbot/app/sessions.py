@@ -1,4 +1,4 @@
-"""What can be asked of sessions from outside: list, status, halt and resume, verify, replay, export, health."""
+"""Commands about sessions: list, status, halt and resume, repair, export, strategy code."""
 
 from pathlib import Path
 from typing import Any, Literal
@@ -17,7 +17,7 @@ from paperbot.store.journal import Journal, is_locked
 
 
 def list_sessions(out: Path) -> list[dict[str, Any]]:
-    """Every session: its inputs, when it began, whether it runs, and what took its place."""
+    """All sessions: inputs, start, whether they are running, and the session that carried them over."""
     root = sessions_root(out)
     rows = []
     for folder in (root / name for name in session_names(root)):
@@ -37,7 +37,7 @@ def list_sessions(out: Path) -> list[dict[str, Any]]:
 
 
 def session_status(out: Path, name: str | None, *, trusted: bool = False) -> dict[str, Any]:
-    """The status of a session, from the process that runs it, or else from its files."""
+    """The status of a session, from the process that runs it or else from its files."""
     root, chosen = chosen_session(out, name)
     if is_locked(root / chosen):
         answer = socket.ask(root / chosen, "status")
@@ -53,7 +53,7 @@ def session_status(out: Path, name: str | None, *, trusted: bool = False) -> dic
 def command_session(
     out: Path, name: str | None, word: Literal["halt", "resume"], *, trusted: bool = False
 ) -> dict[str, Any]:
-    """Halt or resume: through the process that runs the session, or else in its journal. Durable when it returns."""
+    """Halt or resume a session, through the process that runs it or else in its journal. Durable on return."""
     root, chosen = chosen_session(out, name)
     command = commands.Halt() if word == "halt" else commands.Resume()
     if is_locked(root / chosen):
@@ -73,18 +73,17 @@ def command_session(
 
 
 def repair(out: Path, name: str | None, *, trusted: bool = False) -> dict[str, Any]:
-    """Mend a session whose journal does not fit its chain: what does not is taken out of the way, and the session
-    halts (`journal`). Derived files are written anew. Raises PaperbotError.
+    """Repair a session whose journal breaks its hash chain: the broken tail is quarantined, and the session halts
+    (`journal`). Derived files are rewritten. Raises PaperbotError.
     """
     root, chosen = chosen_session(out, name)
     session = open_session(root, chosen, None, SystemClock(), trusted=trusted)
     try:
         session.save()
-        found = session.recovered
         return {
             "session": chosen,
             "inputs": session.journal.seq,
-            "taken_out": found.quarantined or 0,
+            "taken_out": session.recovered.quarantined or 0,
             "halted": status_of(session)["halted"],
             "digest": session.digest(),
         }
@@ -93,10 +92,10 @@ def repair(out: Path, name: str | None, *, trusted: bool = False) -> dict[str, A
 
 
 def export(out: Path, name: str | None, to: Path, *, trusted: bool = False) -> dict[str, Any]:
-    """Write a session's artifacts to a folder, whether it runs or not."""
+    """Write a stopped session's artifacts to a folder. Raises PaperbotError; also for a session that is running."""
     root, chosen = chosen_session(out, name)
     if is_locked(root / chosen):
-        raise CommandError(f"session {chosen} is running; it writes its artifacts itself, to {out}")
+        raise CommandError(f"session {chosen} is running; it writes its own artifacts to {out}")
     session = inspect_session(root, chosen, trusted=trusted)
     try:
         statistics = write_artifacts(to, session)
@@ -107,11 +106,8 @@ def export(out: Path, name: str | None, to: Path, *, trusted: bool = False) -> d
         session.close()
 
 
-# ---- health
-
-
 def strategy_code(out: Path, name: str | None) -> list[dict[str, Any]]:
-    """Name and source of each compiled strategy in a session's journal; nothing of it is run."""
+    """The name and source of each compiled strategy in a session's journal, without running it."""
     root, chosen = chosen_session(out, name)
     with Journal(root / chosen, read_only=True) as journal:
         return trust.code(journal)

@@ -1,4 +1,4 @@
-"""The picture of a sweep: what its page shows."""
+"""Writes the page about a sweep."""
 
 from collections.abc import Sequence
 from pathlib import Path
@@ -15,11 +15,11 @@ TOP = 50
 
 
 def picture(result: SweepResult, out: Path) -> Path:
-    """The page about a sweep. Raises CommandError without plotly, OutputError when it cannot be written."""
+    """Write the page about a sweep. Raises CommandError without plotly, OutputError when it cannot be written."""
     try:
         from paperbot.web.page import render_sweep  # noqa: PLC0415
     except ImportError:
-        raise CommandError("the picture needs plotly: pip install 'paperbot[report]'") from None
+        raise CommandError("the page needs plotly: pip install 'paperbot[report]'") from None
     shown: dict[int, list[Row]] = {}
     for row in result.rows:
         if row["part"] != "test":
@@ -46,8 +46,8 @@ def picture(result: SweepResult, out: Path) -> Path:
 
 
 def _mean(values: Sequence[float | None]) -> float | None:
-    known = [value for value in values if value is not None]
-    return sum(known) / len(known) if known else None
+    numbers = [value for value in values if value is not None]
+    return sum(numbers) / len(numbers) if numbers else None
 
 
-WARNING = "The best of many sets is partly the luckiest: trust what walk-forward tests say of it, not its own figure."
+WARNING = "The best of many sets is partly luck: trust its walk-forward tests rather than its own figure."

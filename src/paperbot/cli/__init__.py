@@ -1,4 +1,4 @@
-"""The command line: what is typed, what is printed, and exit codes. Heavy imports wait until a command needs them."""
+"""The command line: commands, output and exit codes. Heavy imports are delayed until a command needs them."""
 
 import gc
 import sys
@@ -19,15 +19,15 @@ __all__ = ["app", "config_path", "live", "look", "main", "offline", "one_sentenc
 EXIT_FAULT = 1
 EXIT_MISTAKE = 2
 GC_THRESHOLD = 50_000
-"""Importing makes half a million objects that stay: at Python's threshold of 700 they are walked again and again, which
-is a twentieth of a start.
+"""Imports create half a million permanent objects. With Python's threshold of 700, the garbage collector scans them
+again and again, which takes 5 % of the start-up time.
 """
 
 
 @contextmanager
 def one_sentence() -> Iterator[None]:
-    """A user's mistake becomes one sentence on standard error and exit code 2, a programmer's a traceback and 1; no
-    secret that the environment holds is in anything that is printed meanwhile.
+    """Report a user's mistake in one sentence on standard error with exit code 2, and a bug as a traceback with exit
+    code 1. Secrets of the environment are masked in everything that is printed.
     """
     before = sys.stdout, sys.stderr
     redactor = Redactor(known_secrets())
@@ -48,7 +48,7 @@ def one_sentence() -> Iterator[None]:
 
 
 def main(arguments: list[str] | None = None) -> None:
-    """Run the command line, by default with what was typed."""
+    """Run the command line, by default with the process's arguments."""
     gc.set_threshold(GC_THRESHOLD)
     with one_sentence():
         app(arguments)

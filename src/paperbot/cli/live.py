@@ -1,4 +1,4 @@
-"""Commands of the live session, and of the venue to test it against."""
+"""Commands for live sessions and for venues."""
 
 import json
 import sys
@@ -38,20 +38,20 @@ EXIT_UNHEALTHY = 1
 def run(
     out: OutOption = DATA,
     config: ConfigOption = None,
-    session: Annotated[str | None, typer.Option(help="name of the session; the current one by default")] = None,
-    new: Annotated[bool, typer.Option("--new", help="start afresh; the old session stays where it is")] = False,
+    session: Annotated[str | None, typer.Option(help="name of the session; by default the current one")] = None,
+    new: Annotated[bool, typer.Option("--new", help="start a new session; the old one is kept")] = False,
     for_: Annotated[
-        str | None, typer.Option("--for", help="stop after so long, such as 10m; else run.duration_s")
+        str | None, typer.Option("--for", help="stop after this long, such as 10m; by default run.duration_s")
     ] = None,
     until: Annotated[str | None, typer.Option(help="stop after the slice that closes at this time (UTC)")] = None,
     hold: HoldOption = None,
     cash: Annotated[
-        list[str] | None, typer.Option(metavar="ASSET=AMOUNT", help="opening balance, in place of the configured ones")
+        list[str] | None, typer.Option(metavar="ASSET=AMOUNT", help="opening balance instead of the configured ones")
     ] = None,
     set_: SetOption = None,
     trust: TrustOption = False,
 ) -> None:
-    """Trade paper on live bars, from where the session durably was. Ctrl-C or SIGTERM ends it in order."""
+    """Paper-trade on live bars, continuing the session from its durable state. Ctrl-C or SIGTERM stops it cleanly."""
     from paperbot.app.run import run_live  # noqa: PLC0415
     from paperbot.clock import parse_time  # noqa: PLC0415
     from paperbot.live.start import LiveRequest  # noqa: PLC0415
@@ -83,7 +83,7 @@ def _seconds(text: str | None, option: str) -> float | None:
 def halt(
     out: OutOption = DATA, session: SessionOption = None, trust: TrustOption = False, as_json: JsonOption = False
 ) -> None:
-    """Stop all trading but exits, at once and durably, whether the session runs or not."""
+    """Halt trading, except for exits. It takes effect at once and durably, whether the session is running or not."""
     from paperbot.app.sessions import command_session  # noqa: PLC0415
 
     tell(command_session(out, session, "halt", trusted=trust), as_json=as_json)
@@ -93,7 +93,7 @@ def halt(
 def resume(
     out: OutOption = DATA, session: SessionOption = None, trust: TrustOption = False, as_json: JsonOption = False
 ) -> None:
-    """Lift a halt; losses are measured from the present equity on."""
+    """Lift a halt; from then on, losses are measured from the current equity."""
     from paperbot.app.sessions import command_session  # noqa: PLC0415
 
     tell(command_session(out, session, "resume", trusted=trust), as_json=as_json)
@@ -108,15 +108,15 @@ def doctor(
     from paperbot.app.doctor import doctor as examine  # noqa: PLC0415
 
     overrides = assignments(set_)
-    found = examine(environment_with(None), config_path(config), out, overrides)
+    results = examine(environment_with(None), config_path(config), out, overrides)
     with working("asking the venue"):
-        found.append(check_venue(config_path(config), overrides))
+        results.append(check_venue(config_path(config), overrides))
     if as_json:
-        typer.echo(json.dumps([{"what": what, "well": well, "words": words} for what, well, words in found]))
+        typer.echo(json.dumps([{"what": what, "well": passed, "words": words} for what, passed, words in results]))
     else:
-        for what, well, words in found:
-            typer.echo(f"{'well' if well else 'NOT WELL':9}{what}: {words}")
-    if not all(well for _, well, _ in found):
+        for subject, passed, details in results:
+            typer.echo(f"{'ok' if passed else 'FAILED':7}{subject}: {details}")
+    if not all(passed for _, passed, _ in results):
         sys.exit(EXIT_UNHEALTHY)
 
 
@@ -133,10 +133,10 @@ def healthcheck(
 @data_app.command("fetch")
 def data_fetch(
     symbol: Annotated[str, typer.Argument(help="BASE/QUOTE")],
-    since: Annotated[str, typer.Option(help="first time (UTC)")],
+    since: Annotated[str, typer.Option(help="fetch bars from this time on (UTC)")],
     timeframe: Annotated[str, typer.Option(help="length of a bar")] = "1m",
     until: Annotated[
-        str | None, typer.Option(help="time before which bars must have closed (UTC); now by default")
+        str | None, typer.Option(help="fetch bars that close by this time (UTC); by default now")
     ] = None,
     out: Annotated[
         Path | None, typer.Option(help="Parquet file; by default data/bars/BASEQUOTE_TIMEFRAME.parquet")
@@ -145,7 +145,7 @@ def data_fetch(
     set_: SetOption = None,
     as_json: JsonOption = False,
 ) -> None:
-    """Fetch a venue's final bars into the Parquet that replay reads; a file that is there is gone on with."""
+    """Fetch a venue's final bars to a Parquet file for replay; an existing file is continued."""
     from paperbot.app.fetch import FetchRequest, fetch  # noqa: PLC0415
     from paperbot.clock import parse_time  # noqa: PLC0415
 
@@ -163,13 +163,13 @@ def data_fetch(
 
 @venue_app.command("filters")
 def venue_filters(
-    symbols: Annotated[list[str] | None, typer.Argument(metavar="SYMBOL…", help="the configured ones if none")] = None,
+    symbols: Annotated[list[str] | None, typer.Argument(metavar="SYMBOL…", help="default: the configured ones")] = None,
     refresh: Annotated[bool, typer.Option("--refresh", help="fetch them from the venue first")] = False,
     config: ConfigOption = None,
     set_: SetOption = None,
     as_json: JsonOption = False,
 ) -> None:
-    """Print the venue's own rules for symbols (tick, step, limits), which replays use; --refresh fetches them."""
+    """Print the venue's instrument rules (tick, step, limits), which replays use; --refresh fetches them."""
     from paperbot.app.filters import FiltersRequest, filters  # noqa: PLC0415
 
     answer = filters(FiltersRequest(symbols or (), refresh, config_path(config), assignments(set_)), note)
@@ -184,15 +184,15 @@ def venue_filters(
 @venue_app.command("serve")
 def venue_serve(
     sources: Annotated[list[str], typer.Argument(metavar="SYMBOL=FILE…", help="recorded bars or trades (Parquet)")],
-    host: Annotated[str, typer.Option(help="address; nobody else can reach the default one")] = "127.0.0.1",
-    port: Annotated[int, typer.Option(min=0, max=65_535, help="port; 0: any free one")] = 8900,
-    speed: Annotated[float, typer.Option(min=0, help="venue seconds a second; 0: as fast as the client reads")] = 0.0,
+    host: Annotated[str, typer.Option(help="address; the default is reachable from this machine only")] = "127.0.0.1",
+    port: Annotated[int, typer.Option(min=0, max=65_535, help="port; 0: any free port")] = 8900,
+    speed: Annotated[float, typer.Option(min=0, help="venue seconds per second; 0: as fast as the client reads")] = 0.0,
     updates: Annotated[int, typer.Option(min=1, max=60, help="unfinished klines before each final one")] = 2,
-    timeframe: Annotated[str | None, typer.Option(help="the bars' timeframe, for trades the one to make")] = None,
+    timeframe: Annotated[str | None, typer.Option(help="timeframe of bars, or of those built from trades")] = None,
     fault: Annotated[list[str] | None, typer.Option(help="NAME=SHARE, such as disconnect=0.001")] = None,
-    seed: Annotated[int, typer.Option(help="of the faults")] = 0,
+    seed: Annotated[int, typer.Option(help="seed of the faults")] = 0,
 ) -> None:
-    """Serve recorded data in Binance Spot's dialect over HTTP and WebSocket, with a clock of its own."""
+    """Serve recorded data through Binance Spot's HTTP and WebSocket API, with its own clock."""
     from paperbot.exchange.serve import VenueRequest, serve  # noqa: PLC0415
 
     serve(VenueRequest(sources, host, port, speed, updates, timeframe, fault or [], seed), typer.echo)

@@ -1,4 +1,4 @@
-"""Commands that look at a session, and change nothing in it."""
+"""Commands about sessions: status, results, checks and repair."""
 
 import json
 from collections.abc import Mapping, Sequence
@@ -25,14 +25,14 @@ from paperbot.cli.words import cell, lasting, money, number, percent
 from paperbot.errors import CommandError
 
 WIDTH = 240
-LastOption = Annotated[int, typer.Option("--last", min=1, help="how many of them")]
+LastOption = Annotated[int, typer.Option("--last", min=1, help="number of rows")]
 
 
 @app.command()
 def status(
     out: OutOption = DATA, session: SessionOption = None, trust: TrustOption = False, as_json: JsonOption = False
 ) -> None:
-    """Positions, profit, open orders, why the last ten orders were blocked, and the health of feed and journal."""
+    """Print positions, profit, open orders, the last ten blocked orders, and the health of feed and journal."""
     from paperbot.app.sessions import session_status  # noqa: PLC0415
 
     answer = session_status(out, session, trusted=trust)
@@ -52,42 +52,42 @@ def status(
     )
     text.print(f"trades: {gained['trades']}, won {percent(gained['win_rate_pct'])}")
     text.print(f"halted: {shown.pop('halted')}; the kill switch has tripped {shown.pop('trips')} times")
-    _table(text, "positions", [_position(one) for one in positions])
+    _table(text, "positions", [_position(row) for row in positions])
     _table(text, "open orders", orders)
-    _table(text, "last blocked orders", [{name: one[name] for name in one if name != "order_id"} for one in blocked])
+    _table(text, "last blocked orders", [{name: row[name] for name in row if name != "order_id"} for row in blocked])
     tell(shown, as_json=False)
 
 
-def _position(one: Mapping[str, Any]) -> dict[str, str]:
+def _position(row: Mapping[str, Any]) -> dict[str, str]:
     return {
-        "strategy": one["strategy"],
-        "symbol": one["symbol"],
-        "qty": number(one["qty"]),
-        "entry": number(one["entry_price"]),
-        "last": number(one["last_price"]),
-        "profit": f"{money(one['unrealized_pnl'])} {one['quote']} ({percent(one['unrealized_pct'])})",
-        "stop": f"{number(one['stop_price'])} ({percent(one['stop_distance_pct'])} away)" if one["stop_price"] else "-",
-        "age": lasting(one["age_s"]),
+        "strategy": row["strategy"],
+        "symbol": row["symbol"],
+        "qty": number(row["qty"]),
+        "entry": number(row["entry_price"]),
+        "last": number(row["last_price"]),
+        "profit": f"{money(row['unrealized_pnl'])} {row['quote']} ({percent(row['unrealized_pct'])})",
+        "stop": f"{number(row['stop_price'])} ({percent(row['stop_distance_pct'])} away)" if row["stop_price"] else "-",
+        "age": lasting(row["age_s"]),
     }
 
 
 @app.command()
 def profit(
     daily: Annotated[bool, typer.Option("--daily", help="a row for each day (UTC)")] = False,
-    weekly: Annotated[bool, typer.Option("--weekly", help="a row for each week, from its Monday")] = False,
-    monthly: Annotated[bool, typer.Option("--monthly", help="a row for each month")] = False,
+    weekly: Annotated[bool, typer.Option("--weekly", help="a row for each week (UTC), from Monday")] = False,
+    monthly: Annotated[bool, typer.Option("--monthly", help="a row for each month (UTC)")] = False,
     last: LastOption = 30,
     out: OutOption = DATA,
     session: SessionOption = None,
     as_json: JsonOption = False,
 ) -> None:
-    """What a session has earned, in all and by day, week or month; where there is none, the run in the folder."""
+    """Print a session's profit, in total and by day, week or month; without one, that of the run in the folder."""
     from paperbot.live.earnings import profit as earned  # noqa: PLC0415
 
-    wanted = [name for name, is_wanted in (("day", daily), ("week", weekly), ("month", monthly)) if is_wanted]
-    if len(wanted) > 1:
-        raise CommandError("give one of --daily, --weekly and --monthly")
-    answer = earned(out, session, wanted[0] if wanted else None, last)
+    periods = [name for name, is_chosen in (("day", daily), ("week", weekly), ("month", monthly)) if is_chosen]
+    if len(periods) > 1:
+        raise CommandError("use only one of --daily, --weekly and --monthly")
+    answer = earned(out, session, periods[0] if periods else None, last)
     if as_json:
         typer.echo(json.dumps(answer))
         return
@@ -102,7 +102,7 @@ def profit(
         {name: percent(value) if name == "profit_pct" else value for name, value in row.items()}
         for row in answer.get("periods", [])
     ]
-    if wanted:
+    if periods:
         _table(text, "", rows)
 
 
@@ -113,7 +113,7 @@ def trades(
     session: SessionOption = None,
     as_json: JsonOption = False,
 ) -> None:
-    """The last completed trades of a session, flat to flat; where there is none, of the run in the folder."""
+    """List the last completed round trips of a session; without a session, those of the run in the folder."""
     from paperbot.live.earnings import trades as made  # noqa: PLC0415
 
     answer = made(out, session, last)
@@ -122,24 +122,24 @@ def trades(
         return
     rows = [
         {
-            "closed": one["exit_ts"][:16].replace("T", " "),
-            "symbol": one["symbol"],
-            "strategy": one["strategy"],
-            "qty": number(one["qty"]),
-            "entry": number(one["entry_price"]),
-            "exit": number(one["exit_price"]),
-            "profit": f"{money(one['pnl'])} {one['quote']}",
-            "profit %": percent(one["return_pct"]),
-            "lasted": lasting(one["duration_s"]),
-            "by": one["reason"],
+            "closed": trip["exit_ts"][:16].replace("T", " "),
+            "symbol": trip["symbol"],
+            "strategy": trip["strategy"],
+            "qty": number(trip["qty"]),
+            "entry": number(trip["entry_price"]),
+            "exit": number(trip["exit_price"]),
+            "profit": f"{money(trip['pnl'])} {trip['quote']}",
+            "profit %": percent(trip["return_pct"]),
+            "lasted": lasting(trip["duration_s"]),
+            "by": trip["reason"],
         }
-        for one in answer["trades"]
+        for trip in answer["trades"]
     ]
     _table(_console(), f"trades of {answer['run']}", rows)
 
 
 def _console() -> Console:
-    """For whole lines: a table is as wide as its longest cells, whatever the terminal, and none is cut."""
+    """A console that neither wraps nor cuts lines, independent of the terminal's width."""
     return Console(highlight=False, soft_wrap=True, markup=False, width=WIDTH)
 
 
@@ -173,19 +173,19 @@ def sessions(out: OutOption = DATA, as_json: JsonOption = False) -> None:
     for row in rows:
         words = ["current"] if row["current"] else []
         words += ["running"] if row["running"] else []
-        words += [f"carried on by {row['closed_by']}"] if row["closed_by"] else []
+        words += [f"carried over to {row['closed_by']}"] if row["closed_by"] else []
         table.add_row(row["session"], row["began"] or "-", str(row["inputs"]), ", ".join(words) or "-")
     Console(highlight=False).print(table)
 
 
 @app.command()
 def verify(
-    session: Annotated[str | None, typer.Argument(help="which session; the current one by default")] = None,
+    session: Annotated[str | None, typer.Argument(help="name of the session; by default the current one")] = None,
     out: OutOption = DATA,
     trust: TrustOption = False,
     as_json: JsonOption = False,
 ) -> None:
-    """Run a session again from its journal and compare: chain, outputs, digest, and that money adds up."""
+    """Run a session again from its journal, and check its hash chain, output records, digest and books."""
     from paperbot.live.verify import verify as check  # noqa: PLC0415
 
     say_if_compiling()
@@ -196,12 +196,12 @@ def verify(
 
 @session_app.command("repair")
 def session_repair(
-    session: Annotated[str | None, typer.Argument(help="which session; the current one by default")] = None,
+    session: Annotated[str | None, typer.Argument(help="name of the session; by default the current one")] = None,
     out: OutOption = DATA,
     trust: TrustOption = False,
     as_json: JsonOption = False,
 ) -> None:
-    """Take what does not fit out of a damaged journal (a copy of it is kept) and halt; `run` does the same."""
+    """Move the damaged tail of a journal to quarantine and halt the session; `run` does the same."""
     from paperbot.app.sessions import repair  # noqa: PLC0415
 
     tell(repair(out, session, trusted=trust), as_json=as_json)
@@ -209,20 +209,20 @@ def session_repair(
 
 @session_app.command("code")
 def session_code(
-    session: Annotated[str | None, typer.Argument(help="which session; the current one by default")] = None,
+    session: Annotated[str | None, typer.Argument(help="name of the session; by default the current one")] = None,
     out: OutOption = DATA,
     as_json: JsonOption = False,
 ) -> None:
     """Print the code of the compiled strategies in a session's journal, without running it."""
     from paperbot.app.sessions import strategy_code  # noqa: PLC0415
 
-    found = strategy_code(out, session)
+    strategies = strategy_code(out, session)
     if as_json:
-        typer.echo(json.dumps(found))
+        typer.echo(json.dumps(strategies))
         return
-    for one in found:
-        typer.echo(f"# strategy {one['strategy']}\n{one['source'].rstrip()}\n")
-    if not found:
+    for row in strategies:
+        typer.echo(f"# strategy {row['strategy']}\n{row['source'].rstrip()}\n")
+    if not strategies:
         typer.echo("none")
 
 
@@ -234,7 +234,7 @@ def export(
     trust: TrustOption = False,
     as_json: JsonOption = False,
 ) -> None:
-    """Write a stopped session's Parquet files to a folder, and under bars/ the bars it traded on, ready for replay."""
+    """Write a stopped session's Parquet files to a folder, with its bars in bars/, ready for replay."""
     from paperbot.app.sessions import export as write  # noqa: PLC0415
 
     say_if_compiling()

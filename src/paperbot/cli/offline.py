@@ -1,4 +1,4 @@
-"""Commands that need no venue: replay, demo, drill, configuration and files."""
+"""Commands that work without a venue: replay, demo, report, drill, configuration and data files."""
 
 import json
 import textwrap
@@ -52,24 +52,24 @@ DRILL_FOLDER = Path("data/drill")
 def replay(
     sources: Annotated[
         list[str] | None,
-        typer.Argument(metavar="SYMBOL=FILE…", help="bars of each symbol; synthetic:SEED:BARS makes some up"),
+        typer.Argument(metavar="SYMBOL=FILE…", help="bars of each symbol; synthetic:SEED:BARS generates them"),
     ] = None,
     session: Annotated[
-        str | None, typer.Option("--session", help="run this live session again, from its journal, in place of files")
+        str | None, typer.Option("--session", help="run this live session again from its journal, instead of files")
     ] = None,
-    sessions: Annotated[Path, typer.Option(help="folder under which the live sessions are")] = Path("data"),
+    sessions: Annotated[Path, typer.Option(help="the --out folder of the live session")] = Path("data"),
     out: Annotated[Path, typer.Option(help="folder for the artifacts")] = Path("data"),
     config: ConfigOption = None,
-    strategy: Annotated[list[str] | None, typer.Option(help="only this strategy (may be given again)")] = None,
+    strategy: Annotated[list[str] | None, typer.Option(help="run only this strategy (repeatable)")] = None,
     timeframe: Annotated[str | None, typer.Option(help="the files' timeframe, such as 5m")] = None,
     resample: ResampleOption = None,
-    start: Annotated[str | None, typer.Option(help="first time that counts (UTC); earlier bars warm up")] = None,
-    end: Annotated[str | None, typer.Option(help="time before which bars count (UTC)")] = None,
+    start: Annotated[str | None, typer.Option(help="begin at this time (UTC); earlier bars are the warm-up")] = None,
+    end: Annotated[str | None, typer.Option(help="end before this time (UTC)")] = None,
     cash: Annotated[
-        list[str] | None, typer.Option(metavar="ASSET=AMOUNT", help="opening balance, in place of the configured ones")
+        list[str] | None, typer.Option(metavar="ASSET=AMOUNT", help="opening balance instead of the configured ones")
     ] = None,
     realism: Annotated[str | None, typer.Option(help="optimistic, realistic or pessimistic")] = None,
-    chunk: Annotated[int, typer.Option(min=0, help="events per call of the core; 0: as many as come")] = 0,
+    chunk: Annotated[int, typer.Option(min=0, help="events per call of the core; 0: a whole batch")] = 0,
     advice: Annotated[
         Path | None, typer.Option(help="recorded answers of the advisor, such as an earlier run's advice.jsonl")
     ] = None,
@@ -121,7 +121,7 @@ def _replay_session(
     from paperbot.live.verify import replay_session  # noqa: PLC0415
 
     if has_sources:
-        raise CommandError("--session and SYMBOL=FILE do not go together")
+        raise CommandError("--session and SYMBOL=FILE cannot be combined")
     say_if_compiling()
     with working("running the session again"):
         answer = replay_session(sessions, session, out, trusted=trust)
@@ -135,14 +135,14 @@ def demo(
     hold: HoldOption = None,
     set_: SetOption = None,
 ) -> None:
-    """Run the offline demo: a made-up market, the real engine, told line by line. The same every time."""
+    """Run the offline demo: the real engine on a synthetic market, logged line by line. All runs are identical."""
     from paperbot.app.demo import DemoRequest  # noqa: PLC0415
     from paperbot.app.demo import demo as run  # noqa: PLC0415
 
     environment = environment_with(hold)
     say_if_compiling()
     overrides = assignments(set_)
-    # The shipped configuration makes the demo that the runbook describes, also where no checkout is.
+    # Without a checkout, the shipped configuration gives the demo that the runbook describes.
     chosen = config_path(config) or shipped(DEFAULT_CONFIG)
     run(DemoRequest(environment, chosen, out, overrides), say=note, present=print_summary)
 
@@ -151,14 +151,14 @@ def demo(
 def report(
     sources: Annotated[
         list[str] | None,
-        typer.Argument(metavar="SYMBOL=FILE…", help="the run's bars, so that prices show between the fills, too"),
+        typer.Argument(metavar="SYMBOL=FILE…", help="bars to draw instead of those that the run stored"),
     ] = None,
     data: Annotated[Path, typer.Option(help="folder with the run's artifacts")] = Path("data"),
-    out: Annotated[Path | None, typer.Option(help="the page to write; by default report.html in that folder")] = None,
+    out: Annotated[Path | None, typer.Option(help="the page to write; by default report.html in --data")] = None,
     config: ConfigOption = None,
     set_: SetOption = None,
 ) -> None:
-    """Write one HTML page about a run, from its artifacts: pictures and tables that open without a network."""
+    """Write one self-contained HTML page about a run, with charts and tables, from its artifacts."""
     from paperbot.app.report import ReportRequest  # noqa: PLC0415
     from paperbot.app.report import report as run  # noqa: PLC0415
 
@@ -175,7 +175,7 @@ def drill_killswitch(
     hold: HoldOption = None,
     set_: SetOption = None,
 ) -> None:
-    """Drive a loss through the engine until the kill switch trips, and see orders blocked; the halt is saved."""
+    """Cause a loss in the engine until the kill switch trips, show that orders are blocked, and save the halt."""
     from paperbot.app.drill import DrillRequest, trip  # noqa: PLC0415
 
     request = DrillRequest(environment_with(hold), config_path(config), out, assignments(set_))
@@ -186,11 +186,11 @@ def drill_killswitch(
 @drill_app.command("reload")
 def drill_reload(
     out: Annotated[Path, typer.Option(help="folder of the saved state")] = DRILL_FOLDER,
-    resume: Annotated[bool, typer.Option("--resume", help="lift the halt first, and save that")] = False,
+    resume: Annotated[bool, typer.Option("--resume", help="lift the halt first, and save the new state")] = False,
     config: ConfigOption = None,
     set_: SetOption = None,
 ) -> None:
-    """Load what the drill saved, and send an order: it is blocked, unless the halt was lifted by a RESUME event."""
+    """Load the drill's saved state and send an order: it is blocked unless a RESUME event has lifted the halt."""
     from paperbot.app.drill import DrillRequest, reload  # noqa: PLC0415
 
     request = DrillRequest(environment_with(0), config_path(config), out, assignments(set_))
@@ -207,11 +207,11 @@ def _print_drill(result: "DrillResult") -> None:
 
 
 WIDTH = 100
-"""Columns of what `config show` prints."""
+"""The width of `config show`, in characters."""
 
 
 class _Ticker:
-    """Moves a progress bar on."""
+    """A watcher that advances a progress bar."""
 
     def __init__(self, bar: Progress) -> None:
         self._bar = bar
@@ -221,23 +221,23 @@ class _Ticker:
         self._bar.advance(self._task, len(events))
 
     def records(self, records: Any) -> None:
-        """Output records do not move the bar."""
+        """Ignored: only events advance the bar."""
 
 
 @config_app.command("show")
 def config_show(
     symbols: Annotated[
-        list[str] | None, typer.Argument(help="symbols whose market keys to show; the configured ones if none")
+        list[str] | None, typer.Argument(help="symbols whose market keys to show; by default the configured ones")
     ] = None,
     config: ConfigOption = None,
     set_: SetOption = None,
 ) -> None:
-    """Print every key, its value and where it is from. Secrets are masked."""
+    """Print every key with its value and origin. Secrets are masked."""
     configuration = load(config_path(config), assignments(set_))
     profiles = f"{SHIPPED / 'config'}/"
-    told = show(configuration, symbols or configuration.settings.symbols)
+    entries = show(configuration, symbols or configuration.settings.symbols)
     masked = Redactor(known_secrets())  # Masked before wrapping: half a secret would not be recognised.
-    rows = [(key, masked(value), masked(origin.replace(profiles, ""))) for key, value, origin in told]
+    rows = [(key, masked(value), masked(origin.replace(profiles, ""))) for key, value, origin in entries]
     first = max(len(key) for key, _, _ in rows)
     last = min(max(len(origin) for _, _, origin in rows), WIDTH // 3)
     room = WIDTH - first - last - 4
@@ -250,9 +250,9 @@ def config_show(
 
 @config_app.command("init")
 def config_init(
-    folder: Annotated[Path, typer.Argument(help="where config/ and strategies/ are made")] = Path(),
+    folder: Annotated[Path, typer.Argument(help="folder in which to create config/ and strategies/")] = Path(),
 ) -> None:
-    """Write a commented config/config.yaml and two strategies to begin with; nothing is overwritten."""
+    """Write a commented config/config.yaml and two example strategies; no file is overwritten."""
     from paperbot.app.init import init  # noqa: PLC0415
 
     for path in init(folder):
@@ -261,11 +261,11 @@ def config_init(
 
 @config_app.command("check")
 def config_check(config: ConfigOption = None, set_: SetOption = None) -> None:
-    """Check the configuration and everything that a session makes of it, and say so in one line."""
+    """Check the configuration, and that a session can be planned from it."""
     from paperbot.live.link import live_configuration, live_plan  # noqa: PLC0415
 
     plan = live_plan(live_configuration(ConfigFiles(config_path(config)), assignments(set_)))
-    typer.echo(f"the configuration is in order: {len(plan.symbols)} symbols, {len(plan.strategies)} strategies")
+    typer.echo(f"the configuration is valid: {len(plan.symbols)} symbols, {len(plan.strategies)} strategies")
 
 
 @data_app.command("import")
@@ -280,7 +280,7 @@ def data_import(
     volume_unit: VolumeUnitOption = None,
     as_json: Annotated[bool, typer.Option("--json", help="print one JSON object")] = False,
 ) -> None:
-    """Write bars of any layout as Paperbot's own Parquet; many files are joined, and what is odd is said."""
+    """Convert bars of any layout to Paperbot's own Parquet; several files are joined, and anomalies are reported."""
     from paperbot.research.importing import ImportRequest, import_bars  # noqa: PLC0415
 
     request = ImportRequest(files, symbol, out, timeframe, reading(columns, time_format, timezone, volume_unit))
@@ -290,7 +290,7 @@ def data_import(
     if as_json:
         typer.echo(json.dumps(report))
         return
-    repeated = f", {report['repeated']} rows twice" if report["repeated"] else ""
+    repeated = f", {report['repeated']} duplicate rows" if report["repeated"] else ""
     span = f"{report['first']} to {report['last']}"
     typer.echo(f"{out}: {report['bars']} bars of {report['timeframe']}, {span}{repeated}")
     _print_findings(report["findings"])
@@ -298,15 +298,15 @@ def data_import(
 
 @data_app.command("synthetic")
 def data_synthetic(
-    seed: Annotated[int, typer.Argument(min=0, help="of the market; the same one gives the same bars")],
-    bars: Annotated[int, typer.Argument(min=1, help="how many")],
+    seed: Annotated[int, typer.Argument(min=0, help="seed of the market; the same seed gives the same bars")],
+    bars: Annotated[int, typer.Argument(min=1, help="number of bars")],
     out: Annotated[Path, typer.Option(help="the Parquet file to write")],
-    symbol: Annotated[str, typer.Option(help="BASE/QUOTE, whose tick the prices keep to")] = "BTC/USDT",
+    symbol: Annotated[str, typer.Option(help="BASE/QUOTE; prices are multiples of its tick")] = "BTC/USDT",
     timeframe: Annotated[str, typer.Option(help="length of a bar")] = "1m",
     config: ConfigOption = None,
     set_: SetOption = None,
 ) -> None:
-    """Write bars of a made-up market, to play with: those of synthetic:SEED:BARS, as a file."""
+    """Write the bars of a synthetic market (synthetic:SEED:BARS) to a file."""
     from paperbot.research.importing import SyntheticRequest, write_synthetic  # noqa: PLC0415
 
     request = SyntheticRequest(seed, bars, out, symbol, timeframe, config_path(config), assignments(set_))
@@ -316,7 +316,7 @@ def data_synthetic(
 @data_app.command("check")
 def data_check(
     file: Annotated[Path, typer.Argument(help="Parquet or CSV file of bars")],
-    timeframe: Annotated[str | None, typer.Option(help="the file's timeframe; by default its commonest step")] = None,
+    timeframe: Annotated[str | None, typer.Option(help="the file's timeframe; by default its most common step")] = None,
     decimals: Annotated[int, typer.Option(min=0, max=18, help="price_decimals that its prices should fit")] = 8,
     columns: ColumnsOption = None,
     time_format: TimeFormatOption = None,
@@ -324,7 +324,7 @@ def data_check(
     volume_unit: VolumeUnitOption = None,
     as_json: Annotated[bool, typer.Option("--json", help="print one JSON object")] = False,
 ) -> None:
-    """Report what is odd in a file of bars; changes nothing."""
+    """Report anomalies in a file of bars, without changing the file."""
     from paperbot.app.replay import check_file  # noqa: PLC0415
 
     with working(f"reading {file.name}"):
@@ -341,8 +341,8 @@ def data_check(
 
 def _print_findings(findings: list[dict[str, Any]]) -> None:
     out = Console(highlight=False)
-    table = Table("odd", "times", "where, for example", box=None, pad_edge=False)
+    table = Table("anomaly", "count", "examples", box=None, pad_edge=False)
     for finding in findings:
         where = "; ".join([*finding["examples"], *([finding["detail"]] if finding["detail"] else [])])
         table.add_row(finding["kind"], str(finding["count"]), where)
-    out.print(table if findings else "nothing odd")
+    out.print(table if findings else "no anomalies")

@@ -1,4 +1,4 @@
-"""Output into a pipe that nobody reads any more, as behind `| head`."""
+"""Output to a pipe whose reader has gone, as with `| head`."""
 
 import os
 from collections.abc import Iterator
@@ -7,19 +7,19 @@ from typing import Any, TextIO
 
 
 class PipeStream:
-    """A text stream of a process: once its reader is gone, what is written is dropped, and the work goes on."""
+    """A text stream that drops its output once the reader is gone, so that the process can finish."""
 
     def __init__(self, stream: TextIO) -> None:
         self._stream = stream
 
     def write(self, text: str) -> int:
-        """Write, or drop."""
+        """Write the text, or drop it."""
         with self._unread():
             self._stream.write(text)
         return len(text)
 
     def flush(self) -> None:
-        """Write what waits, or drop it."""
+        """Flush the stream, or drop its text."""
         with self._unread():
             self._stream.flush()
 
@@ -28,11 +28,11 @@ class PipeStream:
         try:
             yield
         except BrokenPipeError:
-            # The stream keeps what it could not write, and tries again at the interpreter's end: that goes nowhere now.
-            nowhere = os.open(os.devnull, os.O_WRONLY)
-            os.dup2(nowhere, self._stream.fileno())
-            os.close(nowhere)
+            # The stream keeps unwritten text and tries again at exit, so redirect it to the null device.
+            null_device = os.open(os.devnull, os.O_WRONLY)
+            os.dup2(null_device, self._stream.fileno())
+            os.close(null_device)
 
     def __getattr__(self, name: str) -> Any:
-        """Whatever else a stream has."""
+        """Delegate all other attributes to the stream."""
         return getattr(self._stream, name)

@@ -1,4 +1,4 @@
-"""Commands that look for something: sweeps."""
+"""The command `sweep`."""
 
 import json
 from pathlib import Path
@@ -46,36 +46,36 @@ def sweep(
     sources: Annotated[list[str], typer.Argument(metavar="SYMBOL=FILE…", help="bars of each symbol")],
     vary: Annotated[
         list[str],
-        typer.Option(metavar="KEY=VALUES", help="a key, and A,B,C or FROM:TO:STEP; may be given again"),
+        typer.Option(metavar="KEY=VALUES", help="a key with A,B,C or FROM:TO:STEP (repeatable)"),
     ],
     draws: Annotated[
-        int | None, typer.Option("--random", min=1, help="so many sets of the grid, drawn at random")
+        int | None, typer.Option("--random", min=1, help="number of sets to draw at random from the grid")
     ] = None,
-    seed: Annotated[int, typer.Option(help="of the random draw")] = 0,
-    folds: Annotated[int, typer.Option(min=0, help="walk-forward folds; 0: every set over all bars")] = 0,
-    train: Annotated[float, typer.Option(help="a fold's share of training bars")] = 0.7,
-    anchored: Annotated[bool, typer.Option("--anchored", help="training windows all begin at the first bar")] = False,
+    seed: Annotated[int, typer.Option(help="seed of the random draw")] = 0,
+    folds: Annotated[int, typer.Option(min=0, help="walk-forward folds; 0: run every set over all bars")] = 0,
+    train: Annotated[float, typer.Option(help="share of a fold's time that is for training")] = 0.7,
+    anchored: Annotated[bool, typer.Option("--anchored", help="begin all training windows at the first bar")] = False,
     objective: Annotated[
-        str, typer.Option(help="the figure that is looked for, such as return_pct or sharpe")
+        str, typer.Option(help="the figure to optimize, such as return_pct or sharpe")
     ] = "return_pct",
-    jobs: Annotated[int, typer.Option(min=0, help="threads; 0: as many as there are processors")] = 0,
+    jobs: Annotated[int, typer.Option(min=0, help="number of threads; 0: one per processor")] = 0,
     ray: Annotated[
-        str | None, typer.Option(help="run on the Ray cluster at this address; local: on one of its own")
+        str | None, typer.Option(help="run on the Ray cluster at this address; local: start one here")
     ] = None,
-    digests: Annotated[bool, typer.Option("--digests", help="also the digest of each trial, which costs time")] = False,
-    afresh: Annotated[bool, typer.Option("--new", help="forget what an earlier sweep left in the folder")] = False,
+    digests: Annotated[bool, typer.Option("--digests", help="also compute each trial's digest (slower)")] = False,
+    afresh: Annotated[bool, typer.Option("--new", help="discard an earlier sweep in the folder")] = False,
     out: Annotated[
-        Path | None, typer.Option(help="folder for the results; by default one of its own under data/sweeps")
+        Path | None, typer.Option(help="folder for the results; by default a separate one in data/sweeps")
     ] = None,
-    top: Annotated[int, typer.Option(min=1, help="rows of the table")] = 10,
+    top: Annotated[int, typer.Option(min=1, help="number of rows in the table")] = 10,
     config: ConfigOption = None,
-    strategy: Annotated[list[str] | None, typer.Option(help="only this strategy (may be given again)")] = None,
+    strategy: Annotated[list[str] | None, typer.Option(help="run only this strategy (repeatable)")] = None,
     timeframe: Annotated[str | None, typer.Option(help="the files' timeframe, such as 5m")] = None,
     resample: ResampleOption = None,
-    start: Annotated[str | None, typer.Option(help="first time that counts (UTC)")] = None,
-    end: Annotated[str | None, typer.Option(help="time before which bars count (UTC)")] = None,
+    start: Annotated[str | None, typer.Option(help="begin at this time (UTC)")] = None,
+    end: Annotated[str | None, typer.Option(help="end before this time (UTC)")] = None,
     cash: Annotated[
-        list[str] | None, typer.Option(metavar="ASSET=AMOUNT", help="opening balance, in place of the configured ones")
+        list[str] | None, typer.Option(metavar="ASSET=AMOUNT", help="opening balance instead of the configured ones")
     ] = None,
     realism: Annotated[str | None, typer.Option(help="optimistic, realistic or pessimistic")] = None,
     columns: ColumnsOption = None,
@@ -83,9 +83,9 @@ def sweep(
     timezone: TimezoneOption = None,
     volume_unit: VolumeUnitOption = None,
     set_: SetOption = None,
-    as_json: Annotated[bool, typer.Option("--json", help="print the best rows as JSON, nothing else")] = False,
+    as_json: Annotated[bool, typer.Option("--json", help="print only the best rows, as JSON")] = False,
 ) -> None:
-    """Run many parameter sets over the same bars; goes on where an interrupted sweep of the same kind stopped."""
+    """Run many parameter sets over the same bars. An interrupted sweep continues when the command is repeated."""
     from paperbot.research.job import ReplayRequest  # noqa: PLC0415
     from paperbot.research.sweep import SweepRequest  # noqa: PLC0415
 
@@ -114,7 +114,7 @@ def sweep(
 
 
 def _watched(request: "SweepRequest") -> tuple["SweepResult", str]:
-    """Run the sweep with a progress bar and draw its picture; why there is none, where it cannot be drawn."""
+    """Run the sweep with a progress bar, and write its page. Returns the page's path, or why it was not written."""
     from paperbot.app.sweep import picture  # noqa: PLC0415
     from paperbot.research.sweep import sweep as run  # noqa: PLC0415
 
@@ -132,7 +132,7 @@ def _print(result: "SweepResult", top: int, page: str) -> None:
     out = Console(highlight=False)
     names = [axis.key for axis in result.axes]
     short = [name.rpartition(".")[2] for name in names]
-    heads = [one if short.count(one) == 1 else name for one, name in zip(short, names, strict=True)]
+    heads = [last if short.count(last) == 1 else name for last, name in zip(short, names, strict=True)]
     is_walk = any(row["part"] == "train" for row in result.rows)
     if is_walk:
         table = Table("fold", "part", *heads, *SHOWN.values(), title=f"walk-forward, chosen by {result.objective}")
@@ -142,7 +142,7 @@ def _print(result: "SweepResult", top: int, page: str) -> None:
         first = [str(row["fold"]), row["part"]] if is_walk else []
         table.add_row(*first, *(str(row[name]) for name in names), *(_cell(row[name]) for name in SHOWN))
     if table.row_count:
-        # As wide as it is: in a narrower one the numbers would be cut.
+        # As wide as the table needs: in a narrower console the numbers would be cut.
         width = out.measure(table, options=out.options.update(max_width=WIDEST)).maximum
         Console(highlight=False, width=max(width, out.width)).print(table)
     out.print(f"written: {result.path}, {page}", soft_wrap=True, markup=False)

@@ -1,4 +1,4 @@
-"""The summary of a run, as people read it."""
+"""Prints the summary of a run."""
 
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 
 
 def print_summary(result: "ReplayResult") -> None:
-    """Print the figures of a run, then those by symbol and by strategy."""
+    """Print the figures of a run, then the figures by symbol and by strategy."""
     from paperbot.store.starved import starved_in_words  # noqa: PLC0415
     from paperbot.store.summary import LABELS, halts_in_words  # noqa: PLC0415
 

@@ -1,34 +1,34 @@
-"""Figures as people read them."""
+"""Formats figures for people."""
 
 from typing import Any
 
 
 def cell(value: Any) -> str:
-    """A cell of a table."""
+    """Format the cell of a table."""
     if value is None:
         return "-"
     return money(value) if isinstance(value, float) else str(value)
 
 
 def money(value: float | None) -> str:
-    """Two decimals, or the first digits of what is smaller."""
+    """Format an amount with two decimals, or below 1 with four digits."""
     if value is None:
         return "-"
     return f"{value:,.2f}" if abs(value) >= 1 or value == 0 else f"{value:,.4g}"
 
 
 def number(value: float | None, digits: int = 8) -> str:
-    """A price or a quantity."""
+    """Format a price or a quantity."""
     return "-" if value is None else f"{value:,.{digits}g}"
 
 
 def percent(value: float | None, scale: float = 1.0) -> str:
-    """Percents, two decimals."""
+    """Format a percentage with two decimals."""
     return "-" if value is None else f"{value * scale:.2f} %"
 
 
 def lasting(seconds: float | None) -> str:
-    """A time span in the largest unit that it has."""
+    """Format a time span in the largest unit that fits."""
     if seconds is None:
         return "-"
     for unit, size in (("days", 86_400), ("hours", 3_600), ("minutes", 60)):

@@ -1,1 +1,1 @@
-"""A running session."""
+"""Live sessions."""

@@ -1,4 +1,4 @@
-"""The advisor at the engine's side: asks at its times, shows each decision, makes events of what was accepted."""
+"""Connects the advisor to the engine: asks at fixed times, logs each decision, turns accepted advice into events."""
 
 import json
 from collections.abc import Callable, Mapping
@@ -28,14 +28,14 @@ from paperbot.telemetry.logs import WHOLE, Log
 from paperbot.telemetry.metrics import Metrics
 
 LARGEST = 1 << 60
-"""Amounts and quantities beyond it (minor units) count as infinite."""
+"""Larger amounts and quantities (minor units) count as infinite."""
 MAX_REASON = 200
 
 
 def make_provider(configuration: Configuration, recorded: Path | None) -> Provider | None:
-    """Recorded answers where a file is given, else what the configuration says; None when it says off.
+    """The advisor's provider: recorded answers if a file is given, else the configured one; None if that is off.
 
-    Raises ConfigError for a missing file, key or extra.
+    Raises ConfigError for a missing file, API key or optional dependency.
     """
     llm = configuration.settings.llm
     if recorded is not None:
@@ -47,11 +47,11 @@ def make_provider(configuration: Configuration, recorded: Path | None) -> Provid
 
 
 def limits_of(llm: LlmSettings, plan: Plan) -> Limits:
-    """The guards' limits for the plan's symbols: those that are named, and that the strategy `llm` trades."""
+    """The guards' limits. Their symbols match `llm.symbols` and are traded by the strategy `llm`."""
     first = plan.strategies.index(ADVISOR) * len(plan.symbols)
-    traded = [one for index, one in enumerate(plan.symbols) if plan.params.enabled[first + index]]
+    traded = [symbol for index, symbol in enumerate(plan.symbols) if plan.params.enabled[first + index]]
     return Limits(
-        symbols=frozenset(one for one in traded if any(fnmatchcase(one, pattern) for pattern in llm.symbols)),
+        symbols=frozenset(name for name in traded if any(fnmatchcase(name, pattern) for pattern in llm.symbols)),
         min_confidence=llm.min_confidence,
         max_notional_usd=float(llm.max_notional_usd),
         price_tolerance=float(llm.price_tolerance),
@@ -62,9 +62,9 @@ def limits_of(llm: LlmSettings, plan: Plan) -> Limits:
 
 
 class AdviceDesk:
-    """An asker of the engine: at each multiple of `llm.every` it puts one question about the account as it stands.
+    """Asks the advisor one question about the account at each multiple of `llm.every`.
 
-    Everything that was asked, answered and decided is kept, and written by `store` beside the run's artifacts.
+    It keeps every exchange, and `store` writes them to the folder of the run's artifacts.
     """
 
     def __init__(
@@ -90,9 +90,9 @@ class AdviceDesk:
         self._notes: dict[tuple[int, str], dict[str, Any]] = {}
         self.exchanges: list[Exchange] = []
 
-    # ---- what an asker is
+    # ---- asking and waiting for the answer
     def ask(self, bars: list[tuple[Any, ...]]) -> Signals:
-        """The event of accepted advice, or none."""
+        """Ask if a question is due. Returns the event of accepted advice, or no event."""
         ts = int(bars[0][1])
         if not self.is_due(ts):
             return NO_SIGNALS
@@ -100,9 +100,9 @@ class AdviceDesk:
         question = self._question(view, ts)
         return self._decided(self._advisor.consult(question, lambda asked: self._situation(view, asked, ts)), ts)
 
-    # ---- the same in two steps, for a session that does not wait
+    # ---- asking in two steps, for a session that does not wait
     def is_due(self, ts: int) -> bool:
-        """Whether the slice that closed at `ts` is one to ask about; it is asked about once."""
+        """Whether a question is due after the slice that closed at `ts`. True schedules the next question."""
         if self._next_ts == 0:
             self._next_ts = -(-ts // self._every_ns) * self._every_ns
         if ts < self._next_ts:
@@ -111,9 +111,10 @@ class AdviceDesk:
         return True
 
     def begin(self, ts: int) -> Callable[[], Callable[[int], Signals]] | None:
-        """Start a question about the slice that closed at `ts`. The result is to be called on another thread, where it
-        waits for the answer; what it returns is to be called on this one, with the present time, and gives the event.
-        None when the budget is used up.
+        """Start a question about the slice that closed at `ts`. Returns None when the budget is used up.
+
+        Call the result on another thread, where it waits for the answer and returns a function. Call that function on
+        this thread with the current time (ns UTC); it returns the event.
         """
         question = self._question(self._view(), ts)
         refused = self._advisor.begin(question)
@@ -141,7 +142,7 @@ class AdviceDesk:
         return self._prompt.question(ts, view.as_fields(), symbols, f"{self._llm.max_notional_usd:f}")
 
     def _decided(self, exchange: Exchange, ts: int) -> Signals:
-        """Show and keep what was decided; the event of accepted advice, or none."""
+        """Log and keep an exchange. Returns the event of accepted advice, or no event."""
         self.exchanges.append(exchange)
         self._show(exchange)
         if exchange.outcome != ACCEPTED or exchange.advice is None:
@@ -150,36 +151,36 @@ class AdviceDesk:
         return self._event(exchange.advice, ts)
 
     def notes(self, ts: int, symbol: str) -> Mapping[str, Any]:
-        """Reason and numbers of the advice behind a signal."""
+        """The reason and numbers of the advice behind a signal."""
         return self._notes.get((ts, symbol), {})
 
     def remember(self, stored: list[dict[str, Any]]) -> None:
-        """Charge the budget with what earlier runs of the session have asked (`Exchange.stored`)."""
-        for one in stored:
-            if one["outcome"] != NOT_ASKED:
-                self._advisor.budget.asked(one["ts"])
-                self._advisor.budget.used(one["ts"], one["prompt_tokens"] + one["answer_tokens"])
+        """Charge the budget with the exchanges of the session's earlier runs (`Exchange.stored`)."""
+        for row in stored:
+            if row["outcome"] != NOT_ASKED:
+                self._advisor.budget.asked(row["ts"])
+                self._advisor.budget.used(row["ts"], row["prompt_tokens"] + row["answer_tokens"])
 
     def store(self, folder: Path) -> Path:
-        """Write all exchanges to `advice.jsonl`, one JSON object a line; returns its path. Raises OutputError."""
-        rows = [json.dumps(one.stored(), ensure_ascii=True) + "\n" for one in self.exchanges]
+        """Write all exchanges to `advice.jsonl`, one JSON object per line; returns its path. Raises OutputError."""
+        rows = [json.dumps(exchange.stored(), ensure_ascii=True) + "\n" for exchange in self.exchanges]
         path = folder / ADVICE_FILE
         write_whole(path, "".join(rows).encode())
         return path
 
-    # ---- what the guards are told
+    # ---- input of the guards
     def _situation(self, view: AccountView, asked_ts: int, now_ts: int) -> Situation:
         return Situation(
             asked_ts=asked_ts,
             now_ts=now_ts,
-            closes={symbol: one.close for symbol, one in view.markets.items()},
+            closes={symbol: market.close for symbol, market in view.markets.items()},
             targets={symbol: target for (strategy, symbol), target in view.targets.items() if strategy == ADVISOR},
             value_usd=self._value_usd,
             blocks=lambda advice: next(iter(self._preview.blocks(self._machine, self._event(advice, now_ts))), None),
         )
 
     def _value_usd(self, symbol: str, quantity: float) -> float | None:
-        """What a quantity of the base costs at the symbol's last close, in USD; None without a price."""
+        """The value in USD of a quantity of the base, at the symbol's last close; None without a price."""
         minor = quantity * self._unit(symbol)
         worth = self._machine.worth(self._plan.symbols.index(symbol), int(min(minor, LARGEST)))
         rate = self._usd_rate()
@@ -195,7 +196,7 @@ class AdviceDesk:
         return self._names.usd_rate or usd_rate_of(self._names, self._machine)
 
     def _quantity(self, advice: Advice) -> int:
-        """The most that advice may buy, in the base's minor unit; at least 1, because 0 would mean no limit."""
+        """The largest quantity that advice may buy, in the base's minor unit; at least 1, because 0 means no limit."""
         if advice.size is not None:
             return max(int(min(advice.size * self._unit(advice.symbol), LARGEST)), 1)
         rate = self._usd_rate()
@@ -206,12 +207,12 @@ class AdviceDesk:
         return max(min(bought or 0, LARGEST), 1)
 
     def _event(self, advice: Advice, ts: int) -> Signals:
-        """A SIGNAL that asks for at most what was advised."""
+        """The SIGNAL of advice, limited to the advised quantity."""
         quantity = self._quantity(advice) if advice.side == "long" else 0
         target = 1 if advice.side == "long" else 0
         return signal_event(self._plan, ts, ADVISOR, advice.symbol, target, advice.confidence, quantity)
 
-    # ---- what people see
+    # ---- logs and metrics
     def _note(self, exchange: Exchange, advice: Advice) -> dict[str, Any]:
         numbers = {"size": advice.size, "notional_usd": advice.notional_usd, "ttl_s": advice.ttl_s}
         return {
@@ -230,13 +231,13 @@ class AdviceDesk:
             return
         if exchange.outcome == DENIED:
             advice = exchange.advice
-            known = advice is not None and advice.symbol in self._plan.symbols
+            is_known = advice is not None and advice.symbol in self._plan.symbols
             self._log.warning(
                 "llm_guard_denied",
                 **{WHOLE: True},
                 reason=exchange.code,
                 detail=outside(exchange.detail),
-                symbol=advice.symbol if advice is not None and known else None,
+                symbol=advice.symbol if advice is not None and is_known else None,
                 market=self._market,
                 size=_finite(advice.size) if advice else None,
                 notional_usd=_finite(exchange.notional_usd),
@@ -266,12 +267,13 @@ class AdviceDesk:
 
 
 def outside(text: str) -> str:
-    """Text from outside as a log line may show it: printable ASCII without braces, so that it can neither move a
-    terminal's cursor nor look like a line of ours; at most 200 characters.
+    """Make external text safe for a log line: at most 200 printable ASCII characters without braces, so that it can
+    neither control a terminal nor imitate one of our log lines.
     """
-    return "".join(one if one.isascii() and one.isprintable() and one not in "{}" else "?" for one in text[:MAX_REASON])
+    shown = text[:MAX_REASON]
+    return "".join(char if char.isascii() and char.isprintable() and char not in "{}" else "?" for char in shown)
 
 
 def _finite(value: float | None) -> float | None:
-    """The number, None where JSON has no form for it."""
+    """The number, or None if JSON cannot represent it."""
     return value if value is not None and abs(value) < float("inf") else None

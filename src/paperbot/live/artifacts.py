@@ -31,9 +31,9 @@ from paperbot.timeframe import fixed
 
 
 def write_artifacts(out: Path, session: Session) -> Statistics:
-    """Write the files of a session (and advice.jsonl, if any was asked for) as they stand.
+    """Write the files of a session, with advice.jsonl if the advisor was asked.
 
-    The closing ledger row comes from a copy of the state, so that the session can go on. Raises OutputError.
+    The closing ledger row is made on a copy of the state, so that the session can continue. Raises OutputError.
     """
     journal = session.journal
     names = names_of(session.runner.plan)
@@ -56,7 +56,7 @@ def write_artifacts(out: Path, session: Session) -> Statistics:
 
 @dataclass(frozen=True)
 class Outcome:
-    """A session as it stands. `account`: the core's record, after the closing row."""
+    """A session's current state, for its summary. `account`: the core's record, after the closing row."""
 
     session: str
     plan: Plan
@@ -65,7 +65,7 @@ class Outcome:
 
 
 def finish(artifacts: Artifacts, outcome: Outcome, statistics: Statistics, journal: Journal) -> None:
-    """Add the candles of the journal's bars and the summary, and put all files in place. Raises OutputError."""
+    """Add the candles of the journal's bars and the summary, and replace all files. Raises OutputError."""
     chart = Chart(statistics.names)
     for events in journal.events():
         chart.events(events)
@@ -74,8 +74,8 @@ def finish(artifacts: Artifacts, outcome: Outcome, statistics: Statistics, journ
 
 
 def write_session_bars(folder: Path, session: Session) -> int:
-    """Write all bars that the session took, those that warmed it up too, as files that replay reads, one for each
-    symbol. Returns how many. Raises OutputError.
+    """Write all bars of the session, warm-up included, to one file per symbol, ready for `paperbot replay`. Returns
+    the number of bars. Raises OutputError.
     """
     plan = session.runner.plan
     bars = joined([as_bars(events[events["kind"] == t.EventKind.BAR]) for events in session.journal.events()])
@@ -89,9 +89,9 @@ def write_session_bars(folder: Path, session: Session) -> int:
 
 @dataclass(frozen=True)
 class Moment:
-    """A running session at one moment. Taking one is cheap; `LiveArtifacts.write` can then work on another thread.
+    """A copy of a running session's state, from which `LiveArtifacts.write` can work on another thread.
 
-    `memory`: a copy of the core's state; `seq`, `outputs`: how many inputs and output records belong to it.
+    `memory`: a copy of the core's state; `seq`, `outputs`: the numbers of inputs and output records up to it.
     """
 
     plan: Plan
@@ -102,7 +102,7 @@ class Moment:
 
 
 def moment_of(session: Session) -> Moment:
-    """The session as it stands now. Call it on the thread that feeds the session."""
+    """Copy the session's current state. Call this on the thread that feeds the session."""
     runner = session.runner
     memory = runner.machine.state.memory.copy()
     return Moment(runner.plan, memory, session.digest(), session.journal.seq, session.outputs.count)
@@ -111,7 +111,7 @@ def moment_of(session: Session) -> Moment:
 class LiveArtifacts:
     """The artifacts of a running session: each `write` converts only the records that are new (see `store/days.py`).
 
-    `facts`: what `run.json` says beside the figures. `write` may run on any thread, by one caller at a time.
+    `facts`: further entries of `run.json`. `write` may run on any thread, with one caller at a time.
     """
 
     def __init__(self, out: Path, session: Session, facts: Mapping[str, Any]) -> None:
@@ -128,7 +128,7 @@ class LiveArtifacts:
         return self._sources.get((close_ts, symbol), "stream")
 
     def write(self, moment: Moment) -> None:
-        """Write everything as it stood at that moment. Raises OutputError."""
+        """Write all files as of that moment. Raises OutputError."""
         self._sources |= _caught_up(self._journal, self._seq)
         new = moment.outputs - self._days.count
         for records in first_records(read_outputs(self._records, self._days.count), new):
@@ -151,7 +151,7 @@ class LiveArtifacts:
 
 
 def _closed(plan: Plan, memory: NDArray[np.uint8]) -> tuple[Machine, list[Records]]:
-    """A machine with a copy of that state, closed, and the closing ledger row."""
+    """A machine with a copy of the state after the closing ledger row, and that row."""
     copy = Machine(plan.params)
     copy.state.memory[:] = memory
     return copy, list(closing_records(copy))
@@ -160,13 +160,13 @@ def _closed(plan: Plan, memory: NDArray[np.uint8]) -> tuple[Machine, list[Record
 def _write_advice(out: Path, journal: Journal) -> None:
     exchanges = journal.exchanges()
     if exchanges:
-        write_whole(out / "advice.jsonl", "".join(json.dumps(one) + "\n" for one in exchanges).encode())
+        write_whole(out / "advice.jsonl", "".join(json.dumps(exchange) + "\n" for exchange in exchanges).encode())
 
 
 def _caught_up(journal: Journal, after: int = 0) -> dict[tuple[int, int], str]:
-    """(close, symbol) of bars above row `after` that did not come by the stream."""
-    found = {}
+    """The sources of the bars after row `after` that did not come from the stream, by (close, symbol)."""
+    sources = {}
     for row in journal.rows_from(("backfill", "catch_up"), after):
         bar = decoded(row.content)[0]
-        found[int(bar["close_ts"]), int(bar["symbol"])] = row.source
-    return found
+        sources[int(bar["close_ts"]), int(bar["symbol"])] = row.source
+    return sources

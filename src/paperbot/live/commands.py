@@ -1,4 +1,4 @@
-"""What may be asked of a session: commands as types, as a line of JSON, and as the events that they become."""
+"""The commands to a session: their types, their JSON lines, and their events."""
 
 import json
 from dataclasses import dataclass
@@ -10,7 +10,7 @@ from paperbot.errors import CommandError, did_you_mean
 
 @dataclass(frozen=True)
 class Halt:
-    """Stop all trading but exits."""
+    """Halt trading, except for exits."""
 
     reason: t.HaltReason = t.HaltReason.MANUAL
 
@@ -22,36 +22,37 @@ class Resume:
 
 @dataclass(frozen=True)
 class Stop:
-    """End the process in order."""
+    """Shut the process down cleanly."""
 
 
 @dataclass(frozen=True)
 class Status:
-    """Say how the session stands."""
+    """Report the session's status."""
 
 
 Command = Halt | Resume | Stop | Status
 
 WORDS: dict[str, Command] = {"halt": Halt(), "resume": Resume(), "stop": Stop(), "status": Status()}
-"""Commands as people type them."""
+"""The commands by name."""
 
 
 def encode(word: str) -> bytes:
-    """A command as a line for the session's socket."""
+    """Encode a command as a line for the session's socket."""
     return json.dumps({"command": word}).encode() + b"\n"
 
 
 def decode(line: bytes) -> Command:
-    """A line from the socket. Raises CommandError for anything that is no command."""
+    """Decode a line from the socket. Raises CommandError for a line that is not a command."""
     try:
         word = json.loads(line)["command"]
     except (ValueError, KeyError, TypeError, RecursionError):
         raise CommandError('expected an object such as {"command": "status"}') from None
     if not isinstance(word, str) or word not in WORDS:
-        raise CommandError(f"unknown command {word}; there are: {', '.join(WORDS)}{did_you_mean(str(word), WORDS)}")
+        hint = did_you_mean(str(word), WORDS)
+        raise CommandError(f"unknown command {word}; expected one of {', '.join(WORDS)}{hint}")
     return WORDS[word]
 
 
 def events_of(command: Halt | Resume, ts: int) -> events.Controls:
-    """What the core is told. `ts`: ns UTC, not before the core's clock."""
+    """The event of a command. `ts`: ns UTC, not before the core's clock."""
     return events.halt(ts, command.reason) if isinstance(command, Halt) else events.resume(ts)

@@ -1,4 +1,4 @@
-"""Profit and trades of a session or of the run in a folder, read from its files without disturbing a running one."""
+"""The profit and trades of a session or of the run in a folder, from its files; it may be running meanwhile."""
 
 from dataclasses import dataclass
 from pathlib import Path
@@ -23,7 +23,7 @@ from paperbot.store.statistics import Statistics
 
 @dataclass(frozen=True)
 class Run:
-    """A session, or where there is none, what a replay or a demo has left in the folder."""
+    """The results of a session, or of the replay or demo in the folder."""
 
     name: str
     currency: str
@@ -31,7 +31,7 @@ class Run:
 
 
 def the_run(out: Path, session: str | None) -> Run:
-    """The session of that name, else the current one, else the run in the folder. Raises CommandError, DataError."""
+    """The named session, else the current one, else the run in the folder. Raises CommandError, DataError."""
     if session is None and current_session(sessions_root(out)) is None and (out / "run.json").is_file():
         results = read_results(out)
         return Run(str(out), results.summary["currency"], results)
@@ -41,25 +41,25 @@ def the_run(out: Path, session: str | None) -> Run:
 
 
 def names_in(folder: Path) -> Names:
-    """The names of a session, from its journal. Raises StateError."""
+    """The names in a session's journal. Raises StateError."""
     with Journal(folder, read_only=True) as journal:
         params = journal.params_at(journal.seq)
         if params is None:
-            raise StateError(f"{journal.path}: begins with no parameters")
+            raise StateError(f"{journal.path}: does not begin with parameters")
         return names_of(decode_plan(params, str(journal.path), runs=False))
 
 
 def profit(out: Path, session: str | None, period: str | None, last: int) -> dict[str, Any]:
-    """Profit in all and in the last periods. Raises PaperbotError.
+    """The total profit, and the profit of each of the last periods. Raises PaperbotError.
 
-    `period`: see `by_period`, None for the whole only; `last`: how many of them.
+    `period`: see `by_period`; None: the total only. `last`: the number of periods.
     """
     run = the_run(out, session)
     ledger, trips = run.results.ledger, run.results.round_trips
     pnl = trips["pnl_account_minor"]
-    known = np.flatnonzero(~np.isnan(ledger["equity"]))
-    start = start_equity(ledger) if len(known) else None
-    equity = float(ledger["equity"][known[-1]]) if len(known) else None
+    valued = np.flatnonzero(~np.isnan(ledger["equity"]))
+    start = start_equity(ledger) if len(valued) else None
+    equity = float(ledger["equity"][valued[-1]]) if len(valued) else None
     gained = None if start is None or equity is None else equity - start
     won, lost = int(np.count_nonzero(trips["pnl_minor"] > 0)), -int(pnl[pnl < 0].sum())
     answer = {
@@ -81,7 +81,7 @@ def profit(out: Path, session: str | None, period: str | None, last: int) -> dic
 
 
 def trades(out: Path, session: str | None, last: int) -> dict[str, Any]:
-    """The last completed round trips, the oldest first. Raises PaperbotError."""
+    """The last completed round trips, oldest first. Raises PaperbotError."""
     run = the_run(out, session)
     trips = run.results.round_trips
     rows = []
@@ -102,16 +102,16 @@ def _moment(ts: Any) -> str | None:
 
 
 def with_history(status: dict[str, Any], folder: Path) -> dict[str, Any]:
-    """A session's status with what came before: how old positions are, profit today and in all, and the trades.
+    """Extend a session's status with the age of positions, the profit today and in total, and the trades.
 
-    Read from the session's output records up to the moment of the status.
+    They are computed from the session's output records up to the status.
     """
     names = names_in(folder)
     statistics = Statistics(names)
     for records in first_records(read_outputs(folder / OUTPUTS), status["journal"]["outputs"]):
         statistics.add(records)
     clock_ns = int(status.pop("clock_ns"))
-    status["positions"] = [{**one, "opened": None, "age_s": None} for one in status["positions"]]
+    status["positions"] = [{**row, "opened": None, "age_s": None} for row in status["positions"]]
     for trip in statistics.begun():
         key = (names.strategies[int(trip["strategy"])], names.symbols[int(trip["symbol"])])
         for position in status["positions"]:

@@ -1,4 +1,4 @@
-"""What a session is known by, and what may not change inside it."""
+"""A session's name, and the settings that cannot change inside a session."""
 
 import json
 import re
@@ -9,7 +9,7 @@ from paperbot.engine.snapshot import identity
 from paperbot.errors import CommandError
 
 CURRENT = "current"
-"""The file that names the session which is gone on with; no session may be named so."""
+"""The file with the current session's name; a session cannot have this name itself."""
 
 NEVER_CHANGES = {
     "symbols": "symbols",
@@ -26,16 +26,16 @@ NEVER_CHANGES = {
 
 
 def fixed_part(plan: Plan) -> dict[str, Any]:
-    """What may not change inside a session, as JSON would give it back."""
+    """The settings that cannot change inside a session, as decoded JSON."""
     risk = plan.params.risk[0]
     sizes = [int(risk["rate_orders"]), plan.params.strategies["scratch"].tolist()]
-    known = {key: value for key, value in identity(plan).items() if key != "core"}
-    return json.loads(json.dumps({**known, "sizes": sizes}))  # type: ignore[no-any-return]
+    fixed = {key: value for key, value in identity(plan).items() if key != "core"}
+    return json.loads(json.dumps({**fixed, "sizes": sizes}))  # type: ignore[no-any-return]
 
 
 def check_fixed_part(before: Plan, now: Plan, name: str, *, carried: bool = False) -> None:
-    """Raises CommandError when a configuration asks for what cannot change inside a session. `carried`: another core
-    may keep the same features in another order.
+    """Raises CommandError when a configuration changes a setting that is fixed inside a session. `carried`: ignore the
+    order of features, which may differ between cores.
     """
     old, new = fixed_part(before), fixed_part(now)
     if carried:
@@ -44,11 +44,11 @@ def check_fixed_part(before: Plan, now: Plan, name: str, *, carried: bool = Fals
         if old[key] != new[key]:
             raise CommandError(
                 f"session {name}: {label} cannot change inside a session (was {old[key]}, now {new[key]});"
-                " paperbot run --new starts another one"
+                " start a new session with paperbot run --new"
             )
 
 
 def check_name(name: str) -> None:
-    """Raises CommandError for a name that is no plain file name."""
+    """Raises CommandError for an invalid session name."""
     if not re.fullmatch(r"[A-Za-z0-9_-][A-Za-z0-9._-]{0,99}", name) or name == CURRENT:
         raise CommandError(f"--session {name}: expected up to 100 letters, digits, dots, dashes and underscores")

@@ -1,4 +1,4 @@
-"""A session looked at: from its files, without changing one of them, and without its lock."""
+"""Opens a session read-only: from its files, without changing them or taking its lock."""
 
 from pathlib import Path
 
@@ -22,21 +22,21 @@ class Keeper:
         self.kept: list[Records] = []
 
     def events(self, events: Events) -> None:
-        """Inputs are in the journal."""
+        """Ignored: the journal has the inputs."""
 
     def records(self, records: Records) -> None:
-        """What came out."""
+        """Keep output records."""
         self.kept.append(records)
 
 
 def inspect_session(root: Path, name: str, *, trusted: bool = False) -> Session:
-    """The session as it durably is. Nothing can be committed to it. Raises StateError for what cannot be read, and for
-    a journal that has to be repaired first.
+    """The session's durable state; nothing can be committed to it. Raises StateError for files that cannot be read and
+    for a journal that must be repaired first.
     """
     check_name(name)
     folder = root / name
     if not folder.is_dir():
-        raise StateError(f"{folder}: there is no such session")
+        raise StateError(f"{folder}: the session does not exist")
     journal = Journal(folder, read_only=True)
     try:
         trust.check(journal, name, trusted=trusted)
@@ -47,11 +47,11 @@ def inspect_session(root: Path, name: str, *, trusted: bool = False) -> Session:
 
 
 def refuse_damaged(journal: Journal, name: str) -> None:
-    """Raises StateError for a journal that has to be repaired."""
+    """Raises StateError for a journal that must be repaired."""
     broken = journal.first_break()
     if broken is not None or journal.meta(QUARANTINED):
-        first = "a halt is missing" if broken is None else f"input {broken} does not fit"
-        raise StateError(f"{journal.path}: {first}; mend it with: paperbot session repair {name}")
+        damage = "the halt after its repair is missing" if broken is None else f"input {broken} breaks the hash chain"
+        raise StateError(f"{journal.path}: {damage}; repair it with: paperbot session repair {name}")
 
 
 def _inspected(name: str, folder: Path, journal: Journal) -> Session:
@@ -59,8 +59,8 @@ def _inspected(name: str, folder: Path, journal: Journal) -> Session:
     refuse_damaged(journal, name)
     snapshot, seq = last_good(folder, journal)
     path = folder / OUTPUTS
-    there = path.stat().st_size // t.OUTPUT_BYTES if path.exists() else 0
-    if snapshot is None or there < int(snapshot.header["extra"]["outputs"]):
+    stored = path.stat().st_size // t.OUTPUT_BYTES if path.exists() else 0
+    if snapshot is None or stored < int(snapshot.header["extra"]["outputs"]):
         snapshot, seq = None, 0
     keeper = Keeper()
     runner = opening_runner(folder, plan_at(journal, max(seq, 1), where), [keeper])
@@ -69,7 +69,7 @@ def _inspected(name: str, folder: Path, journal: Journal) -> Session:
         restore(snapshot, runner, where)
         kept = int(snapshot.header["extra"]["outputs"])
     outputs = OutputView(path, kept, keeper.kept)
-    found = Recovered(inputs=journal.seq, snapshot=seq)
-    session = Session(name, folder, None, journal, outputs, runner, SystemClock(), recovered=found)
+    recovered = Recovered(inputs=journal.seq, snapshot=seq)
+    session = Session(name, folder, None, journal, outputs, runner, SystemClock(), recovered=recovered)
     feed_tail(session, journal.rows(seq), where)
     return session

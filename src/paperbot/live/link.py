@@ -1,4 +1,4 @@
-"""The venue of a live session: which one, with which key, and how its rules compare with the profile's."""
+"""The venue of a live session: its source, its API key, and its instrument rules compared with ours."""
 
 from collections.abc import Callable, Mapping, Sequence
 from decimal import Decimal
@@ -25,7 +25,7 @@ START_TRIES = 8
 def live_configuration(
     files: ConfigFiles, overrides: Sequence[Tree], cash: Mapping[str, str] | None = None
 ) -> Configuration:
-    """The configuration of a live session, its account settled as a replay's would be."""
+    """The configuration of a live session, with the account settled as in a replay."""
     configuration = files.configure(overrides)
     quotes = {split_symbol(symbol)[1] for symbol in configuration.settings.symbols}
     layer, _ = account_layer(configuration, quotes, dict(cash or {}))
@@ -42,13 +42,13 @@ def live_plan(configuration: Configuration) -> Plan:
 def make_source(
     configuration: Configuration, symbols: Sequence[str] = (), timeframe: str = "", *, needs_key: bool = True
 ) -> BinanceSource:
-    """The venue, for the configured symbols and timeframe or others; public data alone needs no key. Raises
-    ConfigError for a missing credential, or for a venue without live data here.
+    """The venue's source, by default for the configured symbols and timeframe. `needs_key`: False if public data is
+    enough. Raises ConfigError for a missing credential, or for an exchange without live data.
     """
     settings = configuration.settings
     if settings.exchange != "binance":
         raise ConfigError(
-            f"exchange = {settings.exchange}: live data is there for binance only; replay knows the others"
+            f"exchange = {settings.exchange}: live data is available for binance only; use replay for other exchanges"
         )
     key = None
     if settings.feed.market_data == "testnet" and needs_key:
@@ -59,34 +59,34 @@ def make_source(
 
 
 def learn_from(source: BinanceSource, files: ConfigFiles, configuration: Configuration, symbols: Sequence[str]) -> None:
-    """Take in the rules that the venue tells, and keep them for replays. Raises OutputError."""
+    """Use the venue's instrument rules, and store them for replays. Raises OutputError."""
     settings = configuration.settings
     path = kept_path(settings.exchange, settings.feed.market_data)
     fetched = format_ts(SystemClock.now_ns() // NS * NS)
     rules = {symbol: source.rules(symbol) for symbol in symbols}
     kept = {symbol: VenueRules(**tree) for symbol, tree in read_kept(path)[1].items()}
     write_whole(path, kept_content({**kept, **rules}, fetched))
-    for symbol, told in rules.items():
-        files.learn(symbol, venue=Layer(f"venue, {fetched[:10]}", told.as_tree()))
+    for symbol, venue_rules in rules.items():
+        files.learn(symbol, venue=Layer(f"venue, {fetched[:10]}", venue_rules.as_tree()))
 
 
 def rule_differences(source: BinanceSource, configuration: Configuration, say: Callable[[str], None]) -> None:
-    """Say each rule in which what holds here and what the venue says differ. Raises ConfigError for one that is only
-    typical here.
+    """Report each instrument rule that differs between the configuration and the venue. Raises ConfigError for a tick
+    or step that is only typical of the exchange.
     """
     for symbol in configuration.settings.symbols:
         knobs, origins = configuration.knobs(symbol)
         for key, value in source.rules(symbol).as_tree().items():
             ours = Decimal(getattr(knobs, key))
             if ours != Decimal(value):
-                told = f"{symbol}: {key} is {plain(ours)} ({origins[key]}) and {plain(Decimal(value))} at the venue"
+                text = f"{symbol}: {key} is {plain(ours)} ({origins[key]}), but {plain(Decimal(value))} at the venue"
                 if configuration.is_typical(origins[key]) and key in {"tick_size", "step_size"}:
-                    raise ConfigError(f"{told}; ours is only typical: take the venue's (feed.filters: venue) or set it")
-                say(told)
+                    raise ConfigError(f"{text}; ours is only typical: use the venue's (feed.filters: venue) or set it")
+                say(text)
 
 
 async def open_source(source: BinanceSource, say: Callable[[str], None]) -> None:
-    """Read the venue's symbols, with patience. Raises StateError."""
+    """Read the venue's symbols, with retries. Raises StateError."""
     try:
         await patiently(
             source.open,

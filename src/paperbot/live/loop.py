@@ -1,4 +1,4 @@
-"""The live session: a venue's bars, slice by slice, into the engine that replays, and nothing lost on the way."""
+"""The live session: feeds a venue's bars, slice by slice, to the same engine as a replay."""
 
 import asyncio
 from collections.abc import Awaitable, Callable
@@ -41,7 +41,7 @@ END_OF_SLICE = int(t.BarFlag.END_OF_SLICE)
 
 @dataclass
 class Live:
-    """One run of a session, between its start and its end."""
+    """One run of a session, from start to stop."""
 
     request: LiveRequest
     configuration: Configuration
@@ -67,7 +67,7 @@ class Live:
     failure: PaperbotError | None = None
     written_at_s: float = 0.0
     day: int = -1
-    stale_told: bool = False
+    stale_reported: bool = False
 
     def __post_init__(self) -> None:
         """Wire merger, feed, advisor and watchers to the session."""
@@ -98,8 +98,8 @@ class Live:
         for records in self.session.outputs.read():
             telemetry.catch_up_realized(records)
             self.blocked.records(records)
-            for one in news:
-                one.catch_up(records)
+            for watcher in news:
+                watcher.catch_up(records)
         self.session.runner.watch([*self.session.writers(), self.blocked, telemetry, *news])
 
     def _notes(self, ts: int, symbol: str) -> Any:
@@ -126,7 +126,7 @@ class Live:
 
     # ---- start
     async def begin(self) -> None:
-        """Find out where the venue is, warm up or catch up, and expect the next bar."""
+        """Read the venue's time, warm up or prepare to catch up, and set where the feed begins."""
         market = self.session.runner.machine.market
         step_ms = self.session.runner.plan.timeframes_ns[0] // MS
         grace_ms = self.configuration.settings.feed.bar_grace_ms
@@ -159,7 +159,7 @@ class Live:
             raise StateError(f"the venue's time is {theirs}Z and ours is {ours}Z: set the clock that is wrong")
 
     async def _patiently(self, call: Callable[[], Awaitable[Answer]]) -> Answer:
-        """The call's answer, asked again while the venue fails. Raises StateError when it goes on failing."""
+        """Await a call, and retry while the venue fails. Raises StateError when all tries have failed."""
         try:
             return await patiently(call, START_TRIES, lambda error: self._failed(str(error)))
         except SourceError as error:
@@ -182,9 +182,9 @@ class Live:
         if merged and sum(map(len, merged)):
             self.session.commit(joined(merged), "warmup")
 
-    # ---- go on
+    # ---- run
     async def go(self) -> None:
-        """Run until told to stop, or until the end that was asked for."""
+        """Run until stopped, or until the requested end."""
         feeding = asyncio.create_task(self.feed.run())
         ticking = asyncio.create_task(self._tick())
         watching = asyncio.create_task(self.stalls.run())
@@ -209,13 +209,13 @@ class Live:
         finally:
             left: list[asyncio.Task[Any]] = [feeding, ticking, stopping, watching]
             await cancel_all([*left, *([self.consulting] if self.consulting else [])])
-            for work in (self.writing, self.saving):  # A thread cannot be cancelled; its files are to be whole.
+            for work in (self.writing, self.saving):  # A thread cannot be cancelled: wait until its files are complete.
                 if work is not None:
                     await work
             self._hide_feed()
 
     def _stop_if_over(self, ts: int) -> None:
-        """Stop when the time up to `--until` is done, whether or not bars came in it."""
+        """Stop once `--until` is reached, whether or not bars arrived."""
         if self.request.until_ns is not None and ts >= self.request.until_ns:
             self.stop.set()
 
@@ -229,7 +229,7 @@ class Live:
         self.merger.push(arrival.symbol, arrival.event)
 
     def _release(self) -> None:
-        """All slices that are complete, one commit each."""
+        """Commit all complete slices, one by one."""
         events = self.merger.release()
         ends = np.flatnonzero(events["flags"] & END_OF_SLICE)
         start = 0
@@ -244,24 +244,24 @@ class Live:
 
     def _slice(self, events: Bars) -> None:
         ts = int(events["close_ts"][0])
-        known = [self.sources.pop((ts, symbol)) for symbol in events["symbol"].tolist()]
-        self.session.commit_slice(events, [source for source, _ in known])
+        arrivals = [self.sources.pop((ts, symbol)) for symbol in events["symbol"].tolist()]
+        self.session.commit_slice(events, [source for source, _ in arrivals])
         self.slices += 1
-        if all(source != "catch_up" for source, _ in known):  # Those wait for each other, not for the disk.
-            lag_s = self.clock.monotonic_s() - max(at_s for _, at_s in known)
+        if all(source != "catch_up" for source, _ in arrivals):  # Caught-up bars wait for each other, not for the disk.
+            lag_s = self.clock.monotonic_s() - max(at_s for _, at_s in arrivals)
             self.observers.metrics.observe("paperbot_journal_lag_seconds", value=lag_s)
         self.observers.metrics.set("paperbot_journal_inputs", to=self.session.journal.seq)
         if self.slices % self.configuration.settings.run.snapshot_every == 0 and self.saving is None:
             self.saving = asyncio.create_task(self._save(self.session.journal.seq, self.session.snapshot()))
         day = (ts - 1) // int(t.DAY_NS)
-        if day != self.day:  # A day is over: its rows are written at the next tick, whatever the interval.
+        if day != self.day:  # A new day: write the last day's rows at the next tick.
             self.day, self.written_at_s = day, float("-inf")
         self._stop_if_over(ts)
         if self.desk is not None and self.consulting is None and self.desk.is_due(ts):
             self.consulting = asyncio.create_task(self._consult(self.desk, ts))
 
     async def _consult(self, desk: AdviceDesk, ts: int) -> None:
-        """Ask the advisor without waiting for it: what it says enters between slices, at the time when it comes."""
+        """Ask the advisor without blocking. Its advice enters between slices, at the time of the answer."""
         before = len(desk.exchanges)
         answer = NO_SIGNALS
         try:
@@ -269,30 +269,30 @@ class Live:
             if wait is not None:
                 settle = await in_thread(wait)
                 answer = settle(self._now_ts())
-            self.session.commit(answer, "llm", [one.stored() for one in desk.exchanges[before:]])
+            self.session.commit(answer, "llm", [exchange.stored() for exchange in desk.exchanges[before:]])
         except PaperbotError as error:
             self._give_up(error)
-        except Exception as error:  # noqa: BLE001  (the next question is asked all the same)
+        except Exception as error:  # noqa: BLE001  (the next question is still asked)
             self.observers.background_fault("advisor", error)
         finally:
             self.consulting = None
 
     async def _save(self, seq: int, content: bytes) -> None:
-        """Write a snapshot beside the loop. Without it recovery takes longer; the journal has everything."""
+        """Write a snapshot on a thread. If it fails, recovery only takes longer: the journal has everything."""
         try:
             await in_thread(lambda: self.session.write_snapshot(seq, content))
-        except Exception as error:  # noqa: BLE001  (the next snapshot is tried all the same)
+        except Exception as error:  # noqa: BLE001  (the next snapshot is still tried)
             self.observers.background_fault("snapshot", error)
         finally:
             self.saving = None
 
     def _give_up(self, error: PaperbotError) -> None:
-        """What could not be made durable ends the session, in order, and says why."""
+        """Stop the session cleanly because an input could not be made durable, and keep the error."""
         self.failure = error
         self.stop.set()
 
     def _now_ts(self) -> int:
-        """The time of an input that is no bar: the clock port's, never before the last slice."""
+        """The time of an input other than a bar: that of the configured clock, but never before the last slice."""
         is_venue = self.configuration.settings.feed.clock == "venue"
         now = self.feed.server.now_ms() * MS if is_venue else self.clock.now_ns()
         return max(int(self.session.runner.machine.market["clock_ts"]), now)
@@ -300,7 +300,7 @@ class Live:
     def _control(self, command: Halt | Resume) -> Controls:
         return events_of(command, self._now_ts())
 
-    # ---- from time to time
+    # ---- periodic work
     async def _tick(self) -> None:
         settings = self.configuration.settings
         duration_s = settings.run.duration_s if self.request.duration_s is None else self.request.duration_s
@@ -323,41 +323,41 @@ class Live:
         metrics.set("paperbot_feed_connected", to=float(feed.listening))
         skew_ms = feed.server.skew_ms
         metrics.set("paperbot_feed_clock_skew_seconds", to=None if skew_ms is None else skew_ms / 1000)
-        known = metrics.value("paperbot_feed_reconnects_total") or 0.0
-        metrics.inc("paperbot_feed_reconnects_total", by=max(feed.reconnects - known, 0.0))
+        counted = metrics.value("paperbot_feed_reconnects_total") or 0.0
+        metrics.inc("paperbot_feed_reconnects_total", by=max(feed.reconnects - counted, 0.0))
 
     def _hide_feed(self) -> None:
-        """Nothing is listened to any more: its last figures would look like present ones while `/metrics` is held."""
+        """Remove the feed's metrics: while `/metrics` is held, their last values would look current."""
         for name in ("paperbot_feed_age_seconds", "paperbot_feed_connected", "paperbot_feed_clock_skew_seconds"):
             self.observers.metrics.set(name, to=None)
 
     def _watch_age(self, max_wait_s: float) -> None:
         is_stale = max_wait_s > 0 and self.feed.age_s > max_wait_s
-        if is_stale and not self.stale_told:
+        if is_stale and not self.stale_reported:
             self.observers.log.error("feed_stale", age_s=round(self.feed.age_s, 1))
             self.notifier.tell("stale_feed", f"no bar for {self.feed.age_s:.0f} s; trading is halted")
             if not self.session.runner.machine.account["halted"]:
                 self.session.commit(self._control(Halt(t.HaltReason.FEED)), "feed")
-        self.stale_told = is_stale
+        self.stale_reported = is_stale
 
     async def _refresh(self) -> None:
-        """Write the Parquet files beside the loop."""
+        """Write the Parquet files on a thread."""
         self.written_at_s = self.clock.monotonic_s()
         moment = moment_of(self.session)
         try:
             await in_thread(lambda: self.artifacts.write(moment))
-        except Exception as error:  # noqa: BLE001  (they are derived, and tried again)
+        except Exception as error:  # noqa: BLE001  (the files are derived, and the next write is still tried)
             self.observers.background_fault("artifacts", error)
         finally:
             self.writing = None
 
     def write(self) -> None:
-        """Write the Parquet files as they stand, for the last time. Raises OutputError."""
+        """Write the final Parquet files. Raises OutputError."""
         self.artifacts.write(moment_of(self.session))
         self.artifacts.close()
 
     async def handle(self, command: Command) -> dict[str, Any]:
-        """A command from outside; the answer comes when it is durable."""
+        """Execute a command. Returns the status once the command is durable."""
         if isinstance(command, Halt | Resume):
             try:
                 self.session.commit(self._control(command), "command")

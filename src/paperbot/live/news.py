@@ -1,4 +1,4 @@
-"""Turns what a session does into messages: fills, entries and exits, halts, and a summary of each day."""
+"""Notifies about a session: fills, entries and exits, halts, and a summary of each day."""
 
 from typing import Any
 
@@ -11,7 +11,7 @@ from paperbot.store.statistics import RoundTrips
 from paperbot.telemetry import lines
 from paperbot.telemetry.notify import Notifier
 
-_TOLD = [t.OutputKind.FILL, t.OutputKind.HALT, t.OutputKind.LEDGER]
+_REPORTED = [t.OutputKind.FILL, t.OutputKind.HALT, t.OutputKind.LEDGER]
 
 
 class News:
@@ -26,25 +26,25 @@ class News:
 
     def catch_up(self, records: Records) -> None:
         """Take in records from before a restart without sending messages about them."""
-        self._go_over(records, is_new=False)
+        self._process(records, is_new=False)
 
     def events(self, events: Events) -> None:
-        """Messages are about what came out, not about inputs."""
+        """Ignored: messages are about output records."""
 
     def records(self, records: Records) -> None:
         """Send messages about new output records."""
-        self._go_over(records, is_new=True)
+        self._process(records, is_new=True)
 
-    def _go_over(self, records: Records, *, is_new: bool) -> None:
-        for record in records[np.isin(records["kind"], _TOLD)]:
-            one = record.reshape(1)
+    def _process(self, records: Records, *, is_new: bool) -> None:
+        for record in records[np.isin(records["kind"], _REPORTED)]:
+            row = record.reshape(1)
             if record["kind"] == t.OutputKind.FILL:
-                news = self._of_fill(one.view(t.OUT_FILL))
+                news = self._of_fill(row.view(t.OUT_FILL))
             elif record["kind"] == t.OutputKind.HALT:
-                fields = lines.halt(one.view(t.OUT_HALT)[0], self._names)
+                fields = lines.halt(row.view(t.OUT_HALT)[0], self._names)
                 news = [("halt", "trading is halted: {reason}, equity {equity:.2f}".format(**fields))]
             else:
-                news = self._of_row(one.view(t.OUT_LEDGER)[0])
+                news = self._of_row(row.view(t.OUT_LEDGER)[0])
             for kind, text in news if is_new else []:
                 self._notifier.tell(kind, text)
 
@@ -70,7 +70,7 @@ class News:
         return news
 
     def _of_row(self, row: np.void) -> list[tuple[str, str]]:
-        """A day ends with a ledger row at midnight, or with the first row of a later day."""
+        """The messages of a ledger row. A day ends with a row at midnight, or with the first row of a later day."""
         if not row["valued"]:
             return []
         ts, equity = int(row["ts"]), int(row["equity"])

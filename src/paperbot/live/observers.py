@@ -1,4 +1,4 @@
-"""What watches a run for people: log, metrics, their server, the pattern demo; built from the environment."""
+"""The observers of a run: log, metrics, metrics server and pattern demo, built from the environment."""
 
 from typing import TYPE_CHECKING, Self
 
@@ -24,12 +24,12 @@ if TYPE_CHECKING:
     from paperbot.engine.machine import Machine
 
 IN_USD = ("fees_paid_total", "realized_pnl_total")
-"""Metrics that have no series before the account's currency has a value in USD: a 0 would be a lie."""
+"""Metrics that have no series before the account's currency has a value in USD: a 0 would be wrong."""
 
 
 def make_redactor(configuration: Configuration) -> Redactor:
-    """A redactor that knows the venue's credentials, the advisor's key, where messages go, and whatever is named like a
-    secret.
+    """A redactor for the venue's credentials, the advisor's key, the notification URLs, and all environment variables
+    that are named like secrets.
     """
     settings = configuration.settings
     names = credential_names(settings.exchange, settings.environment)
@@ -37,7 +37,7 @@ def make_redactor(configuration: Configuration) -> Redactor:
 
 
 class Observers:
-    """Log and metrics of one run. A context manager: the port and the pattern demo's thread end with it."""
+    """Log and metrics of one run. A context manager for the metrics server and the pattern demo's thread."""
 
     def __init__(self, environment: Environment, configuration: Configuration, plan: Plan) -> None:
         self.environment = environment
@@ -45,7 +45,7 @@ class Observers:
         self.names = names_of(plan)
         self._market = configuration.market
         self._plan = plan
-        self._strategies = {one.name: one for one in configuration.settings.strategies if one.kind != "external"}
+        self._strategies = {item.name: item for item in configuration.settings.strategies if item.kind != "external"}
         self._clock = SystemClock()
         late = frozenset() if self.names.usd_rate is not None else frozenset(IN_USD)
         self.metrics = Metrics(domains(self.names, self._market, CODES, OUTCOMES, REFUSALS), late)
@@ -56,7 +56,7 @@ class Observers:
         self._emitter: DemoEmitter | None = None
 
     def __enter__(self) -> Self:
-        """Serve the metrics, where the port is free, and start the pattern demo, where it is asked for."""
+        """Serve the metrics if the port is free, and start the pattern demo if it is enabled."""
         environment = self.environment
         try:
             self._server = MetricsServer(self.metrics, environment.metrics_host, environment.prometheus_port)
@@ -71,18 +71,18 @@ class Observers:
         return self
 
     def __exit__(self, *_: object) -> None:
-        """Stop both."""
+        """Stop the pattern demo and the server."""
         if self._emitter is not None:
             self._emitter.stop()
         if self._server is not None:
             self._server.stop()
 
     def background_fault(self, task: str, error: Exception) -> None:
-        """Show what work beside the main line raised, when nobody waits for it."""
+        """Report the error of a background task."""
         report_fault(self.log, self.metrics, task, error)
 
     def telemetry(self, notes: Notes = lambda _ts, _symbol: {}, candles: int | None = None) -> Telemetry:
-        """The watcher that tells the run; see `Telemetry` for its arguments."""
+        """The watcher that logs and counts a run; see `Telemetry` for its arguments."""
         return Telemetry(
             self.names,
             self._strategies,

@@ -1,4 +1,4 @@
-"""Opening a session where it durably was: the last good snapshot, then the journal's tail."""
+"""Recovers a session's durable state: the last good snapshot, then the journal's tail."""
 
 from collections.abc import Iterable
 from pathlib import Path
@@ -33,15 +33,16 @@ QUARANTINED = "quarantined"
 
 
 def open_session(root: Path, name: str, plan: Plan | None, clock: Clock, *, trusted: bool = False) -> Session:
-    """Open a session where it durably was: the last good snapshot, then the journal's tail.
+    """Open a session in its durable state: the last good snapshot, then the journal's tail.
 
-    `plan`: what the configuration asks for now, journaled as this start's parameters; None to go on as it was. Raises
-    StateError for what cannot be read, CommandError for a plan that does not fit. `trusted`: see `trust.check`.
+    `plan`: from the current configuration, journaled as this start's parameters; None: keep the old parameters. Raises
+    StateError for files that cannot be read, CommandError for a plan that changes a fixed setting. `trusted`: see
+    `trust.check`.
     """
     check_name(name)
     folder = root / name
     if not folder.is_dir():
-        raise StateError(f"{folder}: there is no such session")
+        raise StateError(f"{folder}: the session does not exist")
     lock = Lock(folder)
     journal = None
     try:
@@ -60,10 +61,10 @@ def open_session(root: Path, name: str, plan: Plan | None, clock: Clock, *, trus
 
 def _recover(name: str, folder: Path, lock: Lock, journal: Journal, plan: Plan | None, clock: Clock) -> Session:
     where = str(journal.path)
-    found = Recovered(inputs=journal.seq)
+    recovered = Recovered(inputs=journal.seq)
     snapshot, seq = last_good(folder, journal)
     outputs = OutputLog(folder / OUTPUTS)
-    # A Python strategy's memory is its own: it sees every slice again.
+    # A snapshot does not hold a Python strategy's memory, so the strategy must see every slice again.
     needs_all = plan is not None and bool(plan.python_strategies)
     if snapshot is None or needs_all or not outputs.cut(int(snapshot.header["extra"]["outputs"])):
         snapshot, seq = None, 0
@@ -71,7 +72,7 @@ def _recover(name: str, folder: Path, lock: Lock, journal: Journal, plan: Plan |
     broken = journal.first_break(seq)
     if broken is not None:
         _quarantine(folder, journal, broken, clock)
-    found.quarantined = int(journal.meta(QUARANTINED) or 0) or None
+    recovered.quarantined = int(journal.meta(QUARANTINED) or 0) or None
     first = plan_at(journal, 1, where)
     in_force = plan_at(journal, seq, where) if snapshot else first
     if plan is not None:
@@ -79,17 +80,17 @@ def _recover(name: str, folder: Path, lock: Lock, journal: Journal, plan: Plan |
     runner = opening_runner(folder, in_force, [Writer(outputs)])
     if snapshot is not None:
         restore(snapshot, runner, where)
-    session = Session(name, folder, lock, journal, outputs, runner, clock, recovered=found)
+    session = Session(name, folder, lock, journal, outputs, runner, clock, recovered=recovered)
     if plan is not None and plan.python_strategies:
         session.python = PythonDesk(plan.python_strategies, plan, runner.machine)
-    found.snapshot = seq if snapshot is not None else 0
-    unanswered = feed_tail(session, journal.rows(found.snapshot), where)
+    recovered.snapshot = seq if snapshot is not None else 0
+    unanswered = feed_tail(session, journal.rows(recovered.snapshot), where)
     if plan is not None:
         journal.append([params_input(plan, clock.now_ns())])
         runner.go_on_with(plan)
     if unanswered is not None and session.python is not None:
         session.answer(unanswered)
-    if found.quarantined is not None:
+    if recovered.quarantined is not None:
         halted = halt(int(runner.machine.market["clock_ts"]), t.HaltReason.JOURNAL)
         journal.append(inputs_of(halted, "recovery", clock.now_ns()), meta={QUARANTINED: ""})
         runner.feed(halted)
@@ -97,8 +98,8 @@ def _recover(name: str, folder: Path, lock: Lock, journal: Journal, plan: Plan |
 
 
 def _quarantine(folder: Path, journal: Journal, first: int, clock: Clock) -> None:
-    """Take a tail that does not fit out of the way, with the snapshots that know it; that it was done is durable at
-    once, so that the halt that must follow does follow.
+    """Move the journal's tail from row `first` on to the quarantine, with the snapshots that contain it. The same
+    transaction notes that a halt is due, so that the halt cannot be lost.
     """
     where = folder / "quarantine" / str(clock.now_ns())
     count = int(journal.meta(QUARANTINED) or 0) + journal.seq - first + 1
@@ -110,7 +111,7 @@ def _quarantine(folder: Path, journal: Journal, first: int, clock: Clock) -> Non
 
 
 def feed_tail(session: Session, rows: Iterable[Row], where: str) -> Signals | None:
-    """Feed the rest of the journal. Returns what Python strategies say to a last slice that nobody has answered."""
+    """Feed the rest of the journal. Returns the Python strategies' answers to the last slice if none are journaled."""
     answers: Signals | None = None
     answered = int(session.journal.meta(ANSWERED) or 0)
     for row in rows:
@@ -126,18 +127,18 @@ def feed_tail(session: Session, rows: Iterable[Row], where: str) -> Signals | No
             continue
         for _, bars in session.slices.add(Bars(event)):
             if bars is not None:
-                said = session.python.ask(bars)
-                answers = said if row.seq > answered else None
+                signals = session.python.ask(bars)
+                answers = signals if row.seq > answered else None
     return answers
 
 
 def last_good(folder: Path, journal: Journal) -> tuple[Snapshot | None, int]:
-    """The newest snapshot that is whole and belongs to this journal, and its row; (None, 0) without one."""
+    """The newest intact snapshot of this journal, and its row; (None, 0) without one."""
     for path in reversed(snapshots_in(folder)):
         try:
             snapshot = decode(path.read_bytes(), str(path))
         except StateError:
-            continue  # A damaged snapshot costs time, nothing else: the journal has it all.
+            continue  # A damaged snapshot only costs time: the journal has everything.
         extra = snapshot.header["extra"]
         link = journal.link_at(int(extra["seq"]))
         if link is not None and link.hex() == extra["h"]:
@@ -149,12 +150,12 @@ def plan_at(journal: Journal, seq: int, where: str) -> Plan:
     """The parameters in force after row `seq`."""
     params = journal.params_at(seq)
     if params is None:
-        raise StateError(f"{where}: begins with no parameters")
+        raise StateError(f"{where}: does not begin with parameters")
     return decode_plan(params, where)
 
 
 def core_of(root: Path, name: str) -> str:
-    """The fingerprint of the core that a session was made with. Raises StateError."""
+    """The fingerprint of the core that created a session. Raises StateError."""
     with Journal(root / name, read_only=True) as journal:
         return journal.meta("core") or ""
 
@@ -162,8 +163,8 @@ def core_of(root: Path, name: str) -> str:
 def carry_session(
     root: Path, old: str, name: str, plan: Plan, clock: Clock, *, trusted: bool = False
 ) -> Session:
-    """Close a session of another core at its last durable input, and open a new one with what it holds: balances,
-    positions, orders, halts and day figures. Inputs after the old one's last snapshot come along.
+    """Close a session of another core at its last durable input, and create a new one with its balances, positions,
+    orders, halts and day figures. Inputs after the old session's last snapshot are copied to the new one.
     """
     lock = Lock(root / old)
     try:
@@ -172,9 +173,9 @@ def carry_session(
             snapshot, seq = last_good(root / old, journal)
             first = plan_at(journal, 1, str(journal.path))
             check_fixed_part(first, plan, old, carried=True)
-            if snapshot is None:  # What it began with: never the balances of a configuration.
-                began = opening_runner(root / old, first, [])
-                snapshot = decode(encode(began, {"seq": 0}), str(root / old))
+            if snapshot is None:  # Use the old session's opening, never the configured balances.
+                opening = opening_runner(root / old, first, [])
+                snapshot = decode(encode(opening, {"seq": 0}), str(root / old))
             rows = [row for row in journal.rows(seq) if row.params is None]
             inputs = [Input(row.content, row.received_ts, "carried") for row in rows]
             session = create_session(root, name, plan, clock, snapshot, inputs)

@@ -1,11 +1,11 @@
-"""A session: a journal, what came of it, and snapshots, in one folder; opened anew it goes on where it durably was.
+"""A session: its journal, output records and snapshots in one folder, from which it recovers after a restart.
 
 sessions/NAME/journal.sqlite   every input, durable before it acts
-              opening.state    what it began with, if it carries an older session on
+              opening.state    the opening, if it carries over an older session
               outputs.bin      output records, derived
               NUMBER.state     snapshots, by the number of the last input in them
-              quarantine/      copies of journals that were found damaged
-sessions/current               the name of the session that `paperbot run` goes on with
+              quarantine/      copies of damaged journals
+sessions/current               the current session's name
 """
 
 import json
@@ -38,7 +38,7 @@ ANSWERED = "answered"
 
 
 def current_session(root: Path) -> str | None:
-    """The name of the session that is gone on with, None when there is none yet."""
+    """The current session's name, or None."""
     try:
         return (root / CURRENT).read_text(encoding="utf-8").strip() or None
     except FileNotFoundError:
@@ -46,22 +46,22 @@ def current_session(root: Path) -> str | None:
 
 
 class Writer:
-    """A watcher that appends every output record to the session's file."""
+    """A watcher that appends all output records to the session's file."""
 
     def __init__(self, log: OutputLog) -> None:
         self._log = log
 
     def events(self, events: Events) -> None:
-        """Inputs are in the journal."""
+        """Ignored: the journal has the inputs."""
 
     def records(self, records: Records) -> None:
-        """What came out."""
+        """Append output records."""
         self._log.append(records)
 
 
 @dataclass
 class Recovered:
-    """What opening a session found: for one line that tells it."""
+    """How a session was opened, for one log line."""
 
     is_new: bool = False
     carried_from: str | None = None
@@ -75,7 +75,7 @@ class Recovered:
 
 @dataclass
 class Session:
-    """An open session: the only way in is `commit`, which makes inputs durable and then lets them act."""
+    """An open session. Its methods make inputs durable before they let them act."""
 
     name: str
     folder: Path
@@ -89,16 +89,14 @@ class Session:
     recovered: Recovered = field(default_factory=Recovered)
     committing_s: float = 0.0
 
-    # ---- in
+    # ---- inputs
     def commit(self, events: Events, source: str, advice: Sequence[Mapping[str, Any]] = ()) -> None:
-        """Make events, and the exchanges with the advisor behind them, durable; then feed them."""
+        """Make events durable, with the exchanges with the advisor that led to them, then feed them."""
         self._append(inputs_of(events, source, self.clock.now_ns()), advice)
         self.runner.feed(events)
 
     def commit_slice(self, bars: Bars, sources: Sequence[str]) -> None:
-        """One whole slice, each bar with its source, then what Python strategies answer to it, in a commit of its
-        own.
-        """
+        """Commit and feed one slice, each bar with its source; then commit and feed the Python strategies' answers."""
         now = self.clock.now_ns()
         self._append([Input(bars[k : k + 1].tobytes(), now, source) for k, source in enumerate(sources)])
         self.runner.feed(bars)
@@ -108,9 +106,9 @@ class Session:
                     self.answer(self.python.ask(rows))
 
     def answer(self, answers: Signals) -> None:
-        """The Python strategies' answers to the last slice, and that they have been given."""
-        about = self.journal.seq
-        self._append(inputs_of(answers, "python", self.clock.now_ns()), meta={ANSWERED: str(about)})
+        """Commit and feed the Python strategies' answers to the last slice, and mark it as answered."""
+        slice_seq = self.journal.seq
+        self._append(inputs_of(answers, "python", self.clock.now_ns()), meta={ANSWERED: str(slice_seq)})
         self.runner.feed(answers)
 
     def _append(
@@ -123,38 +121,38 @@ class Session:
         self.journal.append(inputs, advice, meta)
         self.committing_s += self.clock.monotonic_s() - began_s
 
-    # ---- out
+    # ---- outputs
     def writers(self) -> list[Watcher]:
         """The watchers that a session always has."""
         assert isinstance(self.outputs, OutputLog)
         return [Writer(self.outputs)]
 
     def save(self) -> Path:
-        """Write a snapshot; only the last few are kept."""
+        """Write a snapshot; only the newest `KEPT_SNAPSHOTS` are kept."""
         return self.write_snapshot(self.journal.seq, self.snapshot())
 
     def snapshot(self) -> bytes:
-        """The session as it stands, for `write_snapshot`. Call it on the thread that feeds the session."""
+        """Encode the current state for `write_snapshot`. Call this on the thread that feeds the session."""
         extra = {"seq": self.journal.seq, "h": self.journal.h.hex(), "outputs": self.outputs.count}
         return encode(self.runner, extra)
 
     def write_snapshot(self, seq: int, content: bytes) -> Path:
-        """Make a snapshot durable, and the output records that it counts; on any thread. Raises OutputError."""
+        """Make the output records and then the snapshot durable; on any thread. Raises OutputError."""
         assert isinstance(self.outputs, OutputLog)
         self.outputs.sync()
         path = self.folder / f"{seq}.state"
         write_whole(path, content)
-        others = [one for one in snapshots_in(self.folder) if one != path]
+        others = [other for other in snapshots_in(self.folder) if other != path]
         for old in others[: 1 - KEPT_SNAPSHOTS]:
             old.unlink()
         return path
 
     def digest(self) -> str:
-        """The digest as if the session ended here."""
+        """The digest as if the session ended now."""
         return self.runner.digest.final(self.runner.machine.state)
 
     def close(self) -> None:
-        """Give everything back; nothing is written."""
+        """Close the files and release the lock; nothing is written."""
         self.outputs.close()
         self.journal.close()
         if self.lock is not None:
@@ -167,12 +165,12 @@ def inputs_of(events: Events, source: str, now_ns: int) -> list[Input]:
 
 
 def session_names(root: Path) -> list[str]:
-    """The sessions that are kept there."""
+    """The names of the sessions in a folder, sorted."""
     return sorted(path.name for path in root.glob("*") if (path / FILE).is_file())
 
 
 def snapshots_in(folder: Path) -> list[Path]:
-    """Snapshots, oldest first."""
+    """The snapshots in a session's folder, oldest first."""
     paths = [path for path in folder.glob("*.state") if path.stem.isdigit()]
     return sorted(paths, key=lambda path: int(path.stem))
 
@@ -183,7 +181,7 @@ def params_input(plan: Plan, now_ns: int) -> Input:
 
 
 def opening_runner(folder: Path, plan: Plan, watchers: Sequence[Watcher], chunk: int = 1) -> Runner:
-    """The session's run as it began."""
+    """A runner in the session's opening state."""
     runner = Runner(plan, watchers, chunk)
     opening = folder / OPENING
     if opening.exists():
@@ -196,7 +194,7 @@ def opening_runner(folder: Path, plan: Plan, watchers: Sequence[Watcher], chunk:
 
 
 def _is_begun(folder: Path) -> bool:
-    """Whether there is a session in the folder: its first input is durable. What died before that never was."""
+    """Whether the folder holds a session, which exists once its first input is durable."""
     try:
         with Journal(folder) as journal:
             return journal.seq > 0
@@ -207,21 +205,20 @@ def _is_begun(folder: Path) -> bool:
 def create_session(
     root: Path, name: str, plan: Plan, clock: Clock, carried: Snapshot | None = None, inputs: Sequence[Input] = ()
 ) -> Session:
-    """A new session; `carried`: the state that it goes on from, `inputs`: what came after that state.
+    """Create a session. `carried`: the state to begin with, `inputs`: the inputs after that state.
 
-    It begins with one transaction, and is the current one only when that is durable. Raises StateError when the name is
-    taken.
+    It becomes the current session only once its first transaction is durable. Raises StateError when the name is taken.
     """
     check_name(name)
-    trust.remember(one.path.read_text(encoding="utf-8") for one in plan.compiled_strategies.values())
+    trust.remember(strategy.path.read_text(encoding="utf-8") for strategy in plan.compiled_strategies.values())
     folder = root / name
     if _is_begun(folder):
-        raise StateError(f"{folder}: there is such a session already; choose another --session")
+        raise StateError(f"{folder}: the session already exists; choose another --session")
     opening = None if carried is None else _carried(carried, plan)
     lock = Lock(folder)
-    for left in folder.glob("*"):
-        if left.is_file() and left.name != "lock":
-            left.unlink()  # Of a beginning that was never durable.
+    for file in folder.glob("*"):
+        if file.is_file() and file.name != "lock":
+            file.unlink()  # Left over from a start that crashed before its first commit.
     if opening is not None:
         write_whole(folder / OPENING, opening)
     journal = Journal(folder, create=True)
@@ -234,15 +231,15 @@ def create_session(
     if plan.python_strategies:
         session.python = PythonDesk(plan.python_strategies, plan, runner.machine)
     if inputs:
-        runner.feed(decoded(b"".join(one.content for one in inputs)))
+        runner.feed(decoded(b"".join(item.content for item in inputs)))
     return session
 
 
 def _carried(snapshot: Snapshot, plan: Plan) -> bytes:
-    """The state as a new session begins with it. Raises StateError where something would be lost or not add up."""
-    first = Runner(plan, [], chunk=1)
-    carry_over(snapshot, first)
-    wrong = unbalanced(plan, first.machine.state)
-    if wrong:
-        raise StateError(f"the books of {', '.join(wrong)} do not add up in what would be carried on")
-    return encode(first, {"seq": 0, "h": "", "outputs": 0})
+    """The opening state of a session that carries over a snapshot. Raises StateError if it would not balance."""
+    runner = Runner(plan, [], chunk=1)
+    carry_over(snapshot, runner)
+    assets = unbalanced(plan, runner.machine.state)
+    if assets:
+        raise StateError(f"the books of {', '.join(assets)} do not add up in the carried-over state")
+    return encode(runner, {"seq": 0, "h": "", "outputs": 0})

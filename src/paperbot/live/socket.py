@@ -1,4 +1,4 @@
-"""Commands to a running session: one line of JSON over a Unix socket, answered when it is durable."""
+"""Commands to a running session: a line of JSON over a Unix socket, answered once the command is durable."""
 
 import asyncio
 import contextlib
@@ -22,7 +22,7 @@ Handler = Callable[[commands.Command], Awaitable[dict[str, Any]]]
 
 
 def socket_path(folder: Path) -> Path:
-    """Where a session's socket is: in its folder, or where its name would be too long, under a short one."""
+    """The path of a session's socket: in its folder, or in the temporary folder if that path is too long."""
     path = folder.resolve() / "control.sock"
     if len(str(path).encode()) <= LONGEST_PATH:
         return path
@@ -32,7 +32,7 @@ def socket_path(folder: Path) -> Path:
 
 @contextlib.asynccontextmanager
 async def serve(folder: Path, handle: Handler) -> Any:
-    """Answer commands until left. The caller holds the session's lock, so a socket that is there is left over."""
+    """Answer commands while the context is open. The caller holds the session's lock, so an old socket is stale."""
     path = socket_path(folder)
     path.unlink(missing_ok=True)
 
@@ -58,7 +58,7 @@ async def serve(folder: Path, handle: Handler) -> Any:
 
 
 def ask(folder: Path, word: str) -> dict[str, Any]:
-    """Send a command to a running session and wait for its answer. Raises StateError when none comes."""
+    """Send a command to a running session and wait for its answer. Raises StateError when none arrives."""
     try:
         with socket.socket(socket.AF_UNIX) as connection:
             connection.settimeout(TIMEOUT_S)

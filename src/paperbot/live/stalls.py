@@ -1,4 +1,4 @@
-"""How long the event loop is held up: while it is, no bar is taken and no command is answered."""
+"""Measures how long the event loop is blocked; meanwhile no bar is taken and no command is answered."""
 
 import asyncio
 from collections.abc import Callable
@@ -10,7 +10,7 @@ WINDOW_S = 60.0
 
 
 class StallWatch:
-    """A heartbeat of 20 ms that measures how late it is. `excused_s`: a running total of seconds that do not count,
+    """A heartbeat every 20 ms that measures its own delay. `excused_s`: a running total of seconds that do not count,
     such as waits for a commit.
     """
 

@@ -1,4 +1,4 @@
-"""How a live session begins: what was asked for, which session that means, and what was found."""
+"""The start of a live session: its request, the choice of the session, and the report of its recovery."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -21,8 +21,8 @@ Tree = dict[str, Any]
 
 @dataclass(frozen=True)
 class LiveRequest:
-    """What `paperbot run` was asked for. `until_ns`: stop after the slice that closes then; `new`: start afresh;
-    `trusted`: run strategy code of the journal wherever it is from.
+    """The options of `paperbot run`. `until_ns`: stop after the slice that closes then; `new`: start a new session;
+    `trusted`: run the journal's strategy code even if it is not the user's own.
     """
 
     environment: Environment
@@ -38,19 +38,19 @@ class LiveRequest:
 
 
 def sessions_root(out: Path) -> Path:
-    """Where sessions are kept."""
+    """The folder of the sessions."""
     return out / "sessions"
 
 
 def open_or_create(request: LiveRequest, plan: Plan, clock: SystemClock) -> Session:
-    """The session to go on with, or a new one. Raises StateError, CommandError."""
+    """Open the named or current session, or create one. Raises StateError, CommandError."""
     root = sessions_root(request.out)
     if request.session is not None:
         check_name(request.session)
         if not request.new and not (root / request.session).is_dir():
-            known = ", ".join(session_names(root)) or "none"
+            existing = ", ".join(session_names(root)) or "none"
             raise CommandError(
-                f"--session {request.session}: there is no such session (there are: {known}); with --new it is made"
+                f"--session {request.session}: the session does not exist (existing: {existing}); create it with --new"
             )
     current = request.session or current_session(root)
     fresh = request.session or format_ts(clock.now_ns())[:19].replace(":", "").replace("-", "")
@@ -65,34 +65,34 @@ def open_or_create(request: LiveRequest, plan: Plan, clock: SystemClock) -> Sess
 
 
 def tell_start(session: Session, observers: Observers, notifier: Notifier) -> None:
-    """One line about what was found, and a message where something was wrong."""
-    found = session.recovered
-    if found.is_new:
+    """Log how the session was started or recovered, and notify about it."""
+    report = session.recovered
+    if report.is_new:
         observers.log.info(
-            "session_started", session=session.name, carried_from=found.carried_from, left_behind=found.left_behind
+            "session_started", session=session.name, carried_from=report.carried_from, left_behind=report.left_behind
         )
         notifier.tell("session_start", f"session {session.name} has started")
         return
     observers.log.info(
         "session_recovered",
         session=session.name,
-        inputs=found.inputs,
-        snapshot=found.snapshot,
-        replayed=found.replayed,
-        seconds=round(found.seconds, 3),
+        inputs=report.inputs,
+        snapshot=report.snapshot,
+        replayed=report.replayed,
+        seconds=round(report.seconds, 3),
     )
-    notifier.tell("recovery", f"session {session.name} goes on after {found.inputs} inputs")
-    if found.quarantined is not None:
-        observers.log.error("journal_quarantined", inputs=found.quarantined, folder=str(session.folder / "quarantine"))
+    notifier.tell("recovery", f"session {session.name} has recovered after {report.inputs} inputs")
+    if report.quarantined is not None:
+        observers.log.error("journal_quarantined", inputs=report.quarantined, folder=str(session.folder / "quarantine"))
 
 
 def chosen_session(out: Path, name: str | None) -> tuple[Path, str]:
-    """(root, name) of the session that is meant. Raises CommandError when there is none."""
+    """(root, name) of the named or current session. Raises CommandError when it does not exist."""
     root = sessions_root(out)
     chosen = name or current_session(root)
     if chosen is None:
-        raise CommandError(f"{root}: there is no session yet; paperbot run makes one")
+        raise CommandError(f"{root}: no session yet; start one with paperbot run")
     if not (root / chosen).is_dir():
-        known = ", ".join(session_names(root)) or "none"
-        raise CommandError(f"{root}: there is no session {chosen} (there are: {known})")
+        existing = ", ".join(session_names(root)) or "none"
+        raise CommandError(f"{root}: session {chosen} does not exist (existing: {existing})")
     return root, chosen

@@ -1,4 +1,4 @@
-"""What a session holds and does, for `paperbot status`: from its state and its last output records."""
+"""The status of a session, for `paperbot status`: from its state and its last output records."""
 
 from collections import deque
 from collections.abc import Iterable
@@ -36,24 +36,24 @@ class LastBlocked:
 
 
 def last_blocked(session: Session) -> list[np.void]:
-    """The same from a session's files, which are read backwards until there are enough."""
-    found: list[np.void] = []
+    """The output records of a session's last blocked orders, oldest first, read backwards from its files."""
+    blocked: list[np.void] = []
     for records in session.outputs.backwards():
-        found[:0] = of_kind(records, t.OutputKind.BLOCKED, t.OUT_ORDER)
-        if len(found) >= LAST_BLOCKED:
+        blocked[:0] = of_kind(records, t.OutputKind.BLOCKED, t.OUT_ORDER)
+        if len(blocked) >= LAST_BLOCKED:
             break
-    return found[-LAST_BLOCKED:]
+    return blocked[-LAST_BLOCKED:]
 
 
 def status_of(session: Session, blocked: Iterable[np.void] | None = None) -> dict[str, Any]:
     """Positions, open orders, halts, why the last ten orders were blocked, and the journal's counts.
 
-    `blocked`: their records, oldest first; read from the session's files when not given.
+    `blocked`: their records, oldest first; by default they are read from the session's files.
     """
     plan, machine = session.runner.plan, session.runner.machine
     names = names_of(plan)
     view = view_of(plan, names, machine)
-    orders = [one for one in machine.state.orders if one["id"] > 0]
+    orders = [order for order in machine.state.orders if order["id"] > 0]
     refused = [
         {"reason": t.Code(int(record["code"])).name.lower(), **lines.order(record, names)}
         for record in reversed(list(last_blocked(session) if blocked is None else blocked))
@@ -71,7 +71,7 @@ def status_of(session: Session, blocked: Iterable[np.void] | None = None) -> dic
         "halted": view.halted,
         "trips": int(machine.account["trips"]),
         "positions": [_position(index, plan, names, machine) for index in held.tolist()],
-        "open_orders": [lines.open_order(one, names) for one in sorted(orders, key=lambda one: int(one["id"]))],
+        "open_orders": [lines.open_order(order, names) for order in sorted(orders, key=lambda order: int(order["id"]))],
         "last_blocked": refused,
         "journal": {"inputs": session.journal.seq, "outputs": session.outputs.count, "folder": str(session.folder)},
         "digest": session.digest(),
@@ -85,9 +85,9 @@ def _position(index: int, plan: Plan, names: Names, machine: Machine) -> dict[st
     quantity, cost = names.quantity(int(row["quantity"]), symbol), names.quote_amount(int(row["cost"]), symbol)
     price = names.price(last, symbol)
     stops = [
-        int(one["stop_price"])
-        for one in machine.state.orders
-        if one["id"] > 0 and one["role"] == t.Role.STOP and one["symbol"] == symbol and one["strategy"] == strategy
+        int(leg["stop_price"])
+        for leg in machine.state.orders
+        if leg["id"] > 0 and leg["role"] == t.Role.STOP and leg["symbol"] == symbol and leg["strategy"] == strategy
     ]
     stop = names.price(max(stops), symbol) if stops else None
     return {

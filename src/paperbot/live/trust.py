@@ -1,8 +1,8 @@
-"""Whose strategy code may run: what this user has run from files of their own, and what they say they trust.
+"""Decides which strategy code of a journal may run: code that the user has run from their own files, or trusts.
 
-A journal holds the source of its compiled strategies, so that a session runs again from its journal alone. Running a
-session that came from somebody else would therefore run their code. What a session has run from the configuration's
-files is remembered by its hash, outside of any folder that could come with a session.
+A journal holds the source of its compiled strategies, so that a session can be run again from its journal alone.
+Running somebody else's session would therefore run their code. The hashes of strategies that the user has run from
+configured files are kept outside the session folders, so that they cannot come with a session.
 """
 
 import contextlib
@@ -19,7 +19,7 @@ from paperbot.store.journal import Journal
 
 
 def memory_file() -> Path:
-    """Where the hashes are kept, one a line: in the user's state folder ($XDG_STATE_HOME, else ~/.local/state)."""
+    """The file of hashes, one per line, in the user's state folder ($XDG_STATE_HOME, else ~/.local/state)."""
     chosen = os.environ.get("XDG_STATE_HOME")
     return (Path(chosen) if chosen else Path.home() / ".local/state") / "paperbot/strategies"
 
@@ -36,11 +36,11 @@ def _remembered() -> set[str]:
 
 
 def remember(sources: Iterable[str]) -> None:
-    """Note source that the user has run from files of their own. Where it cannot be noted, --trust is needed later."""
+    """Remember source that the user has run from their own files. If this fails, --trust is needed later."""
     new = {_hash(source) for source in sources} - _remembered()
     if not new:
         return
-    with contextlib.suppress(OSError, RuntimeError):  # Such as a system user without a home.
+    with contextlib.suppress(OSError, RuntimeError):  # For example, a system user without a home.
         path = memory_file()
         path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
         with path.open("a", encoding="utf-8") as file:
@@ -48,31 +48,32 @@ def remember(sources: Iterable[str]) -> None:
 
 
 def sources_in(journal: Journal) -> dict[str, str]:
-    """The source of each compiled strategy in a journal, by name; the last one where it has changed."""
+    """The source of each compiled strategy in a journal, by name; the latest one if it has changed."""
     return {name: source for params in journal.all_params() for name, source in sources_of(params)}
 
 
 def check(journal: Journal, session: str, plan: Plan | None = None, *, trusted: bool = False) -> None:
-    """Raises CommandError for a journal with strategy code that has not come from files of this user.
+    """Raises CommandError for a journal with strategy code that the user has never run from their own files.
 
-    `plan`: made from the user's configuration; its code is theirs, and is remembered.
+    `plan`: from the user's configuration; its strategies are remembered as the user's own.
     """
-    own = [one.path.read_text(encoding="utf-8") for one in plan.compiled_strategies.values()] if plan else []
+    strategies = plan.compiled_strategies.values() if plan else []
+    own = [strategy.path.read_text(encoding="utf-8") for strategy in strategies]
     remember(own)
     if trusted:
         return
-    known = {_hash(source) for source in own} | _remembered()
-    strange = {
-        name for params in journal.all_params() for name, source in sources_of(params) if _hash(source) not in known
+    allowed = {_hash(source) for source in own} | _remembered()
+    untrusted = {
+        name for params in journal.all_params() for name, source in sources_of(params) if _hash(source) not in allowed
     }
-    if strange:
-        names = ", ".join(sorted(strange))
+    if untrusted:
+        names = ", ".join(sorted(untrusted))
         raise CommandError(
-            f"session {session}: its journal holds code (strategy {names}) that was never run here from a file of"
-            f" yours; read it with paperbot session code {session}, and repeat this with --trust to run it"
+            f"session {session}: its journal holds code (strategy {names}) that you have not run from your own files;"
+            f" read it with paperbot session code {session}, then run it with --trust"
         )
 
 
 def code(journal: Journal) -> list[dict[str, Any]]:
-    """Each compiled strategy's name and source."""
+    """The name and source of each compiled strategy in a journal."""
     return [{"strategy": name, "source": source} for name, source in sources_in(journal).items()]

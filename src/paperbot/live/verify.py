@@ -1,4 +1,4 @@
-"""A session run again from its journal: to check it, or to write its artifacts anew."""
+"""Runs a session again from its journal, to verify it or to write its artifacts."""
 
 from dataclasses import dataclass
 from pathlib import Path
@@ -35,9 +35,9 @@ class Rerun:
 
 
 def rerun(root: Path, name: str, *, trusted: bool = False) -> Rerun:
-    """Run a session again from its journal alone: no network, no strategy code but what the journal holds.
+    """Run a session again from its journal alone, without a network or strategy files.
 
-    Raises StateError at the first input whose link does not fit.
+    Raises StateError for a damaged journal; the message names the first input that breaks the chain.
     """
     with Journal(root / name, read_only=True) as journal:
         refuse_damaged(journal, name)
@@ -62,7 +62,7 @@ def rerun(root: Path, name: str, *, trusted: bool = False) -> Rerun:
                 feed()
                 runner.go_on_with(decode_plan(params, where))
         if runner is None:
-            raise StateError(f"{where}: begins with no parameters")
+            raise StateError(f"{where}: does not begin with parameters")
         feed()
         records = np.concatenate(keeper.kept) if keeper.kept else np.zeros(0, dtype=t.OUT_HEAD)
         return Rerun(runner, records, journal.seq, runner.digest.final(runner.machine.state))
@@ -83,27 +83,27 @@ def replay_session(out: Path, name: str | None, to: Path, *, trusted: bool = Fal
 
 
 def verify(out: Path, name: str | None, *, trusted: bool = False) -> dict[str, Any]:
-    """Check a session: the chain, what came out of it, the digest, and that money adds up.
+    """Check a session: its chain, output records and digest, and that the books add up.
 
-    Raises StateError that says what does not fit.
+    Raises StateError for the first check that fails.
     """
     root, chosen = chosen_session(out, name)
     if is_locked(root / chosen):
-        raise StateError(f"{root / chosen}: is running; verify it when it is stopped")
+        raise StateError(f"{root / chosen}: the session is running; stop it before you verify it")
     again = rerun(root, chosen, trusted=trusted)
-    given = again.records.tobytes()
+    expected = again.records.tobytes()
     path = root / chosen / OUTPUTS
-    known = b"".join(one.tobytes() for one in read_outputs(path))
-    if known != given[: len(known)]:  # It may be shorter: what was written last is lost when the power fails.
-        raise StateError(f"session {chosen}: {path} is not what the journal gives")
+    stored = b"".join(records.tobytes() for records in read_outputs(path))
+    if stored != expected[: len(stored)]:  # The file may be shorter: a power loss takes its last records.
+        raise StateError(f"session {chosen}: {path} differs from the journal's output records")
     session = inspect_session(root, chosen, trusted=trusted)
     try:
         digest = session.digest()
         if digest != again.digest:
-            raise StateError(f"session {chosen}: recovers to the digest {digest}, but its journal gives {again.digest}")
-        wrong = unbalanced(session.runner.plan, session.runner.machine.state)
-        if wrong:
-            raise StateError(f"session {chosen}: the books of {', '.join(wrong)} do not add up")
+            raise StateError(f"session {chosen}: recovery gives the digest {digest}, but the journal {again.digest}")
+        assets = unbalanced(session.runner.plan, session.runner.machine.state)
+        if assets:
+            raise StateError(f"session {chosen}: the books of {', '.join(assets)} do not add up")
         return {"session": chosen, "inputs": again.inputs, "outputs": len(again.records), "digest": digest}
     finally:
         session.close()

@@ -1,1 +1,1 @@
-"""Runs over recorded or made-up bars, one or many."""
+"""Replays and sweeps over recorded or synthetic bars."""

@@ -1,4 +1,4 @@
-"""Bars as Paperbot's own Parquet: `paperbot data import` from any layout, `paperbot data synthetic` made up."""
+"""Writes bars as Paperbot's own Parquet, for `paperbot data import` and `paperbot data synthetic`."""
 
 from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass, field
@@ -18,12 +18,12 @@ from paperbot.store.bars import write_bar_events, write_bars
 from paperbot.symbols import understood
 
 PRICES = ("open", "high", "low", "close", "volume")
-MOST_DECIMALS = 8
+LEAST_DECIMALS = 8
 
 
 @dataclass(frozen=True)
 class ImportRequest:
-    """What was asked for, as it was typed."""
+    """The options of `paperbot data import`, as typed."""
 
     files: Sequence[Path]
     symbol: str
@@ -35,9 +35,10 @@ class ImportRequest:
 def import_bars(
     request: ImportRequest, say: Callable[[str], None], done: Callable[[int, int], None]
 ) -> dict[str, Any]:
-    """Read, join, check and write; returns what is in the file then. Raises PaperbotError; then nothing is written.
+    """Read, join, check and write bars. Returns a report about the new file. Raises PaperbotError before anything is
+    written.
 
-    `done`: called with the files read and their number.
+    `done`: called after each file with the number of files read and of all files.
     """
     symbol, note = understood(request.symbol)
     if note:
@@ -59,7 +60,7 @@ def import_bars(
             say(f"{path.name}: {line}")
         done(number, len(request.files))
     if len(units) > 1:
-        raise CommandError("some files count the base and some the quote; give --volume-unit, or import them apart")
+        raise CommandError("some files count base volume and some quote volume; import them separately")
     longest = max((columns for _, columns in parts), key=len)
     timeframe = timeframe_of(str(request.files[0]), longest, declared_timeframe(request.timeframe))
     for path, columns in parts:
@@ -89,7 +90,7 @@ def import_bars(
 
 @dataclass(frozen=True)
 class SyntheticRequest:
-    """What `paperbot data synthetic` was asked for, as it was typed."""
+    """The options of `paperbot data synthetic`, as typed."""
 
     seed: int
     bars: int
@@ -101,7 +102,7 @@ class SyntheticRequest:
 
 
 def write_synthetic(request: SyntheticRequest, say: Callable[[str], None]) -> str:
-    """Write the bars of a made-up market; returns a line about them. Raises PaperbotError; then nothing is written."""
+    """Write the bars of a synthetic market. Returns a line about them. Raises PaperbotError and writes nothing."""
     source = f"{request.symbol}=synthetic:{request.seed}:{request.bars}"
     overrides = [*request.overrides, {"llm": {"provider": "off"}, "strategies": []}]
     job = prepare(
@@ -116,11 +117,11 @@ def write_synthetic(request: SyntheticRequest, say: Callable[[str], None]) -> st
 
 def _decimals(columns: Columns) -> int:
     prices = np.concatenate([getattr(columns, name)[:OBSERVED_ROWS] for name in PRICES[:4]])
-    return max(decimals_in(prices[np.isfinite(prices) & (prices > 0)]), MOST_DECIMALS)
+    return max(decimals_in(prices[np.isfinite(prices) & (prices > 0)]), LEAST_DECIMALS)
 
 
 def _joined(parts: list[tuple[Path, Columns]]) -> tuple[Columns, int]:
-    """All bars in order of time, and how many were there more than once. Raises DataError where two differ."""
+    """All bars in order of time, and the number of duplicates. Raises DataError where two bars of a time differ."""
     order = sorted(range(len(parts)), key=lambda index: int(parts[index][1].open_ts[0]))
     whole = Columns.join([_without_closes(parts[index][1]) for index in order])
     owner = np.concatenate([np.full(len(parts[index][1]), index) for index in order])

@@ -1,4 +1,4 @@
-"""What `paperbot replay` was asked for, read and checked: files opened, account settled, plan and window made."""
+"""Prepares a replay: opens the files, settles the account, and makes the plan and the window."""
 
 import re
 from collections.abc import Callable, Iterable, Iterator, Sequence
@@ -30,7 +30,7 @@ NO_UNIT = (
 
 @dataclass(frozen=True)
 class ReplayRequest:
-    """What `paperbot replay` was asked for, as it was typed. `advice`: recorded answers of the advisor."""
+    """The options of `paperbot replay`, as typed. `advice`: recorded answers of the advisor."""
 
     sources: Sequence[str]
     config: Path | None = None
@@ -50,9 +50,9 @@ class ReplayRequest:
 
 @dataclass
 class Source:
-    """One SYMBOL=FILE of the command line, opened. `first`: its first rows, which are in `batches`, too; `unit`: what
-    its volume counts, None where the file does not say it; `written`: decimals of its prices as text; `built`: the bars
-    to build of its own.
+    """One SYMBOL=FILE of the command line, opened. `first`: its first rows, also contained in `batches`; `unit`: the
+    volume unit, None if the file does not name it; `written`: decimals of its prices as text; `built`: the timeframe to
+    resample its bars to.
     """
 
     symbol: str
@@ -68,12 +68,12 @@ class Source:
 
     @property
     def traded(self) -> Timeframe:
-        """The timeframe of the bars that are traded on."""
+        """The timeframe of the bars that the engine gets."""
         return self.built or self.timeframe
 
 
 def _resampled(source: Source, text: str | None) -> Source:
-    """The source, with the bars to build of its own. Raises CommandError."""
+    """The source with the timeframe to resample to. Raises CommandError."""
     if text is None:
         return source
     try:
@@ -86,12 +86,12 @@ def _resampled(source: Source, text: str | None) -> Source:
 
 
 def _parse_source(
-    text: str, declared: Timeframe | None, default: Timeframe, known: Iterable[str], reading: Reading, say: Say
+    text: str, declared: Timeframe | None, default: Timeframe, symbols: Iterable[str], reading: Reading, say: Say
 ) -> Source:
     symbol, equals, place = text.partition("=")
     if not equals or not place:
         raise CommandError(f"{text}: expected SYMBOL=FILE, such as BTC/USDT=bars.parquet or BTC/USDT=synthetic:7:10000")
-    symbol, note = understood(symbol, known)
+    symbol, note = understood(symbol, symbols)
     notes = [note] if note else []
     if place.startswith("synthetic:"):
         numbers = place.split(":")[1:]
@@ -105,26 +105,26 @@ def _parse_source(
     timeframe = timeframe_of(place, first, declared)
     notes += [f"{symbol}: {file.layout.title.partition(':')[0]}", *(f"{symbol}: {line}" for line in file.notes)]
     if declared is None:
-        notes.append(f"{symbol}: timeframe {timeframe.text} (told by the file's first bars)")
+        notes.append(f"{symbol}: timeframe {timeframe.text} (from the file's first bars)")
     written = file.numbers.decimals
     batches = _noted(batches, file, symbol, say)
     return Source(symbol, text, timeframe, first, batches, unit=file.volume_unit, written=written, notes=notes)
 
 
 def _noted(batches: Iterable[Columns], file: BarFile, symbol: str, say: Say) -> Iterator[Columns]:
-    """The batches; what the file has to say only at its end is said then."""
-    told, traded = len(file.notes), False
+    """Pass the batches on, and print the notes that are complete only at the end of the file."""
+    n_printed, traded = len(file.notes), False
     for columns in batches:
         traded = traded or bool((columns.volume > 0).any())
         yield columns
     if not traded:
-        say(f"{symbol}: every bar's volume is 0, and nothing can fill where nothing was traded")
-    for line in file.notes[told:]:
+        say(f"{symbol}: every bar's volume is 0, so no order can fill")
+    for line in file.notes[n_printed:]:
         say(f"{symbol}: {line}")
 
 
 def timeframe_of(place: str, first: Columns, declared: Timeframe | None = None) -> Timeframe:
-    """The declared timeframe, or the one that a file's first bars tell. Raises CommandError where they disagree."""
+    """The declared timeframe, else that of a file's first bars. Raises CommandError if the bars contradict it."""
     try:
         if declared is not None:
             check_declared(declared, first.open_ts)
@@ -133,12 +133,12 @@ def timeframe_of(place: str, first: Columns, declared: Timeframe | None = None) 
     except ConfigError as error:
         raise CommandError(f"{place}: {error}") from None
     if timeframe is None:
-        raise CommandError(f"{place}: has too few rows to tell its timeframe; give it with --timeframe")
+        raise CommandError(f"{place}: has too few rows to determine its timeframe; give it with --timeframe")
     return timeframe
 
 
 def _volume_layers(configuration: Configuration, sources: Iterable[Source], reading: Reading) -> list[Tree]:
-    """What files and the user say of their volumes, as layers. Raises CommandError where nobody says it."""
+    """The volume units of the sources, as configuration layers. Raises CommandError if a unit is unknown."""
     layers: list[Tree] = []
     for source in sources:
         unit = source.unit
@@ -164,11 +164,11 @@ class Job:
     batches: list[Iterator[Bars]]
     files: ConfigFiles
     overrides: list[Tree]
-    """What the command line laid over the files, the account's layer included."""
+    """The overrides from the command line, including the account's layer."""
 
     @property
     def timeframes_ns(self) -> dict[str, int]:
-        """By symbol."""
+        """The timeframes in ns, by symbol."""
         return dict(zip(self.plan.symbols, self.plan.timeframes_ns, strict=True))
 
 
@@ -181,8 +181,10 @@ def prepare(request: ReplayRequest, say: Say) -> Job:
     configuration = files.configure(overrides)
     declared = declared_timeframe(request.timeframe)
     default = parse_timeframe(configuration.settings.timeframe)
-    known = configuration.profile.symbols
-    sources = [_parse_source(text, declared, default, known, request.reading, say) for text in request.sources]
+    profile_symbols = configuration.profile.symbols
+    sources = [
+        _parse_source(text, declared, default, profile_symbols, request.reading, say) for text in request.sources
+    ]
     sources = [_resampled(source, request.resample) for source in sources]
     sources.sort(key=lambda source: source.symbol)
     symbols = [source.symbol for source in sources]

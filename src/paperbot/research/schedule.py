@@ -1,6 +1,6 @@
-"""Where trials run: on threads of this process, or on a Ray cluster (the only file that imports it).
+"""Runs trials on threads of this process or on a Ray cluster (the only file that imports Ray).
 
-AllBars go into Ray's object store once, and every worker of a machine reads them there.
+AllBars is put into Ray's object store once, and all workers of a machine read it there.
 """
 
 import os
@@ -14,22 +14,22 @@ from paperbot.errors import CommandError
 from paperbot.research.trials import AllBars, Task, Tree, Trials
 
 Runner = Callable[[Trials, AllBars, Iterable[Task], int], Iterator[tuple[Task, Tree]]]
-"""Runs tasks somewhere, and yields each with its figures as it is done."""
+"""Runs tasks, and yields each with its figures once it is finished."""
 
 QUEUED_A_WORKER = 2
 LOCAL = "local"
 TASKS_AT_A_TIME = 8
 QUEUED = 4
-KNOCK_S = 5.0
+CONNECT_S = 5.0
 
 
 def runner_at(ray: str | None, jobs: int) -> Runner:
-    """What runs the tasks. Raises CommandError when the cluster cannot be reached."""
+    """The runner for the options --ray and --jobs. Raises CommandError when the cluster cannot be reached."""
     return on_threads if ray is None else on_ray(ray, jobs)
 
 
 def on_threads(trials: Trials, bars: AllBars, tasks: Iterable[Task], jobs: int) -> Iterator[tuple[Task, Tree]]:
-    """Run tasks on threads of this process: the compiled engine leaves the interpreter to the others meanwhile."""
+    """Run tasks on threads of this process; the compiled engine releases the GIL."""
     waiting = iter(tasks)
     with ThreadPoolExecutor(max_workers=jobs, thread_name_prefix="trial") as pool:
         running: dict[Future[Tree], Task] = {}
@@ -40,24 +40,24 @@ def on_threads(trials: Trials, bars: AllBars, tasks: Iterable[Task], jobs: int) 
                 if not running:
                     return
                 done, _ = wait(running, return_when=FIRST_COMPLETED)
-                # Of those that are done at once, one that fails for a fault of ours comes last: the others are kept.
-                for future in sorted(done, key=lambda one: one.exception() is not None):
+                # Yield failed tasks last, so that the results of the others are kept.
+                for future in sorted(done, key=lambda future: future.exception() is not None):
                     yield running.pop(future), future.result()
         finally:
             pool.shutdown(wait=True, cancel_futures=True)
 
 
 def on_ray(address: str, jobs: int = 0) -> Runner:
-    """A runner of tasks on the cluster at an address; `local`: a cluster of this machine, for as long as it takes.
+    """Connect to the Ray cluster at an address and return its runner. `local`: start a cluster on this machine.
 
-    It is reached now. Raises CommandError when Ray is not installed or does not answer.
+    Raises CommandError when Ray is not installed or cannot be reached.
     """
     try:
         import ray  # noqa: PLC0415
     except ImportError:
         raise CommandError("--ray needs ray: pip install 'paperbot[ray]'") from None
     if not ray.is_initialized():
-        _knock(address)
+        _check_reachable(address)
         try:
             ray.init(
                 address=None if address == LOCAL else address,
@@ -79,31 +79,34 @@ def on_ray(address: str, jobs: int = 0) -> Runner:
 
 
 def _reason(error: Exception) -> str:
-    """Ray's errors hold whole reports: of one that wraps another, the other; else the first line."""
+    """The first line of an error, because Ray's errors hold whole reports; of its cause if it has one."""
     cause = getattr(error, "cause", None)
     lines = str(cause or error).strip().splitlines() or [type(error).__name__]
     return f"{type(cause).__name__}: {lines[0]}" if cause else lines[0]
 
 
-def _knock(address: str) -> None:
-    """Ray itself tries for minutes, and then ends the process. Raises CommandError when nobody is there."""
+def _check_reachable(address: str) -> None:
+    """Check that an address accepts connections: Ray itself would retry for minutes and then end the process.
+
+    Raises CommandError when it does not.
+    """
     host, colon, port = address.removeprefix("ray://").rpartition(":")
     if not colon:
         return
     try:
-        socket.create_connection((host, int(port)), timeout=KNOCK_S).close()
+        socket.create_connection((host, int(port)), timeout=CONNECT_S).close()
     except (OSError, ValueError) as error:
-        raise CommandError(f"--ray {address}: nobody answers there: {error}") from None
+        raise CommandError(f"--ray {address}: cannot connect: {error}") from None
 
 
 def _run(ray: Any, trials: Trials, bars: AllBars, tasks: Iterable[Task]) -> Iterator[tuple[Task, Tree]]:
     shared = ray.put(bars), ray.put(trials)
-    remote = ray.remote(_some)
+    remote = ray.remote(_run_batch)
     waiting = iter(tasks)
     running: dict[Any, list[Task]] = {}
-    most = QUEUED * max(int(ray.cluster_resources().get("CPU", 1)), 1)
+    max_running = QUEUED * max(int(ray.cluster_resources().get("CPU", 1)), 1)
     while True:
-        while len(running) < most and (batch := list(islice(waiting, TASKS_AT_A_TIME))):
+        while len(running) < max_running and (batch := list(islice(waiting, TASKS_AT_A_TIME))):
             running[remote.remote(*shared, [(task.values, task.span) for task in batch])] = batch
         if not running:
             return
@@ -115,8 +118,8 @@ def _run(ray: Any, trials: Trials, bars: AllBars, tasks: Iterable[Task]) -> Iter
                 yield task, outcome
 
 
-def _some(bars: AllBars, trials: Trials, work: list[tuple[Any, Any]]) -> list[Tree | Exception]:
-    """Runs on a worker. A fault of ours ends the batch as its last outcome, so that those before it are kept."""
+def _run_batch(bars: AllBars, trials: Trials, work: list[tuple[Any, Any]]) -> list[Tree | Exception]:
+    """Run a batch on a worker. An unexpected error is its last outcome, so that the outcomes before it are kept."""
     outcomes: list[Tree | Exception] = []
     for values, span in work:
         try:

@@ -1,7 +1,7 @@
 """`paperbot sweep`: many parameter sets over the same bars, on threads or on a Ray cluster, with the same results.
 
-Without folds each set runs once over all bars. With folds (walk-forward) each set runs over each fold's training
-window, and the best of a fold over the test window behind it: what came out there was not looked at when choosing.
+Without folds, each set runs once over all bars. With folds (walk-forward), each set runs over each fold's training
+window, and the best set of a fold over the test window after it, which had no part in the choice.
 """
 
 import hashlib
@@ -53,14 +53,14 @@ OBJECTIVES = {
     "win_rate_pct": 1,
     "max_drawdown_pct": -1,
 }
-"""What can be looked for, and whether more of it is better."""
+"""The possible objectives, and whether more (1) or less (-1) is better."""
 
 SWEEPS = Path("data/sweeps")
 
 
 @dataclass(frozen=True)
 class SweepRequest:
-    """What was asked for. `replay`: bars and settings; its window is split into folds. `out`: see `_Ready.folder`."""
+    """The options of `paperbot sweep`. `replay`: bars, settings and the window to split; `out`: see `_Ready.folder`."""
 
     replay: ReplayRequest
     vary: Sequence[str]
@@ -78,13 +78,13 @@ class SweepRequest:
 
     @property
     def walk(self) -> Walk:
-        """How the bars are split."""
+        """How to split the bars."""
         return Walk(self.replay.start, self.replay.end, self.folds, self.train, self.anchored)
 
 
 @dataclass(frozen=True)
 class SweepResult:
-    """All rows by (fold, part, set), and where they are. Folds count from 1; 0: there are none."""
+    """All rows by (fold, part, set), and the path of their file. Folds count from 1; 0: no folds."""
 
     rows: list[Row]
     axes: tuple[Axis, ...]
@@ -92,29 +92,29 @@ class SweepResult:
     path: Path
 
     def best(self, count: int, fold: int = 0) -> list[Row]:
-        """The best rows of a fold's training (or of everything), best first."""
+        """The best rows of a fold's training, or without folds of all sets; best first."""
         mine = [row for row in self.rows if row["fold"] == fold and row["part"] != "test"]
         return ranked(mine, self.objective)[:count]
 
     def folds(self) -> list[tuple[Row, Row]]:
-        """(training row, test row) of each fold's chosen set; a fold in which none could be chosen is not there."""
+        """(training row, test row) of each fold's chosen set, except for folds without a choice."""
         trained = {(row["fold"], row["set"]): row for row in self.rows if row["part"] == "train"}
         return [(trained[row["fold"], row["set"]], row) for row in self.rows if row["part"] == "test"]
 
     @property
     def page(self) -> Path:
-        """Where the page about it belongs."""
+        """The path of the page about the sweep."""
         return self.path.with_name(PICTURE)
 
     @property
     def failed(self) -> list[Row]:
-        """Rows of sets that failed midway."""
+        """The rows of sets that failed midway."""
         return [row for row in self.rows if row[ERROR] is not None]
 
 
 def ranked(rows: Sequence[Row], objective: str) -> list[Row]:
-    """Best first, and of equals the one with the lower number. Behind those come rows without the figure, behind them
-    sets that never traded, and last those that failed.
+    """Sort rows: the best first, of equals the lower number first; then rows without the figure, then sets that never
+    traded, then sets that failed.
     """
     sign = OBJECTIVES[objective]
 
@@ -127,7 +127,7 @@ def ranked(rows: Sequence[Row], objective: str) -> list[Row]:
 
 @dataclass(frozen=True)
 class _Ready:
-    """A sweep in which no mistake was found, before anything is written. `spans`: see `spans_of`."""
+    """A sweep that was checked and is ready to run. `spans`: see `spans_of`."""
 
     request: SweepRequest
     bars: AllBars
@@ -138,37 +138,37 @@ class _Ready:
 
     @property
     def folder(self) -> Path:
-        """Where the results go: each sweep has a folder of its own."""
+        """The folder of the results; by default each sweep has its own."""
         return self.request.out or SWEEPS / self.fingerprint[:12]
 
     def tasks(self, fold: int = -1) -> list[Task]:
-        """All sets over a fold's training window, or over everything."""
+        """The tasks of all sets over a fold's training window, or over all bars."""
         span = self.spans[max(2 * fold, 0)]
         part: Part = "train" if fold >= 0 else "all"
         return [Task(fold, part, number, values, span) for number, values in enumerate(self.sets)]
 
 
 def sweep(request: SweepRequest, say: Callable[[str], None], progress: Progress) -> SweepResult:
-    """Run what is not done yet, and write the results. Raises PaperbotError; for a mistake before anything is written.
+    """Run the missing trials and write the results. Raises PaperbotError; for a mistake, before anything is written.
 
-    `progress(done, all)` is told after each trial.
+    `progress(done, total)` is called after each trial.
     """
     ready = _prepare(request, say)
     run = runner_at(request.ray, request.jobs)
     axes = ready.trials.axes
     with TrialLog(ready.folder, ready.fingerprint, afresh=request.afresh) as log:
         total = _run(ready, run, log, say, progress)
-        # Within, folds count from 0, and -1 is none of them; people count from 1.
+        # In the log, folds count from 0, and -1 means none; in results they count from 1.
         kept = [{ERROR: None, **row, "fold": row["fold"] + 1} for row in log.rows.values() if LEFT_OUT not in row]
         rows = sorted(kept, key=lambda row: (row["fold"], row["part"] == "test", row["set"]))
         result = SweepResult(rows, axes, request.objective, ready.folder / RESULTS)
         if len(kept) < total:
-            say(f"{total - len(kept)} of {total} trials are left out: their settings do not go together")
+            say(f"{total - len(kept)} of {total} trials are left out, because their settings contradict each other")
         if len(result.failed) == len(rows):
-            raise CommandError(f"every trial failed; the first: {rows[0][ERROR]}")
+            raise CommandError(f"all trials failed; the first: {rows[0][ERROR]}")
         if result.failed:
             first = result.failed[0][ERROR]
-            say(f"{len(result.failed)} of {total} trials failed, and have no figures; the first: {first}")
+            say(f"{len(result.failed)} of {total} trials failed and have no figures; the first: {first}")
         for line in without_effect(axes, rows):
             say(line)
         columns = ["fold", "part", "set", *(axis.key for axis in axes), *FIGURES, ERROR]
@@ -181,14 +181,14 @@ def _prepare(request: SweepRequest, say: Callable[[str], None]) -> _Ready:
     if request.objective not in OBJECTIVES:
         raise CommandError(f"--objective {request.objective}: expected one of {', '.join(OBJECTIVES)}")
     if request.folds < 0 or not 0.0 < request.train < 1.0:
-        raise CommandError("--folds is not below 0, and --train is between 0 and 1")
+        raise CommandError("--folds must not be below 0, and --train must be between 0 and 1")
     space = Space(tuple(parse_axis(text) for text in request.vary), request.draws, request.seed)
     if request.draws is not None and not space.is_drawn:
-        say(f"--random {request.draws}: the grid has {space.size:,} sets, and all of them are run")
-    # All bars are read: each set warms up on as many of those before its window as it needs.
+        say(f"--random {request.draws}: the grid has {space.size:,} sets, so all of them are run")
+    # Read all bars: each set warms up on the bars before its window.
     job = prepare(replace(request.replay, start=None, end=None), say)
-    known = [one.name for one in job.configuration.settings.strategies]
-    check_strategies(space.axes, known, job.plan.strategies)
+    configured = [item.name for item in job.configuration.settings.strategies]
+    check_strategies(space.axes, configured, job.plan.strategies)
     ticks = job.plan.params.symbols["tick"].tolist()
     grids = {
         source.symbol: (decimals, tick if source.synthetic else None)
@@ -209,26 +209,26 @@ def _prepare(request: SweepRequest, say: Callable[[str], None]) -> _Ready:
 
 
 def _check_sets(trials: Trials, sets: Sequence[tuple[Value, ...]]) -> None:
-    """Plan sets until each value was in one that can be run. Raises PaperbotError for a mistake, or if none can be."""
+    """Plan sets until each value was part of a valid one. Raises PaperbotError for a mistake, or if no set is valid."""
     unseen = {(place, value) for values in sets for place, value in enumerate(values)}
-    most, reason = len(unseen), ""
+    n_values, reason = len(unseen), ""
     for values in sets:
         if unseen.isdisjoint(enumerate(values)):
             continue
         try:
             trials.plan(values)
-        except ConfigError as error:  # One set may be impossible; what all have in common may not.
+        except ConfigError as error:  # Single sets may be invalid, but not all of them.
             reason = reason or str(error)
             continue
         except StrategyError as error:
             raise StrategyError(f"{trials.named(values)}: {error}") from None
         unseen.difference_update(enumerate(values))
-    if len(unseen) == most:
+    if len(unseen) == n_values:
         raise CommandError(f"none of the sets can be run: {reason}")
 
 
 def _run(ready: _Ready, run: Runner, log: TrialLog, say: Callable[[str], None], progress: Progress) -> int:
-    """Run the trials that are not in the log yet; returns how many there are in all."""
+    """Run the trials that are not in the log yet. Returns the number of all trials."""
     request, axes = ready.request, ready.trials.axes
     jobs = request.jobs or os.cpu_count() or 1
     total = len(ready.sets) * max(request.folds, 1) + request.folds
@@ -249,33 +249,33 @@ def _run(ready: _Ready, run: Runner, log: TrialLog, say: Callable[[str], None], 
         chosen = _choose([log.rows[task.key] for task in tasks], request.objective)
         if chosen is None:
             total -= 1
-            why = f"in its training no set that traded has a {request.objective}"
-            say(f"fold {fold + 1} has no choice and no test: {why}")
+            why = f"no set that traded in its training has a value of {request.objective}"
+            say(f"fold {fold + 1} has no chosen set and no test: {why}")
         else:
             finish([Task(fold, "test", chosen, ready.sets[chosen], ready.spans[2 * fold + 1])])
     return total
 
 
 def _choose(rows: Sequence[Row], objective: str) -> int | None:
-    """The number of the best set of a training window, if there is one that traded and can be judged."""
+    """The number of the best set of a training window, or None if no set traded and has the objective."""
     best = ranked([{ERROR: None, **row} for row in rows if LEFT_OUT not in row], objective)[0]
     return best["set"] if best["fills"] and best[objective] is not None else None
 
 
 def _read(job: Job) -> AllBars:
-    """All bars, in memory once. Raises DataError when there is none."""
+    """Read all bars into memory. Raises DataError when there are none."""
     by_symbol = []
     for batches in job.batches:
         parts = list(batches)
         by_symbol.append(parts[0] if len(parts) == 1 else joined(parts))
     if not any(len(events) for events in by_symbol):
-        raise DataError("there is no bar")
+        raise DataError("the files hold no bars")
     return AllBars(tuple(by_symbol), job.plan.timeframes_ns)
 
 
 def _fingerprint(request: SweepRequest, job: Job, bars: AllBars, space: Space) -> str:
-    """What must be the same for trials to be taken over: bars, settings, the space, folds, and the engine. How it was
-    typed does not matter, nor does an option that has no effect.
+    """A hash of everything that must be equal to reuse trials: bars, settings, space, folds and engine. The form of the
+    options does not matter, nor do options without effect.
     """
     digest = hashlib.sha256()
     for events in bars.by_symbol:
@@ -297,9 +297,9 @@ def _fingerprint(request: SweepRequest, job: Job, bars: AllBars, space: Space) -
 
 
 def _strategy_files(job: Job, space: Space) -> dict[str, str]:
-    """The content, hashed, of each strategy file that the settings or the space name."""
-    users = [one for one in job.configuration.settings.strategies if isinstance(one, UserStrategy)]
-    paths = {one.path for one in users if one.name in job.plan.strategies}
+    """The SHA-256 of each strategy file that is named in the settings or in the space."""
+    own = [item for item in job.configuration.settings.strategies if isinstance(item, UserStrategy)]
+    paths = {item.path for item in own if item.name in job.plan.strategies}
     for axis in space.axes:
         if axis.strategy is not None and axis.key.endswith(".path"):
             paths |= {Path(str(value)) for value in axis.values}

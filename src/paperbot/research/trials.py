@@ -1,4 +1,4 @@
-"""One parameter set over one window of bars: the same engine as everywhere, on bars that all sets share."""
+"""Runs one parameter set over one window of bars, which all sets share, in the same engine as a replay."""
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -28,18 +28,18 @@ FIGURES = (
     *("profit_factor", "win_rate_pct", "exposure_pct"),
     *("round_trips", "fills", "orders", "blocked", "fees", "realized_pnl", "net_pnl", "halted"),
 )
-"""What a row tells of a trial, as the summary of a replay names it; `blocked` is a number here."""
+"""The figures in a trial's row, named as in the summary of a replay; here `blocked` is one number."""
 
 ERROR = "error"
 LEFT_OUT = "left_out"
-"""Why there are no figures: the set failed midway, or its settings do not go together."""
+"""The reason for missing figures: the set failed midway (`error`), or its settings are invalid (`left_out`)."""
 
 LEDGER_EVERY = {"ledger": {"every": "1d"}}
-"""Without digests a sweep reads one ledger row a day: no figure depends on how many there are."""
+"""Without digests a sweep uses one ledger row per day, because no figure depends on their number."""
 
 
 FEWEST_DAYS = {"sharpe": MIN_RETURNS, "sortino": MIN_RETURNS, "cagr_pct": 2, "calmar": 2}
-"""UTC days with a bar under which a figure has no value."""
+"""The fewest UTC days with bars for which a figure is defined."""
 
 
 @dataclass(frozen=True)
@@ -52,7 +52,7 @@ class Span:
 
 @dataclass(frozen=True)
 class Task:
-    """A set over a window: `fold` is -1 without folds."""
+    """One set over one window. `fold` is -1 without folds."""
 
     fold: int
     part: Part
@@ -62,15 +62,15 @@ class Task:
 
     @property
     def key(self) -> str:
-        """Its name in the log."""
+        """The task's key in the log."""
         return f"{self.fold} {self.part} {self.number}"
 
 
 @dataclass
 class AllBars:
-    """All bars of a sweep: one array for each symbol, and one of all in the order of the engine.
+    """All bars of a sweep: one array per symbol, and one merged array in the engine's order.
 
-    Wherever a window begins and ends between two slices it is a part of that one array, and every trial reads it there.
+    A window that begins and ends between two slices is a view of the merged array, so all trials share the memory.
     """
 
     by_symbol: tuple[Bars, ...]
@@ -78,7 +78,7 @@ class AllBars:
     merged: Bars = field(init=False)
 
     def __post_init__(self) -> None:
-        """Merge all; the bars of one symbol alone are in order as they are, and are flagged where they lie."""
+        """Merge all bars. The bars of a single symbol are already in order, and are only flagged."""
         if len(self.by_symbol) == 1:
             self.merged = self.by_symbol[0]
             self.merged["flags"] |= t.BarFlag.END_OF_SLICE
@@ -86,9 +86,9 @@ class AllBars:
             self.merged = self._merge(Window())
 
     def window(self, span: Span, warmup_bars: int) -> list[Bars]:
-        """The events of a window, in one or two arrays: the bars that only warm up, and those that count."""
+        """The events of a window: the warm-up bars, if any, and the others, in one or two arrays."""
         first, last = self._cut(span.start_ns, 0), self._cut(span.end_ns, len(self.merged))
-        if first is None or last is None:  # A long bar may close after a short one that counts.
+        if first is None or last is None:  # A longer bar from before the window closes inside it.
             return [self._merge(Window(span.start_ns, span.end_ns, warmup_bars))]
         counting = as_bars(self.merged[first:last])
         if span.start_ns is None or warmup_bars == 0:
@@ -98,7 +98,7 @@ class AllBars:
             begin = int(np.searchsorted(events["open_ts"], span.start_ns))
             stop = len(events) if span.end_ns is None else int(np.searchsorted(events["open_ts"], span.end_ns))
             before.append(as_bars(events[max(begin - warmup_bars, 0) : begin]) if begin < stop else no_bars())
-        warming = joined(list(merge([iter([one]) for one in before], self.timeframes_ns)))
+        warming = joined(list(merge([iter([bars]) for bars in before], self.timeframes_ns)))
         warming["flags"] |= t.BarFlag.WARMUP
         return [warming, counting]
 
@@ -112,7 +112,7 @@ class AllBars:
         return min(opens, default=None)
 
     def _cut(self, ts: int | None, otherwise: int) -> int | None:
-        """Where in the one array the bars that open from a time on begin; None when others lie among them."""
+        """The merged array's first position with bars that open at `ts` or later; None if earlier bars follow."""
         if ts is None:
             return otherwise
         places = [int(np.searchsorted(events["open_ts"], ts)) for events in self.by_symbol]
@@ -129,9 +129,10 @@ class AllBars:
 
 @dataclass(frozen=True)
 class Trials:
-    """What all trials of a sweep have in common. It can be sent to another process; bars travel beside it.
+    """What all trials of a sweep share, except for the bars. It can be sent to another process.
 
-    `grids`: by symbol, the price decimals that its bars were read with, and the tick that made-up bars were made with.
+    `grids`: by symbol, the price decimals with which its bars were read, and the tick with which synthetic bars were
+    made.
     """
 
     files: ConfigFiles
@@ -144,21 +145,21 @@ class Trials:
     digests: bool = False
 
     def plan(self, values: Sequence[Value]) -> Plan:
-        """The plan of a set. Raises ConfigError, CommandError or StrategyError for a set that cannot be run."""
+        """The plan of a set. Raises ConfigError, CommandError or StrategyError for an invalid set."""
         tree = as_tree(self.configuration, self.axes, values)
         configuration = self.files.configure([*self.overrides, tree, {} if self.digests else LEDGER_EVERY])
         plan = make_plan(configuration, self.timeframes_ns, self.strategies)
         ticks = plan.params.symbols["tick"].tolist()
         for symbol, decimals, tick in zip(plan.symbols, plan.price_decimals, ticks, strict=True):
             if decimals != self.grids[symbol][0]:
-                raise CommandError("execution.price_decimals cannot be varied: it is what the bars were read with")
+                raise CommandError("execution.price_decimals cannot be varied: the bars were read with it")
             if self.grids[symbol][1] not in {None, tick}:
-                raise CommandError("execution.tick_size cannot be varied: it is what synthetic bars were made with")
+                raise CommandError("execution.tick_size cannot be varied: the synthetic bars were made with it")
         return plan
 
     def run(self, values: Sequence[Value], span: Span, bars: AllBars) -> Tree:
-        """The figures of a set over a window. Where there are none, the reason: `left_out` for settings that do not go
-        together (as when a grid asks for a fast mean slower than the slow one), `error` for a set that failed midway.
+        """The figures of a set over a window, or the reason why there are none: `left_out` for settings that contradict
+        each other (such as a fast mean slower than the slow one), `error` for a set that failed midway.
         """
         try:
             return self._run(self.plan(values), span, bars)
@@ -168,7 +169,7 @@ class Trials:
             return {**dict.fromkeys(FIGURES), ERROR: f"{self.named(values)}: {error}"}
 
     def named(self, values: Sequence[Value]) -> str:
-        """A set, as people write it."""
+        """A set as KEY=VALUE text."""
         return ", ".join(f"{axis.key}={value}" for axis, value in zip(self.axes, values, strict=True))
 
     def _run(self, plan: Plan, span: Span, bars: AllBars) -> Tree:
@@ -184,23 +185,23 @@ class Trials:
 
 @dataclass(frozen=True)
 class _Collector:
-    """Watches a run for its statistics."""
+    """A watcher that collects a run's statistics."""
 
     statistics: Statistics
 
     def events(self, events: Events) -> None:
-        """What goes in is none of its business."""
+        """Ignored."""
 
     def records(self, records: Records) -> None:
-        """Count what came out."""
+        """Count output records."""
         self.statistics.add(records)
 
 
 def without_effect(axes: Sequence[Axis], rows: Iterable[Mapping[str, Any]]) -> Iterator[str]:
-    """A sentence for each varied key that changed no figure: rows that differ in it alone are equal in all else."""
+    """Yield a sentence for each varied key that changed no figure."""
     traded = [row for row in rows if row["part"] != "test" and row[ERROR] is None and row["fills"]]
     for axis in axes:
-        others = [one.key for one in axes if one is not axis]
+        others = [other.key for other in axes if other is not axis]
         figures: dict[tuple[Any, ...], set[tuple[Any, ...]]] = {}
         compared = 0
         for row in traded:
@@ -208,11 +209,11 @@ def without_effect(axes: Sequence[Axis], rows: Iterable[Mapping[str, Any]]) -> I
             compared += alike in figures
             figures.setdefault(alike, set()).add(tuple(row[name] for name in FIGURES))
         if compared and all(len(different) == 1 for different in figures.values()):
-            yield f"{axis.key} has no effect here: sets that differ in it alone have equal figures"
+            yield f"{axis.key} has no effect here: sets that differ only in it have equal figures"
 
 
 def without_value(objective: str, spans: Sequence[Span], bars: AllBars) -> Iterator[str]:
-    """A sentence when no set can have the objective in some window, because its bars are of too few days."""
+    """Yield a sentence if the objective is undefined in a window, because its bars cover too few days."""
     fewest = FEWEST_DAYS.get(objective, 0)
     for span in spans:
         ts = bars.merged["close_ts"]
@@ -220,5 +221,5 @@ def without_value(objective: str, spans: Sequence[Span], bars: AllBars) -> Itera
         ts = ts if span.end_ns is None else ts[: np.searchsorted(ts, span.end_ns, side="right")]
         days = len(np.unique((ts - 1) // t.DAY_NS))
         if days < fewest:
-            yield f"no set will have a value of {objective}: it takes {fewest} days, and the bars looked at have {days}"
+            yield f"no set will have a value of {objective}: it needs bars of {fewest} days, but a window has {days}"
             return

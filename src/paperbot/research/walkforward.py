@@ -1,4 +1,4 @@
-"""Walk-forward: how the time of a sweep's bars is split into training and test windows."""
+"""Splits the time of a sweep's bars into training and test windows (walk-forward)."""
 
 import math
 from dataclasses import dataclass
@@ -13,8 +13,8 @@ from paperbot.research.trials import AllBars, Span
 
 @dataclass(frozen=True)
 class Walk:
-    """How to split the bars. `start`, `end`: the window, as it was typed; `train`: training's share of each fold's
-    time; `anchored`: all training windows begin with the first.
+    """How to split the bars. `start`, `end`: the window, as typed; `train`: the share of each fold's time that is for
+    training; `anchored`: all training windows begin at the first bar.
     """
 
     start: str | None
@@ -25,10 +25,11 @@ class Walk:
 
 
 def spans_of(walk: Walk, bars: AllBars) -> list[Span]:
-    """The whole, or each fold's training and test window. Raises DataError or CommandError.
+    """The whole window without folds, else each fold's training and test window. Raises DataError or CommandError.
 
-    Test windows have one length, follow each other and end with the bars; what is left over before them belongs to the
-    first training window. They begin where bars of all timeframes do: no bar of a training window closes after that.
+    All test windows have the same length, and the last one ends with the bars; time left over at the beginning belongs
+    to the first training window. Test windows begin where bars of all timeframes begin, so that no bar of a training
+    window closes after that.
     """
     start = parse_time(walk.start, "--start")
     stop = parse_time(walk.end, "--end")
@@ -42,13 +43,13 @@ def spans_of(walk: Walk, bars: AllBars) -> list[Span]:
         raise DataError("no bar lies between --start and --end")
     if walk.folds == 0:
         return [Span(start, stop)]
-    first, last = min(one[0] for one in inside), max(one[1] for one in inside)
+    first, last = min(first for first, _, _ in inside), max(last for _, last, _ in inside)
     share, grid = Fraction(str(walk.train)), math.lcm(*bars.timeframes_ns)
     test = int((last - first) * (1 - share) / (walk.folds * (1 - share) + share)) // grid * grid
     train = int(test * share / (1 - share)) // grid * grid
     if test == 0 or train == 0:
-        raise CommandError("the bars are too few for so many folds")
-    longest = max(inside, key=lambda one: one[2])
+        raise CommandError(f"there are too few bars for {walk.folds} folds")
+    longest = max(inside, key=lambda span: span[2])
     last += (longest[0] - last) % grid
     spans = []
     for fold in range(walk.folds):

@@ -1,1 +1,1 @@
-"""What a run leaves behind: tables, Parquet files, figures."""
+"""Storage: journals, tables, Parquet files and statistics of runs."""

@@ -1,4 +1,4 @@
-"""A run's bars, reduced to as many candles as a chart can show, and the return of buying and holding."""
+"""A run's bars, reduced to as many candles as a chart can show, and the buy-and-hold return."""
 
 from typing import Any
 
@@ -16,27 +16,27 @@ CANDLES = pa.schema(
     [("symbol", pa.string()), ("open_ts", pa.timestamp("ns", tz="UTC")), ("width_s", pa.int64())]
     + [(name, pa.float64()) for name in ("open", "high", "low", "close", "volume")]
 )
-"""`width_s`: the seconds that a candle spans, 0 for a bar as it came."""
+"""`width_s`: the seconds that a candle spans, 0 for an original bar."""
 
 MOST = 3_000
-"""Candles of a symbol; more cannot be told apart on a screen."""
+"""The largest number of candles per symbol; a screen cannot show more."""
 
 _NS = 1_000_000_000
 _MINUTES = (1, 5, 15, 30, 60, 120, 240, 720)
 _DAYS = (1, 7, 28, 364, 3_640)
 WIDTHS_NS = [60 * _NS * minutes for minutes in _MINUTES] + [86_400 * _NS * days for days in _DAYS]
-"""Each is a multiple of the one before, so that candles can be merged again."""
+"""Each width is a multiple of the one before, so that candles can be merged again."""
 
 _MONDAY_NS = 4 * 86_400 * _NS
-"""1970-01-05: from there on a candle of seven days is a week."""
+"""1970-01-05: spans of seven days are counted from here, so that they begin on Mondays."""
 
 _COLUMNS = ("open_ts", "open", "high", "low", "close")
 
 
 class Chart:
-    """A watcher that keeps each symbol's bars as candles; where they are more than `MOST`, in the next greater width.
+    """A watcher that keeps each symbol's bars as candles, and merges them into wider ones above `MOST`.
 
-    What it holds depends on the bars alone, not on how they are cut into calls, but for the last digit of a volume.
+    Apart from the last digit of a volume, the candles do not depend on how the bars are cut into calls.
     """
 
     def __init__(self, names: Names) -> None:
@@ -49,7 +49,7 @@ class Chart:
         self._waiting: list[list[Records]] = [[] for _ in names.symbols]
 
     def events(self, events: Events) -> None:
-        """Take in the bars that count."""
+        """Add the bars, except those of the warm-up."""
         bars = events[(events["kind"] == EventKind.BAR) & ((events["flags"] & BarFlag.WARMUP) == 0)]
         self.bars += len(bars)
         for symbol in np.unique(bars["symbol"]).tolist() if len(bars) else []:
@@ -61,10 +61,10 @@ class Chart:
                 self._settle(symbol)
 
     def records(self, records: Records) -> None:
-        """Output records are not needed for the chart."""
+        """Ignored: the chart needs only bars."""
 
     def buy_and_hold(self) -> dict[str, float]:
-        """By symbol, the return from its first close to its last, in percent."""
+        """The return from the first close to the last in percent, by symbol."""
         closes = zip(self._names.symbols, self._first_close, self._last_close, strict=True)
         return {symbol: 100.0 * (last / first - 1.0) for symbol, first, last in closes if first}
 
@@ -86,7 +86,7 @@ class Chart:
         return pa.concat_tables(parts)
 
     def _settle(self, symbol: int) -> None:
-        """Merge what waits into the candles, in a width that keeps them few."""
+        """Merge the waiting bars into the candles, widening them until at most `MOST` remain."""
         candles = np.concatenate([self._candles[symbol], *self._waiting[symbol]])
         self._waiting[symbol].clear()
         width = self._width[symbol]
@@ -108,7 +108,7 @@ def _as_candles(bars: Records) -> Records:
 
 
 def _merged(candles: Records, width_ns: int) -> Records:
-    """Candles of a width: those that open within one span of it are one."""
+    """Merge the candles that open within the same span of `width_ns`."""
     span = (candles["open_ts"] - _MONDAY_NS) // width_ns
     first = np.flatnonzero(np.append(True, span[1:] != span[:-1])) if len(span) else np.zeros(0, dtype=np.int64)
     merged = np.zeros(len(first), dtype=_CANDLE)

@@ -1,7 +1,7 @@
-"""A long session's artifacts: each closed UTC day is a part file, and the whole is put together row group by row group.
+"""A long session's artifacts: one part file per finished UTC day, joined row group by row group.
 
-So that refreshing costs what is new and a copy, not the session's whole past. Parts are derived: they are made anew
-from the output records whenever the session is opened.
+A refresh therefore converts only new records and copies the rest. The part files are derived: they are rebuilt from the
+output records whenever the session is opened.
 """
 
 import contextlib
@@ -25,9 +25,9 @@ from paperbot.store.tables import OrderTracker, SourceOf
 
 
 class DayArtifacts:
-    """The tables of `store/tables.py` in `out`, fed with records as they come; parts go to `days`.
+    """Writes the tables of `store/tables.py` to `out`, from records as they arrive. Part files go to `days`.
 
-    Raises OutputError when a folder cannot be written; what was in `out` is then as it was.
+    Raises OutputError when a folder cannot be written; the files in `out` are then unchanged.
     """
 
     def __init__(self, out: Path, days: Path, names: Names, source_of: SourceOf) -> None:
@@ -41,11 +41,11 @@ class DayArtifacts:
         self.count = 0
 
     def add(self, records: Records) -> None:
-        """Take in the next records."""
+        """Add the next records."""
         self.count += len(records)
-        # What closes at midnight ends the old day; the opening row of a session begins a new one.
+        # A record at midnight belongs to the day that ends; a session's opening row belongs to the day that begins.
         days = (records["ts"] - (records["seq"] != 1)) // int(t.DAY_NS)
-        # A command at the venue's or our own time may stand before the slice that ends its day: days never go back.
+        # A command after midnight may precede the slice that ends the old day, so never step back to an earlier day.
         days = np.maximum.accumulate(np.maximum(days, self._day))
         edges = np.flatnonzero(np.diff(days)) + 1
         starts = [0, *edges.tolist()]
@@ -60,7 +60,7 @@ class DayArtifacts:
                     self._changed.add(name)
 
     def _close_day(self) -> None:
-        """The day is over: its rows become part files."""
+        """Write the finished day's rows to part files."""
         label = str(np.datetime64(self._day, "D"))
         with self._guarded(self._days):
             self._days.mkdir(parents=True, exist_ok=True)
@@ -71,11 +71,11 @@ class DayArtifacts:
         self._parts.append(label)
 
     def write(self, closing: Records, candles: Any, summary: Mapping[str, Any]) -> None:
-        """Put the whole files in place; `closing`: records of this moment (the closing ledger row) that do not stay.
+        """Replace the files in `out`. `closing`: records for this write only (the closing ledger row).
 
-        A table without a new row since the last call is left as it is.
+        The file of a table without new rows since the last call is left alone.
         """
-        changed = {*self._changed, "ledger", "orders"}  # Their last rows are of this moment.
+        changed = {*self._changed, "ledger", "orders"}  # Their last rows show the current state.
         with self._guarded(self.out), contextlib.ExitStack() as stack:
             self.out.mkdir(parents=True, exist_ok=True)
             stack.enter_context(lock_folder(self.out))
@@ -95,7 +95,7 @@ class DayArtifacts:
         self._changed.clear()
 
     def _groups(self, name: str, closing: Records) -> Iterator[Any]:
-        """The parts' row groups, then today's rows and those of this moment."""
+        """Yield the parts' row groups, then today's rows with the closing ledger row or the open orders."""
         for label in self._parts:
             part = pq.ParquetFile(self._days / f"{label}.{name}.parquet")
             for index in range(part.num_row_groups):

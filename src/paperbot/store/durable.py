@@ -1,4 +1,4 @@
-"""Files that are written whole: what was there before stays until the new content is durable."""
+"""Atomic file writes: the old file stays in place until the new content is durable."""
 
 import os
 from collections.abc import Sequence
@@ -9,20 +9,21 @@ from paperbot.failpoint import fail_point
 
 
 def unfinished(path: Path) -> Path:
-    """Where a file is written before it takes its place: beside it, under a name of this process."""
+    """The temporary path of a file: in the same folder, with the process id in its name."""
     return path.with_name(f".{path.name}.{os.getpid()}.unfinished")
 
 
 def discard(paths: Sequence[Path]) -> None:
-    """Remove what was written beside these files, if anything was."""
+    """Remove the temporary files of these paths, where they exist."""
     for path in paths:
         unfinished(path).unlink(missing_ok=True)
 
 
 def replace_all(paths: Sequence[Path], replaced: list[Path] | None = None, point: str = "durable") -> None:
-    """Put what was written beside these files in their places, once all of it is durable. Raises OSError.
+    """Make the temporary files of these paths durable, then rename each into place. Raises OSError.
 
-    `replaced` takes each file that is new, so that the caller knows them after an error; `point` names the fail points.
+    Each replaced path is appended to `replaced`, so that the caller has them after an error. `point`: prefix of the
+    fail points.
     """
     for path in paths:
         with unfinished(path).open("rb") as file:
@@ -38,7 +39,7 @@ def replace_all(paths: Sequence[Path], replaced: list[Path] | None = None, point
 
 
 def write_whole(path: Path, content: bytes) -> None:
-    """Replace a file. Raises OutputError; then nothing was changed."""
+    """Replace a file's content atomically. Raises OutputError and leaves the old file unchanged."""
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
         unfinished(path).write_bytes(content)
@@ -49,7 +50,7 @@ def write_whole(path: Path, content: bytes) -> None:
 
 
 def reason_of(error: BaseException) -> str:
-    """Why a file could not be written, in words."""
+    """The reason of an error, for a message."""
     return os.strerror(error.errno) if isinstance(error, OSError) and error.errno else str(error)
 
 

@@ -1,11 +1,11 @@
-"""The journal of a session: every input, durable before it acts, in one chain that shows any change.
+"""A session's journal: every input is durable before it acts, and a hash chain reveals any change.
 
-A SQLite file in WAL mode with `synchronous=FULL`: a commit that returned survives a power loss, and a torn one leaves
-the state before it. One row for each input: its bytes, when and from where it came, and
-`h = SHA-256(h of the row before ‖ seq ‖ bytes)`, `seq` as eight bytes little-endian. The chain runs over rows, not over
-commits. Events are 64 bytes; a PARAMS row is the word PARAMS and a JSON object.
+The journal is a SQLite file in WAL mode with `synchronous=FULL`: a commit that returned survives a power loss, and an
+incomplete one is rolled back. Each input is one row: its bytes, its arrival time, its source, and
+`h = SHA-256(h of the row before ‖ seq ‖ bytes)` with `seq` as eight bytes, little-endian. The chain links rows, not
+commits. An event has 64 bytes; a PARAMS row is the word PARAMS and a JSON object.
 
-One process writes: it holds a lock on `lock`, which the system frees when the process dies.
+Only one process writes. It holds a lock on the file `lock`, which the system releases when the process ends.
 """
 
 import copy
@@ -52,7 +52,7 @@ CREATE TABLE IF NOT EXISTS advice (id INTEGER PRIMARY KEY, ts INTEGER NOT NULL, 
 
 @dataclass(frozen=True)
 class Input:
-    """One row to be written. `received_ts`: wall time in ns UTC, which nothing but people reads."""
+    """A row to be written. `received_ts`: wall time in ns UTC, for people only."""
 
     content: bytes
     received_ts: int
@@ -61,7 +61,7 @@ class Input:
 
 @dataclass(frozen=True)
 class Row:
-    """One row as it was read."""
+    """A row that was read."""
 
     seq: int
     content: bytes
@@ -71,17 +71,17 @@ class Row:
 
     @property
     def params(self) -> dict[str, Any] | None:
-        """The object of a PARAMS row, None for an event."""
+        """The object of a PARAMS row; None for an event."""
         return json.loads(self.content[len(PARAMS) :]) if self.content.startswith(PARAMS) else None
 
 
 def link(before: bytes, seq: int, content: bytes) -> bytes:
-    """The next link of the chain."""
+    """The chain's link for a row, from the link before it."""
     return hashlib.sha256(before + seq.to_bytes(8, "little") + content).digest()
 
 
 def _head(wal: Path) -> bytes:
-    """What says which log it is; empty without one."""
+    """The header that identifies the WAL; empty without a WAL."""
     try:
         with wal.open("rb") as file:
             return file.read(WAL_HEAD_BYTES)
@@ -90,7 +90,7 @@ def _head(wal: Path) -> bytes:
 
 
 class Lock:
-    """The right to write in a session's folder. Raises StateError when another process has it."""
+    """The exclusive lock of a session's folder. Raises StateError when another process holds it."""
 
     def __init__(self, folder: Path) -> None:
         try:
@@ -109,7 +109,7 @@ class Lock:
         retry_error_callback=lambda _: False,
     )
     def _take(self) -> bool:
-        """Try to take the lock; whether it is ours now. Somebody may just be looking (`is_locked`), for a moment."""
+        """Try to take the lock. Retried while it fails, because `is_locked` holds the lock for a moment."""
         try:
             fcntl.flock(self._file, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except OSError:
@@ -117,12 +117,12 @@ class Lock:
         return True
 
     def free(self) -> None:
-        """Give it up."""
+        """Release the lock."""
         os.close(self._file)
 
 
 def is_locked(folder: Path) -> bool:
-    """Whether a process runs the session."""
+    """Whether a process is running the session."""
     try:
         file = os.open(folder / "lock", os.O_RDONLY)
     except FileNotFoundError:
@@ -148,9 +148,9 @@ class Journal:
         self._is_read_only = read_only
         self._copy: tempfile.TemporaryDirectory[str] | None = None
         if not create and not self.path.is_file():
-            raise StateError(f"{self.path}: there is no journal")
+            raise StateError(f"{self.path}: the journal does not exist")
         if create and self.path.exists():
-            raise StateError(f"{self.path}: there is a journal already")
+            raise StateError(f"{self.path}: the journal already exists")
         try:
             self._db = self._to_read() if read_only else self._connect(str(self.path))
             if not read_only:
@@ -162,7 +162,7 @@ class Journal:
             self._check_schema()
             last = self._db.execute("SELECT seq, h FROM inputs ORDER BY seq DESC LIMIT 1").fetchone()
         except sqlite3.DatabaseError as error:
-            raise StateError(f"{self.path}: cannot be read as a journal: {error}; it is left as it is") from None
+            raise StateError(f"{self.path}: cannot be read as a journal: {error}; the file is unchanged") from None
         self.seq, self.h = (int(last[0]), bytes(last[1])) if last else (0, GENESIS)
 
     @staticmethod
@@ -171,7 +171,7 @@ class Journal:
         return sqlite3.connect(address, isolation_level=None, timeout=BUSY_MS / 1000, uri=is_uri)
 
     def _to_read(self) -> sqlite3.Connection:
-        """The file as it is where SQLite can read it without writing beside it; else a copy."""
+        """A connection to the file if SQLite can read it without writing to the folder, else to a copy."""
         wal = self.path.with_name(f"{FILE}-wal")
         address = self.path.resolve().as_uri()
         if not is_locked(self.path.parent) and not (wal.exists() and wal.stat().st_size):
@@ -183,24 +183,24 @@ class Journal:
             for source in (self.path, wal):
                 if source.exists():
                     shutil.copyfile(source, copy.with_name(source.name))
-            # As long as the log was not begun anew, it has every page that was moved to the file meanwhile.
+            # Unless the WAL was restarted, it still holds every page that a checkpoint moved to the file meanwhile.
             if _head(wal) == before:
                 return self._connect(str(copy))
-        raise StateError(f"{self.path}: is written too fast to be read; try again")
+        raise StateError(f"{self.path}: changes too fast to be copied; try again")
 
     def _check_schema(self) -> None:
         schema = int(self.meta("schema") or 0)
         if schema > SCHEMA:
-            raise StateError(f"{self.path}: has schema {schema}; this version reads up to {SCHEMA}, use a newer one")
+            raise StateError(f"{self.path}: has schema {schema}, this version reads up to {SCHEMA}; update Paperbot")
         if schema < 1:
-            raise StateError(f"{self.path}: is no journal")
+            raise StateError(f"{self.path}: is not a Paperbot journal")
 
     def __enter__(self) -> Self:
-        """Use it."""
+        """Return the journal."""
         return self
 
     def __exit__(self, *_: object) -> None:
-        """Close it."""
+        """Close the journal."""
         self.close()
 
     def close(self) -> None:
@@ -210,7 +210,7 @@ class Journal:
             self._copy.cleanup()
 
     def reader(self) -> Self:
-        """A second connection to the same file, for another thread of this process: it reads what is committed."""
+        """A second, read-only connection for another thread of this process. It sees committed rows only."""
         other = copy.copy(self)
         address = f"{self.path.resolve().as_uri()}?mode=ro"
         other._is_read_only = True  # noqa: SLF001  (another instance of this class)
@@ -226,18 +226,18 @@ class Journal:
         advice: Iterable[Mapping[str, Any]] = (),
         meta: Mapping[str, str] | None = None,
     ) -> None:
-        """Write inputs, exchanges with the advisor and notes in one transaction; when it returns, they are durable.
+        """Write inputs, exchanges with the advisor and meta values in one transaction. They are durable on return.
 
-        Raises StateError when the disk refuses; then nothing was written.
+        Raises StateError when the write fails; nothing is then written.
         """
         if self._is_read_only:
-            raise StateError(f"{self.path}: is only read")
+            raise StateError(f"{self.path}: is open for reading only")
         seq, h = self.seq, self.h
         rows = []
-        for one in inputs:
+        for item in inputs:
             seq += 1
-            h = link(h, seq, one.content)
-            rows.append((seq, one.content, one.received_ts, one.source, h))
+            h = link(h, seq, item.content)
+            rows.append((seq, item.content, item.received_ts, item.source, h))
         try:
             self._db.execute("BEGIN IMMEDIATE")
             self._db.executemany("INSERT INTO inputs VALUES (?, ?, ?, ?, ?)", rows)
@@ -251,40 +251,40 @@ class Journal:
         except sqlite3.Error as error:
             if self._db.in_transaction:
                 self._db.execute("ROLLBACK")
-            raise StateError(f"{self.path}: cannot be written: {error}; nothing of it acts") from None
+            raise StateError(f"{self.path}: cannot be written: {error}; the inputs have no effect") from None
         self.seq, self.h = seq, h
 
     def set_meta(self, key: str, value: str) -> None:
-        """Write a note."""
+        """Set a meta value."""
         self._db.execute("INSERT OR REPLACE INTO meta VALUES (?, ?)", (key, value))
 
     # ---- reading
     def meta(self, key: str) -> str | None:
-        """A note, None when there is none."""
+        """A meta value, or None."""
         row = self._db.execute("SELECT value FROM meta WHERE key = ?", (key,)).fetchone()
         return row[0] if row else None
 
     def rows(self, after: int = 0) -> Iterator[Row]:
-        """All rows with a higher number, in order."""
+        """All rows after number `after`, in order."""
         try:
             for row in self._db.execute("SELECT * FROM inputs WHERE seq > ? ORDER BY seq", (after,)):
                 yield Row(*row)
         except sqlite3.DatabaseError as error:
-            raise StateError(f"{self.path}: cannot be read: {error}; it is left as it is") from None
+            raise StateError(f"{self.path}: cannot be read: {error}; the file is unchanged") from None
 
     def events(self, after: int = 0, up_to: int | None = None) -> Iterator[Events]:
-        """The events with numbers above `after`, up to and including `up_to`,, in order and in blocks."""
+        """The events after number `after`, up to and including `up_to`, in order and in blocks."""
         between = f"seq > ? AND seq <= ? AND length(bytes) = {EVENT_BYTES}"
         query = f"SELECT bytes FROM inputs WHERE {between} ORDER BY seq"  # noqa: S608
         try:
-            found = self._db.execute(query, (after, LAST_SEQ if up_to is None else up_to))
-            while rows := found.fetchmany(BLOCK):
+            cursor = self._db.execute(query, (after, LAST_SEQ if up_to is None else up_to))
+            while rows := cursor.fetchmany(BLOCK):
                 yield decoded(b"".join(row[0] for row in rows))
         except sqlite3.DatabaseError as error:
-            raise StateError(f"{self.path}: cannot be read: {error}; it is left as it is") from None
+            raise StateError(f"{self.path}: cannot be read: {error}; the file is unchanged") from None
 
     def rows_from(self, sources: tuple[str, ...], after: int = 0) -> Iterator[Row]:
-        """The events above row `after` that came from one of these sources, in order."""
+        """The events after row `after` that came from one of these sources, in order."""
         marks = ", ".join("?" for _ in sources)
         is_event = f"length(bytes) = {EVENT_BYTES}"
         query = f"SELECT * FROM inputs WHERE source IN ({marks}) AND {is_event} AND seq > ? ORDER BY seq"  # noqa: S608
@@ -292,11 +292,11 @@ class Journal:
             yield Row(*row)
 
     def params_at(self, seq: int) -> dict[str, Any] | None:
-        """The parameters in force after row `seq`, None when there are none."""
+        """The parameters in force after row `seq`, or None."""
         is_other = f"length(bytes) != {EVENT_BYTES}"
         query = f"SELECT * FROM inputs WHERE {is_other} AND seq <= ? ORDER BY seq DESC LIMIT 1"  # noqa: S608
-        found = self._db.execute(query, (seq,)).fetchone()
-        return Row(*found).params if found else None
+        row = self._db.execute(query, (seq,)).fetchone()
+        return Row(*row).params if row else None
 
     def all_params(self) -> Iterator[dict[str, Any]]:
         """The parameters of each start, in order."""
@@ -307,21 +307,21 @@ class Journal:
                 if params is not None:
                     yield params
         except (sqlite3.DatabaseError, ValueError) as error:
-            raise StateError(f"{self.path}: cannot be read: {error}; it is left as it is") from None
+            raise StateError(f"{self.path}: cannot be read: {error}; the file is unchanged") from None
 
     def link_at(self, seq: int) -> bytes | None:
-        """The chain at a row, None when there is no such row."""
+        """The link of row `seq`, or None if there is no such row."""
         if seq == 0:
             return GENESIS
         row = self._db.execute("SELECT h FROM inputs WHERE seq = ?", (seq,)).fetchone()
         return bytes(row[0]) if row else None
 
     def exchanges(self) -> list[dict[str, Any]]:
-        """What was asked of the advisor, in order."""
+        """All exchanges with the advisor, in order."""
         return [json.loads(row[0]) for row in self._db.execute("SELECT row FROM advice ORDER BY id")]
 
     def first_break(self, after: int = 0) -> int | None:
-        """The first row beyond `after` whose number or link does not fit, None when all do."""
+        """The first row after `after` that breaks the chain (a wrong number or link), or None."""
         before, expected = self.link_at(after), after
         if before is None:
             return after
@@ -333,9 +333,9 @@ class Journal:
         return None
 
     def quarantine(self, first: int, where: Path, meta: Mapping[str, str]) -> None:
-        """Copy the whole journal aside, then take the rows from `first` on out of it, and note that in one transaction.
+        """Copy the journal to `where`, then delete the rows from `first` on and set `meta`, in one transaction.
 
-        Raises StateError when the copy cannot be made; then nothing was taken out.
+        Raises StateError when the copy fails; nothing is then deleted.
         """
         try:
             where.mkdir(parents=True, exist_ok=True)

@@ -1,7 +1,7 @@
-"""The output records of a session, one after the other in a file: what artifacts are made from.
+"""A session's output records in one file, from which the artifacts are made.
 
-The file is derived: after a crash it is cut back to the last snapshot and written again from the journal's tail.
-Nothing in it needs to be durable before that.
+The file is derived: after a crash it is truncated to the last snapshot and rewritten from the journal's tail. Records
+need not be durable before a snapshot counts them.
 """
 
 import os
@@ -20,7 +20,7 @@ _BYTES = t.OUTPUT_BYTES
 
 
 class OutputLog:
-    """An open file of records."""
+    """The file of output records, open for appending."""
 
     def __init__(self, path: Path) -> None:
         self.path = path
@@ -28,7 +28,7 @@ class OutputLog:
         self.count = self._file.tell() // _BYTES
 
     def append(self, records: Records) -> None:
-        """Add records; readers see them at once. Raises OutputError."""
+        """Append records; readers see them at once. Raises OutputError."""
         try:
             self._file.write(np.ascontiguousarray(records).view(np.uint8).data)
             self._file.flush()
@@ -37,7 +37,7 @@ class OutputLog:
         self.count += len(records)
 
     def cut(self, count: int) -> bool:
-        """Keep the first `count` records; False when there are fewer."""
+        """Keep only the first `count` records. Returns False when there are fewer."""
         if self.count < count:
             return False
         self._file.truncate(count * _BYTES)
@@ -54,7 +54,7 @@ class OutputLog:
         return read_backwards(self.path)
 
     def sync(self) -> None:
-        """Make all of it durable. Raises OutputError."""
+        """Make the file durable. Raises OutputError."""
         try:
             os.fsync(self._file.fileno())
         except OSError as error:
@@ -66,8 +66,8 @@ class OutputLog:
 
 
 class OutputView:
-    """The same for reading only: the first `kept` records of the file, then `tail`, what the journal's last inputs
-    give.
+    """A read-only view of output records: the first `kept` records of the file, then `tail`, the records of the
+    journal's last inputs.
     """
 
     def __init__(self, path: Path, kept: int, tail: list[Records]) -> None:
@@ -76,7 +76,7 @@ class OutputView:
 
     @property
     def count(self) -> int:
-        """How many records there are."""
+        """The number of records."""
         return self._kept + sum(map(len, self._tail))
 
     def read(self, after: int = 0) -> Iterator[Records]:
@@ -93,7 +93,7 @@ class OutputView:
         yield from read_backwards(self.path, self._kept)
 
     def close(self) -> None:
-        """Nothing is open."""
+        """Do nothing: no file is open."""
 
 
 def first_records(batches: Iterator[Records], count: int) -> Iterator[Records]:
@@ -106,7 +106,7 @@ def first_records(batches: Iterator[Records], count: int) -> Iterator[Records]:
 
 
 def read_outputs(path: Path, after: int = 0) -> Iterator[Records]:
-    """All whole records of the file after the first `after`, in batches."""
+    """All complete records of the file after the first `after`, in batches."""
     if not path.exists():
         return
     with path.open("rb") as file:
@@ -117,7 +117,7 @@ def read_outputs(path: Path, after: int = 0) -> Iterator[Records]:
 
 
 def read_backwards(path: Path, most: int | None = None) -> Iterator[Records]:
-    """All whole records of the file, or its first `most`, in batches, the last batch first."""
+    """All complete records of the file, or only its first `most`, in batches, the last batch first."""
     size = path.stat().st_size // _BYTES if path.exists() else 0
     size = size if most is None else min(size, most)
     if size == 0:

@@ -1,7 +1,7 @@
-"""The artifacts as Parquet files: each is written whole and made durable, then all of them are renamed into place.
+"""The artifacts as Parquet files: all are written to temporary files and made durable, then renamed into place.
 
-Row groups are cut by row count, never by how the run was cut into calls, and no path, version or wall time is stored:
-two runs of one input write the same bytes.
+Row groups are cut by row count, not by how the run was cut into calls, and no path, version or wall time is stored: two
+runs on the same input write the same bytes.
 """
 
 import contextlib
@@ -30,11 +30,11 @@ Records = NDArray[np.void]
 ROW_GROUP_ROWS = 1 << 16
 RUN_FILE = "run.json"
 FILES = (*(f"{name}.parquet" for name in tables.SCHEMAS), "candles.parquet", RUN_FILE)
-"""What a run leaves behind: its tables, the candles of its picture, and what it was and gave."""
+"""The files that a run writes: its tables, the candles for its page, and its summary."""
 
 
 def write_beside(folder: Path, candles: Any, summary: Mapping[str, Any]) -> None:
-    """Write candles (CANDLES) and summary beside their final names. Raises OSError."""
+    """Write candles (CANDLES) and summary to their temporary files. Raises OSError."""
     pq.write_table(candles, unfinished(folder / "candles.parquet"), compression="zstd", store_schema=False)
     text = json.dumps(summary, indent=1) + "\n"
     unfinished(folder / RUN_FILE).write_text(text, encoding="utf-8")
@@ -42,20 +42,20 @@ def write_beside(folder: Path, candles: Any, summary: Mapping[str, Any]) -> None
 
 @contextlib.contextmanager
 def lock_folder(folder: Path) -> Iterator[None]:
-    """One run at a time writes into a folder. Raises OutputError when another one does."""
+    """Lock a folder, so that only one run writes to it. Raises OutputError when another run holds the lock."""
     descriptor = os.open(folder, os.O_RDONLY)
     try:
         try:
             fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:
-            raise OutputError(f"{folder}: another run is writing here; choose another folder") from None
+            raise OutputError(f"{folder}: another run is writing to this folder; choose another one") from None
         yield
     finally:
         os.close(descriptor)
 
 
 class _Table:
-    """One file in the making, beside its final name."""
+    """One Parquet file, written to its temporary path."""
 
     def __init__(self, path: Path, schema: Any) -> None:
         self._writer = pq.ParquetWriter(unfinished(path), schema, compression="zstd", store_schema=False)
@@ -84,10 +84,10 @@ class _Table:
 
 
 class Artifacts:
-    """The files of one run (`FILES`), fed with its output records.
+    """Writes the files of one run (`FILES`) from its output records.
 
-    A context manager: left without `finish`, it leaves what was there before untouched. Raises OutputError when the
-    folder cannot be written.
+    A context manager: without `finish`, the old files stay unchanged. Raises OutputError when the folder cannot be
+    written.
     """
 
     def __init__(self, folder: Path, names: Names, source_of: SourceOf = replayed) -> None:
@@ -109,11 +109,11 @@ class Artifacts:
                 self._tables[name] = _Table(folder / f"{name}.parquet", schema)
 
     def __enter__(self) -> Self:
-        """Start writing beside the final names."""
+        """Return the artifacts; their temporary files are open."""
         return self
 
     def __exit__(self, *_: object) -> None:
-        """Remove what is unfinished; after `finish` there is nothing, and the folder is anybody's."""
+        """Remove the temporary files, unless `finish` was called, and release the folder."""
         if not self._finished:
             self._discard()
         self._lock.close()
@@ -124,7 +124,7 @@ class Artifacts:
         with contextlib.suppress(OSError):
             discard(self._paths)
         if self._is_new:
-            with contextlib.suppress(OSError):  # Somebody else may have written there.
+            with contextlib.suppress(OSError):  # The folder may hold other files.
                 self.folder.rmdir()
 
     @contextlib.contextmanager
@@ -133,7 +133,7 @@ class Artifacts:
             yield
         except (OSError, pa.ArrowException) as error:
             self._discard()
-            what = f"{len(self._replaced)} files are new already" if self._replaced else "nothing was changed"
+            what = f"{len(self._replaced)} files were already replaced" if self._replaced else "nothing was changed"
             raise OutputError(f"{self.folder}: results cannot be written: {reason_of(error)}; {what}") from None
 
     def add(self, records: Records) -> None:
@@ -143,7 +143,7 @@ class Artifacts:
                 self._tables[name].append(table)
 
     def finish(self, candles: Any, summary: Mapping[str, Any]) -> None:
-        """Make all files durable, put them in place of the old ones, and free the folder for other runs.
+        """Make all files durable, replace the old ones, and release the folder.
 
         `candles`: see `Chart.table`.
         """

@@ -11,7 +11,7 @@ from paperbot.store.results import Columns, Results
 
 
 def _days(ts: NDArray[Any]) -> NDArray[Any]:
-    """The UTC day that a time belongs to; midnight ends a day."""
+    """The UTC day of each time; midnight belongs to the day that it ends."""
     return (ts - MOMENT).astype("datetime64[D]")
 
 
@@ -20,21 +20,21 @@ def _sum(values: NDArray[Any]) -> float:
 
 
 def by_day(results: Results) -> Columns:
-    """Per UTC day with a ledger row: `day`, equity at its end (`close`, NaN while something had no price) and its
-    change since it was last known (`equity`), `fees` (account currency), number of `fills`.
+    """One row per UTC day with a ledger row: `day`, `close` (equity at its end, NaN if not valued), `equity` (change
+    since the last known equity), `fees` (account currency) and `fills` (their number).
     """
     ledger = results.ledger
-    rows = slice(1, None)  # The opening row stands at the beginning of the first day.
+    rows = slice(1, None)  # The opening row is at the beginning of the first day.
     days = _days(ledger["ts"][rows])
     last = np.flatnonzero(np.append(days[1:] != days[:-1], True)) if len(days) else np.zeros(0, dtype=np.int64)
     close, before = [], start_equity(ledger)
     change = []
     for begin, end in pairwise([0, *(last + 1).tolist()]):
         within = ledger["equity"][rows][begin:end]
-        known = within[~np.isnan(within)]
-        close.append(float(known[-1]) if len(known) else np.nan)
-        change.append(close[-1] - before if len(known) else np.nan)
-        before = close[-1] if len(known) else before
+        valued = within[~np.isnan(within)]
+        close.append(float(valued[-1]) if len(valued) else np.nan)
+        change.append(close[-1] - before if len(valued) else np.nan)
+        before = close[-1] if len(valued) else before
     filled = np.searchsorted(_days(results.trades["ts"]), days[last], side="right")
     return {
         "day": days[last],
@@ -46,14 +46,15 @@ def by_day(results: Results) -> Columns:
 
 
 def start_equity(ledger: Columns) -> float:
-    """The first equity that there was, which lies before the first valued row where rows are rare: every such row says
-    what came to it since. NaN where none has a value.
+    """The equity at the start: that of the first valued row, less the profit, loss, fees and revaluation up to it. NaN
+    if no row is valued.
     """
-    known = np.flatnonzero(~np.isnan(ledger["equity"]))
-    if len(known) == 0:
+    valued = np.flatnonzero(~np.isnan(ledger["equity"]))
+    if len(valued) == 0:
         return np.nan
     equity, realized, unrealized, fees, revaluation = (
-        float(ledger[name][known[0]]) for name in ("equity", "realized_pnl", "unrealized_pnl", "fees", "fx_revaluation")
+        float(ledger[name][valued[0]])
+        for name in ("equity", "realized_pnl", "unrealized_pnl", "fees", "fx_revaluation")
     )
     return equity - realized - unrealized + fees - revaluation
 
@@ -62,27 +63,27 @@ PERIODS = ("day", "week", "month")
 
 
 def by_period(results: Results, period: str) -> list[dict[str, Any]]:
-    """A row for each `day`, `week` (from its Monday) or `month` (`PERIODS`, UTC) with a ledger row, the oldest first.
+    """One row for each `day`, `week` (named by its Monday) or `month` (`PERIODS`, UTC) with a ledger row, oldest first.
 
-    `trades`, `won`: round trips that ended in it; `fills`, `fees`; `profit`: the change of equity, with what is not
-    realized, and `profit_pct` of the equity before; `equity`: at its end. Money is in the account's currency; None
-    while something held had no price.
+    `trades`, `won`: round trips that ended in the period; `fills`, `fees`; `profit`: the change of equity, including
+    unrealized profit; `profit_pct`: the same in percent of the equity before; `equity`: at the end. Money is in the
+    account currency, and None if not valued.
     """
     days = by_day(results)
     label = _periods(days["day"], period)
     closed = _periods(_days(results.round_trips["exit_ts"]), period)
     won = results.round_trips["pnl_minor"] > 0
     rows = []
-    for each in np.unique(label):
-        mine, ended = label == each, closed == each
+    for start in np.unique(label):
+        mine, ended = label == start, closed == start
         close, change = days["close"][mine], days["equity"][mine]
-        known = np.flatnonzero(~np.isnan(close))
-        equity = float(close[known[-1]]) if len(known) else None
-        profit = float(np.nansum(change)) if len(known) else None
+        valued = np.flatnonzero(~np.isnan(close))
+        equity = float(close[valued[-1]]) if len(valued) else None
+        profit = float(np.nansum(change)) if len(valued) else None
         before = equity - profit if equity is not None and profit is not None else 0.0
         rows.append(
             {
-                period: str(each),
+                period: str(start),
                 "trades": int(np.count_nonzero(ended)),
                 "won": int(np.count_nonzero(won[ended])),
                 "fills": int(days["fills"][mine].sum()),
@@ -96,7 +97,7 @@ def by_period(results: Results, period: str) -> list[dict[str, Any]]:
 
 
 def _periods(days: NDArray[Any], period: str) -> NDArray[Any]:
-    """The first day of the week, or the month, that each day (datetime64[D]) lies in."""
+    """The period of each day (datetime64[D]): the day itself, its week's Monday, or its month."""
     if period == "month":
         return days.astype("datetime64[M]")
     if period == "week":

@@ -1,4 +1,4 @@
-"""What a run leaves behind, put together as it goes: artifacts, statistics, and the summary at the end."""
+"""Records a run as it goes: artifacts, statistics, and the summary at the end."""
 
 from collections.abc import Mapping
 from pathlib import Path
@@ -15,7 +15,7 @@ from paperbot.store.summary import summarize
 
 
 class Recorder:
-    """Watches a run and writes its artifacts; a context manager that leaves what was there before, unless finished.
+    """A watcher that writes a run's artifacts. A context manager: without `finish`, the old files stay unchanged.
 
     `settings`: how the run was configured, for `run.json`. Raises OutputError when the folder cannot be written.
     """
@@ -29,29 +29,29 @@ class Recorder:
         self._artifacts = Artifacts(folder, self.names)
 
     def __enter__(self) -> Self:
-        """Start writing beside the final names."""
+        """Return the recorder; its temporary files are open."""
         return self
 
     def __exit__(self, *_: object) -> None:
-        """Remove what is unfinished."""
+        """Remove the temporary files, unless `finish` was called."""
         self._artifacts.__exit__()
 
     @property
     def bars(self) -> int:
-        """Bars that counted, so far."""
+        """The number of bars so far, without the warm-up."""
         return self._chart.bars
 
     def events(self, events: Events) -> None:
-        """Keep what a picture needs of the bars."""
+        """Add the bars to the chart."""
         self._chart.events(events)
 
     def records(self, records: Records) -> None:
-        """Write and count what came out."""
+        """Write and count output records."""
         self.statistics.add(records)
         self._artifacts.add(records)
 
     def finish(self, digest: str, account: np.void) -> dict[str, Any]:
-        """Make all files durable and put them in place. Returns the flat object that `--json` prints.
+        """Make all files durable and replace the old ones. Returns the flat object that `--json` prints.
 
         `account`: the core's record at the end.
         """
@@ -64,7 +64,7 @@ class Recorder:
 def summary_of(
     facts: RunFacts, statistics: Statistics, chart: Chart, digest: str, account: np.void
 ) -> dict[str, Any]:
-    """What a run was and what it gave, as `run.json` has it. `account`: the core's record."""
+    """The facts and figures of a run, as in `run.json`. `account`: the core's record."""
     return {
         "digest": digest,
         "symbols": list(facts.symbols),

@@ -1,4 +1,4 @@
-"""A run's artifacts, read back: columns as numpy arrays."""
+"""Reads a run's artifacts back, as columns of numpy arrays."""
 
 import json
 from collections.abc import Iterable
@@ -31,13 +31,13 @@ USED = {
     "blocked": "code",
     "candles": "symbol open_ts width_s open high low close volume",
 }
-"""The columns that are read; a long run's others would only fill memory."""
+"""The columns that are read. Skipping the others saves memory in long runs."""
 
 
 @dataclass(frozen=True)
 class Results:
-    """The tables of one run, as far as `USED` reads them, and `run.json`. Times are datetime64[ns] in UTC, text is
-    object and `?` where it is null, a null number is NaN.
+    """The tables of one run (the columns in `USED`) and its `run.json`. Times are datetime64[ns] in UTC. Null text is
+    `?`, and a null number is NaN.
     """
 
     trades: Columns
@@ -50,13 +50,13 @@ class Results:
 
 
 def read_results(folder: Path) -> Results:
-    """Read what a run left in a folder. Raises DataError for a file that is missing, or none of ours."""
+    """Read the files of a run from a folder. Raises DataError for a file that is missing or not a run's."""
     tables = {name: _read(folder / f"{name}.parquet", columns.split()) for name, columns in USED.items()}
     return Results(**tables, summary=_read_summary(folder / RUN_FILE))
 
 
 def results_of(batches: Iterable[Records], names: Names) -> Results:
-    """The same from output records, as far as they go; without candles and summary."""
+    """The results so far from output records, without candles and summary."""
     orders, round_trips = OrderTracker(names), RoundTrips(names)
     parts: dict[str, list[Any]] = {name: [schema.empty_table()] for name, schema in SCHEMAS.items()}
     for records in batches:
@@ -74,29 +74,29 @@ def _read_summary(path: Path) -> dict[str, Any]:
     try:
         summary = json.loads(path.read_bytes())
     except FileNotFoundError:
-        raise DataError(f"{path}: is not there; {MADE_BY}") from None
+        raise DataError(f"{path}: does not exist; {MADE_BY}") from None
     except (OSError, ValueError):
         summary = None
     if not isinstance(summary, dict) or not {"digest", "by_symbol", "by_strategy", *LABELS} <= summary.keys():
-        raise DataError(f"{path}: is not a run's, or an older version's")
+        raise DataError(f"{path}: was not written by a run of this version")
     return summary
 
 
 def _read(path: Path, columns: list[str]) -> Columns:
     if not path.is_file():
-        raise DataError(f"{path}: is not there; {MADE_BY}")
+        raise DataError(f"{path}: does not exist; {MADE_BY}")
     try:
         missing = next((name for name in columns if name not in pq.read_schema(path).names), None)
         table = pq.read_table(path, columns=None if missing else columns)
     except (OSError, pa.ArrowException) as error:
-        raise DataError(f"{path}: is no Parquet file: {str(error).splitlines()[0]}") from None
+        raise DataError(f"{path}: cannot be read as Parquet: {str(error).splitlines()[0]}") from None
     if missing:
-        raise DataError(f"{path}: lacks the column {missing}; it is not a run's, or an older version's")
+        raise DataError(f"{path}: has no column {missing}; it was not written by a run of this version")
     schema = {**SCHEMAS, "candles": CANDLES}[path.stem]
     try:
         return {name: column_of(table[name], schema.field(name).type) for name in columns}
     except (pa.ArrowException, ValueError, TypeError) as error:
-        raise DataError(f"{path}: is not a run's: {str(error).splitlines()[0]}") from None
+        raise DataError(f"{path}: was not written by a run: {str(error).splitlines()[0]}") from None
 
 
 def candles_of(table: Any) -> Columns:
@@ -105,7 +105,7 @@ def candles_of(table: Any) -> Columns:
 
 
 def column_of(column: Any, kind: Any) -> NDArray[Any]:
-    """A column as an array: see `Results`."""
+    """A column as an array, in the types of `Results`."""
     if pa.types.is_timestamp(kind):
         return np.asarray(column.cast(pa.timestamp("ns")).to_numpy())
     if pa.types.is_floating(kind):

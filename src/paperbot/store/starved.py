@@ -1,4 +1,4 @@
-"""Which strategies were kept out by a cap that all strategies share, while others held what it allows."""
+"""Finds strategies whose entries were blocked by a shared cap while other strategies held positions."""
 
 from collections.abc import Mapping
 from typing import Any, TypedDict
@@ -13,25 +13,25 @@ from paperbot.names import Names
 Records = NDArray[np.void]
 
 SHARED = (t.Code.MAX_POSITION_VALUE, t.Code.GROSS_EXPOSURE, t.Code.MAX_OPEN_POSITIONS, t.Code.FUNDS)
-"""The caps that strategies share by what they hold. The first counts one symbol, the last one quote."""
+"""The caps that all strategies share. The first counts one symbol only, the last one quote only."""
 
 
 class Kept(TypedDict):
-    """What happened to one strategy's entries."""
+    """How one strategy's entries were blocked."""
 
     entries: int
-    """Sent to the gate, accepted or not."""
+    """Entries sent to the gate, accepted or not."""
     blocked: int
-    """Refused by a shared cap while another strategy held something that the cap counts."""
+    """Entries blocked by a shared cap while another strategy held a position that the cap counts."""
     by: dict[str, int]
-    """`blocked` by the cap's code."""
+    """`blocked`, split by the cap's block code."""
     holders: list[str]
-    """Strategies that held something then."""
+    """The strategies that held those positions."""
 
 
 class Starved:
-    """Follows who holds what, and counts the entries that a shared cap refused meanwhile; without a loop over records,
-    and independent of how a run is cut.
+    """Tracks which strategies hold which symbols, and counts the entries that a shared cap blocked meanwhile. It does
+    not loop over records, and does not depend on how a run is cut into calls.
     """
 
     def __init__(self, names: Names) -> None:
@@ -58,12 +58,12 @@ class Starved:
         self._count(orders[refused], at[refused], fills, np.flatnonzero(kinds == t.OutputKind.FILL))
 
     def _count(self, orders: Records, at: NDArray[Any], fills: Records, fills_at: NDArray[Any]) -> None:
-        """`at`, `fills_at`: where the refused orders and the fills stand among all records."""
+        """Count refused orders. `at`, `fills_at`: the positions of orders and fills among all records."""
         holds_after = fills["position"] >= self._steps[fills["symbol"]]
         rivals = np.zeros((len(self._names.strategies), len(orders)), dtype=bool)
-        known = self._holds.copy()
-        known[fills["strategy"], fills["symbol"]] = True
-        for strategy, symbol in np.argwhere(known).tolist():
+        ever_held = self._holds.copy()
+        ever_held[fills["strategy"], fills["symbol"]] = True
+        for strategy, symbol in np.argwhere(ever_held).tolist():
             mine = (fills["strategy"] == strategy) & (fills["symbol"] == symbol)
             states = np.append(self._holds[strategy, symbol], holds_after[mine])
             self._holds[strategy, symbol] = states[-1]
@@ -78,23 +78,23 @@ class Starved:
             self._holders[orders["strategy"][rival], strategy] = True
 
     def found(self) -> dict[str, Kept]:
-        """By strategy, those that were kept out at least once."""
+        """The strategies with at least one blocked entry, by name."""
         names = self._names.strategies
         return {
-            names[one]: Kept(
-                entries=int(self._entries[one]),
-                blocked=int(self._blocked[one].sum()),
-                by={c.name.lower(): int(n) for c, n in zip(SHARED, self._blocked[one], strict=True) if n},
-                holders=[name for name, held in zip(names, self._holders[one], strict=True) if held],
+            names[strategy]: Kept(
+                entries=int(self._entries[strategy]),
+                blocked=int(self._blocked[strategy].sum()),
+                by={c.name.lower(): int(n) for c, n in zip(SHARED, self._blocked[strategy], strict=True) if n},
+                holders=[name for name, held in zip(names, self._holders[strategy], strict=True) if held],
             )
-            for one in np.flatnonzero(self._blocked.any(axis=1)).tolist()
+            for strategy in np.flatnonzero(self._blocked.any(axis=1)).tolist()
         }
 
 
 def starved_in_words(starved: Mapping[str, Kept]) -> list[str]:
-    """A sentence for each strategy that was kept out."""
+    """One sentence for each strategy in `starved`."""
     return [
-        f"strategy {name}: {kept['blocked']:,} of {kept['entries']:,} entries blocked by {', '.join(kept['by'])}, a cap"
-        f" that strategies share, while {' and '.join(kept['holders'])} held"
+        f"strategy {name}: {kept['blocked']:,} of {kept['entries']:,} entries were blocked by"
+        f" {', '.join(kept['by'])}, which all strategies share, while {' and '.join(kept['holders'])} held positions"
         for name, kept in starved.items()
     ]

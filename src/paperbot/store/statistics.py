@@ -1,6 +1,6 @@
-"""Sums over what a run put out: round trips, and what the summary and the pages show of them and of days.
+"""Statistics of a run from its output records: round trips, and the sums behind the summary and the pages.
 
-They run over blocks of output records and do not depend on how a run is cut. The formulas are in `figures.py`.
+They do not depend on how a run is cut into calls. The formulas are in `figures.py`.
 """
 
 from collections import Counter
@@ -25,14 +25,12 @@ TRIP = np.dtype(
     [(name, np.int64) for name in ("strategy", "symbol", "fills", "entry_ts", "exit_ts", "role", *_SUMS)],
 )
 """A round trip, flat to flat. Times in ns UTC; `role`: of its last fill; `realized` (before fees), `fees`, `paid` and
-`received` in the quote's minor unit, `bought` and `sold` in the base's, `account`: net result in the account's.
+`received` in the quote's minor unit, `bought` and `sold` in the base's, `account`: the net result in the account's.
 """
 
 
 class RoundTrips:
-    """Follows each pair of strategy and symbol from flat to flat: a trip ends with a sale that leaves less than a
-    step.
-    """
+    """Tracks the round trips of each strategy and symbol. A trip ends with a sale that leaves less than one step."""
 
     def __init__(self, names: Names) -> None:
         self._n_symbols = len(names.symbols)
@@ -40,7 +38,7 @@ class RoundTrips:
         self._open = np.zeros(len(names.strategies) * self._n_symbols, dtype=TRIP)
 
     def add(self, fills: Records) -> Records:
-        """The trips (TRIP) that these fills (OUT_FILL) complete, in the order in which they end."""
+        """The trips (TRIP) that these fills (OUT_FILL) complete, in the order of their ends."""
         if len(fills) == 0:
             return self._open[:0]
         pair = fills["strategy"].astype(np.int64) * self._n_symbols + fills["symbol"]
@@ -64,7 +62,7 @@ class RoundTrips:
         return completed
 
     def begun(self) -> Records:
-        """The trips (TRIP) that have begun and not ended."""
+        """The trips (TRIP) that are still open."""
         begun: Records = self._open[self._open["fills"] > 0]
         return begun
 
@@ -88,7 +86,7 @@ class RoundTrips:
 
 @dataclass
 class Trades:
-    """What completed round trips were like: sums over them, and extremes. Shares are of what was paid."""
+    """Sums and extremes over completed round trips. `shares`, `best` and `worst` are fractions of what was paid."""
 
     count: int = 0
     net: int = 0
@@ -107,7 +105,7 @@ class Trades:
         durations = trips["exit_ts"] - trips["entry_ts"]
         self.count += len(trips)
         self.net += int(trips["account"].sum())
-        for share in shares.tolist():  # One after the other: a sum must not depend on how the trips are cut.
+        for share in shares.tolist():  # One by one, so that the sum does not depend on how the trips are cut.
             self.shares += share
         self.best = max(self.best, float(shares.max(initial=-inf)))
         self.worst = min(self.worst, float(shares.min(initial=inf)))
@@ -127,8 +125,8 @@ class Group:
 
 
 class Statistics:
-    """Collects what the summary needs from output records, in bounded memory (one number a day) and without a loop
-    over records.
+    """Collects the figures of the summary from output records, in bounded memory (one number per day) and without a
+    loop over records.
 
     Sums are kept for each pair of strategy and symbol: `fills`, `round_trips`, `wins`, and in minor units of the quote
     `fees` and `pnl` (net of fees). `gained` and `lost`: round trips in minor units of the account's currency.
@@ -167,43 +165,43 @@ class Statistics:
 
     @property
     def fills(self) -> int:
-        """Of all strategies and symbols."""
+        """The number of fills of all strategies and symbols."""
         return int(self._fills.sum())
 
     @property
     def round_trips(self) -> int:
-        """Completed, flat to flat."""
+        """The number of completed round trips."""
         return int(self._round_trips.sum())
 
     @property
     def wins(self) -> int:
-        """Round trips that gained, net of fees."""
+        """The number of completed round trips with a profit, net of fees."""
         return int(self._wins.sum())
 
     def begun(self) -> Records:
-        """The round trips (TRIP) that have begun and not ended."""
+        """The round trips (TRIP) that are still open."""
         return self._trips.begun()
 
     def equity_before(self, ts: int) -> int | None:
-        """The last equity of an earlier day than that in which `ts` (ns UTC) lies, None when there was none."""
+        """The last equity before the UTC day of `ts` (ns UTC), or None."""
         days = [day for day in self.day_equity if day < (ts - 1) // t.DAY_NS]
         return self.day_equity[max(days)] if days else None
 
     def groups(self, by: Literal["symbol", "strategy"]) -> dict[str, Group]:
-        """Figures by name, of those that have a fill."""
+        """The figures of each symbol or strategy with a fill, by name."""
         n_symbols = len(self.names.symbols)
-        found: dict[str, Group] = {}
+        groups: dict[str, Group] = {}
         for pair in np.flatnonzero(self._fills).tolist():
             strategy, symbol = divmod(pair, n_symbols)
             name = self.names.symbols[symbol] if by == "symbol" else self.names.strategies[strategy]
             quote = self.names.assets[self.names.quotes[symbol]]
-            group = found.setdefault(name, Group())
+            group = groups.setdefault(name, Group())
             group.fills += int(self._fills[pair])
             group.round_trips += int(self._round_trips[pair])
             group.wins += int(self._wins[pair])
             group.fees[quote] += int(self._fees[pair])
             group.pnl[quote] += int(self._pnl[pair])
-        return found
+        return groups
 
     def _add_fills(self, fills: Records) -> None:
         if len(fills) == 0:
@@ -251,17 +249,17 @@ class Statistics:
         return returns_of(start_equity, days, [self.day_equity[day] for day in days])
 
     def turnover(self, rates: Sequence[float | None], start_equity: int) -> float | None:
-        """What was traded, bought and sold, over the mean of daily equity; None where a quote has no fixed rate."""
-        rate = [1.0 if one is None else one for one in rates]
-        unknown = any(one is None and traded > 0 for one, traded in zip(rates, self._traded.tolist(), strict=False))
+        """The value bought and sold, divided by the mean daily equity; None if a traded quote has no fixed rate."""
+        factors = [1.0 if rate is None else rate for rate in rates]
+        unknown = any(rate is None and traded > 0 for rate, traded in zip(rates, self._traded.tolist(), strict=False))
         equities = list(self.day_equity.values()) or [start_equity]
         mean = sum(equities) / len(equities)
         if unknown or mean <= 0 or len(rates) != len(self._traded):
             return None
-        return float(sum(one * traded for one, traded in zip(rate, self._traded.tolist(), strict=True)) / mean)
+        return float(sum(rate * traded for rate, traded in zip(factors, self._traded.tolist(), strict=True)) / mean)
 
     def halted_share(self) -> float:
-        """How much of the run was spent halted."""
+        """The share of the run's time that was spent halted."""
         span = self.last_ts - self.first_ts
         since = self.last_ts - self.halted_since if self.halted_since else 0
         return (self.halted_ns + since) / span if span > 0 else 0.0

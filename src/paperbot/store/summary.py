@@ -1,4 +1,4 @@
-"""The summary of a run: the figures that people compare, from what the core reported."""
+"""The summary of a run: its figures, computed from the core's records."""
 
 from collections.abc import Mapping, Sequence
 from typing import Any, Literal
@@ -30,27 +30,27 @@ LABELS = {
     "calmar": "Calmar",
     "profit_factor": "profit factor",
     "win_rate_pct": "win rate %",
-    "expectancy": "expectancy, a trade",
+    "expectancy": "expectancy per trade",
     "avg_trade_pct": "average trade %",
     "best_trade_pct": "best trade %",
     "worst_trade_pct": "worst trade %",
     "exposure_pct": "exposure %",
     "turnover": "turnover, x equity",
 }
-"""How people call the figures of `summarize`, in the order in which they read them."""
+"""The labels of the figures of `summarize`, in the order of display."""
 
 
 def summarize(
     statistics: Statistics, account: np.void, buy_and_hold: dict[str, float], rates: Sequence[float | None] = ()
 ) -> dict[str, Any]:
-    """One flat object, as `--json` prints it; what is not defined is None. `account`: the core's record at the end;
-    `rates`: by symbol, what a minor unit of its quote is always worth in the account's, None where that changes.
+    """The summary as one flat object, as `--json` prints it; an undefined figure is None. `account`: the core's record
+    at the end; `rates`: by symbol, the fixed value of its quote's minor unit in the account's, None where it varies.
     """
     unit = statistics.names.account_unit()
     row = statistics.last_ledger
     valued = row is not None and bool(row["valued"][0])
     equity = int(row["equity"][0]) if row is not None and valued else None
-    # The core's own first valuation: the first valued row is later where a coin is held, and as late as rows are rare.
+    # The core's first valuation. The first valued row can be later: if a held coin had no price, or if rows are rare.
     start = int(account["start_equity"]) if valued else None
     slices = int(account["slices"])
     trips = statistics.round_trips
@@ -131,7 +131,7 @@ def _percent(share: float | None) -> float | None:
 
 
 def halts_in_words(summary: Mapping[str, Any]) -> str:
-    """When the kill switch tripped first, why, and how much of the run was spent halted."""
+    """When and why the kill switch first tripped, and the share of the run that was spent halted."""
     if not summary["halts"]:
         return str(summary["halted"])
     first = f"{summary['first_halt_reason']} at {summary['first_halt'][:16].replace('T', ' ')}"

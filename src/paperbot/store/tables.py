@@ -1,7 +1,7 @@
 """Output records as tables for people: fills, ledger rows, orders with their end, round trips, blocked orders.
 
-Money and quantities stand as float64 for people and as int64 in minor units (`*_minor`) beside it. Nothing is computed
-here that the core has decided: names, units and sums of what it reported.
+Money and quantities are given as float64 for people, and as int64 in minor units (`*_minor`). This file only adds
+names, units and sums to the core's records; it decides nothing.
 """
 
 from collections.abc import Callable, Iterator, Sequence
@@ -58,7 +58,7 @@ BLOCKED = _schema(
     **dict(limit_price=_FLOAT, stop_price=_FLOAT, seq=_INT, qty_minor=_INT),
 )
 SCHEMAS = {"trades": TRADES, "ledger": LEDGER, "orders": ORDERS, "round_trips": ROUND_TRIPS, "blocked": BLOCKED}
-"""The files that a run writes, by their names."""
+"""The schemas of the tables that a run writes, by file name."""
 
 _REASONS = {
     t.Role.EXIT: "signal",
@@ -70,20 +70,20 @@ _REASONS = {
 
 
 def _named(ids: NDArray[Any], names: Sequence[str]) -> Any:
-    """Names of ids; null for an id that nobody has."""
-    known = [*names, None]
+    """The names of ids; null for an unknown id."""
+    names_or_null = [*names, None]
     indices = np.where((ids < 0) | (ids >= len(names)), len(names), ids)
-    return pa.array([known[index] for index in indices.tolist()], type=_TEXT)
+    return pa.array([names_or_null[index] for index in indices.tolist()], type=_TEXT)
 
 
 def _lower(members: type[Any], ids: NDArray[Any]) -> Any:
-    """Names of an enumeration's values; null for a value that it does not have."""
+    """The lower-case names of an enumeration's values; null for an unknown value."""
     names = {value: member.name.lower() for value, member in members._value2member_map_.items()}
     return pa.array([names.get(value) for value in ids.tolist()], type=_TEXT)
 
 
 def _scaled(values: NDArray[Any], ids: NDArray[Any], decimals: Sequence[int]) -> NDArray[np.float64]:
-    """Whole units: integers divided by their own power of ten, so that the float is the nearest to the decimal."""
+    """Convert minor units to floats. Dividing by a power of ten gives the float nearest to the decimal."""
     units = np.array([10.0**places for places in decimals])
     return np.asarray(values / units[ids], dtype=np.float64)
 
@@ -94,7 +94,7 @@ def _times(values: NDArray[Any], *, zero_is_none: bool = False) -> Any:
 
 
 SourceOf = Callable[[int, int], str]
-"""Where the bar of a fill came from (replay, stream, backfill, catch_up), by its close (ns UTC) and symbol id."""
+"""Gives the source of a fill's bar (replay, stream, backfill, catch_up), by its close (ns UTC) and symbol id."""
 
 
 def replayed(_close_ts: int, _symbol: int) -> str:
@@ -146,7 +146,7 @@ def trades_table(records: Records, names: Names, source_of: SourceOf = replayed)
 
 
 def ledger_table(records: Records, names: Names) -> Any:
-    """LEDGER records as a LEDGER table; what needs a price that is missing is null."""
+    """LEDGER records as a LEDGER table; a value that needs a missing price is null."""
     rows = of_kind(records, t.OutputKind.LEDGER, t.OUT_LEDGER)
     unvalued = rows["valued"] == 0
     unit = names.account_unit()
@@ -184,8 +184,8 @@ def ledger_table(records: Records, names: Names) -> Any:
 
 
 def blocked_table(records: Records, names: Names) -> Any:
-    """BLOCKED records as a BLOCKED table: what the gate refused, and the code of the rule. A field that makes no sense
-    (which may be why) is null.
+    """BLOCKED records as a BLOCKED table: the orders that the gate refused, with their block codes. An invalid field,
+    which may be the reason for the block, is null.
     """
     rows = of_kind(records, t.OutputKind.BLOCKED, t.OUT_ORDER)
     unknown = (rows["symbol"] < 0) | (rows["symbol"] >= len(names.symbols))
@@ -222,7 +222,7 @@ def _table(columns: dict[str, Any], schema: Any) -> Any:
 
 
 class OrderTracker:
-    """Follows each order from acceptance to its end, holding only the open ones."""
+    """Tracks each order from acceptance to its end; holds only the open ones."""
 
     def __init__(self, names: Names) -> None:
         self._names = names
@@ -230,7 +230,7 @@ class OrderTracker:
         self._quantity, self._filled = np.zeros((2, 0), dtype=np.int64)
 
     def ended(self, records: Records) -> Any:
-        """An ORDERS table of those that ended within these records, in the order of their ends."""
+        """An ORDERS table of the orders that end within these records, in the order of their ends."""
         fresh = of_kind(records, t.OutputKind.ORDER, t.OUT_ORDER)
         orders = _joined(self._open, fresh)
         quantity = np.append(self._quantity, fresh["quantity"])
@@ -248,7 +248,7 @@ class OrderTracker:
         return self._table(orders[at], quantity[at], filled[at], ends)
 
     def still_open(self) -> Any:
-        """An ORDERS table of those that are open, by id."""
+        """An ORDERS table of the open orders, by id."""
         return self._table(self._open, self._quantity, self._filled, None)
 
     def _table(
@@ -288,7 +288,7 @@ class OrderTracker:
 
 
 def _joined(before: Records, after: Records) -> Records:
-    """Two arrays of one layout as one, copied as bytes."""
+    """Concatenate two arrays of the same layout, as bytes."""
     block = f"V{before.dtype.itemsize}"
     return np.concatenate((before.view(block), after.view(block))).view(before.dtype)
 
@@ -328,7 +328,7 @@ def round_trips_table(trips: Records, names: Names) -> Any:
 def tables_of(
     records: Records, names: Names, orders: OrderTracker, round_trips: RoundTrips, source_of: SourceOf
 ) -> Iterator[tuple[str, Any]]:
-    """The rows of each file (name, table) that these records give; the trackers hold what is not complete yet."""
+    """Yield (name, rows) of each table from these records. The trackers keep open orders and round trips."""
     yield "trades", trades_table(records, names, source_of)
     yield "ledger", ledger_table(records, names)
     yield "orders", orders.ended(records)

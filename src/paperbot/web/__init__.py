@@ -1,1 +1,1 @@
-"""Pages for people."""
+"""HTML pages about runs and sweeps."""

@@ -1,4 +1,4 @@
-"""What a page about a run shows, whatever draws it."""
+"""The content of pages about runs and sweeps, independent of how it is drawn."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
@@ -19,7 +19,7 @@ class Line:
 
 @dataclass(frozen=True)
 class Marks:
-    """Fills: when, at what price, and what a pointer over one says."""
+    """Fills: their times, their prices, and the text shown when hovering over each."""
 
     ts: Array
     price: Array
@@ -42,7 +42,7 @@ class Market:
 
 @dataclass(frozen=True)
 class Page:
-    """What the page shows. `facts` are words, `statistics` figures; tables are lists of rows with the same keys."""
+    """The content of a page about a run. `facts` are text; each table is a list of rows with the same keys."""
 
     title: str
     facts: Mapping[str, str]
@@ -59,7 +59,7 @@ class Page:
 
 @dataclass(frozen=True)
 class SweepPage:
-    """What the page about a sweep shows: the values of each axis and the objective, both by trial."""
+    """The content of a page about a sweep: the values of each axis, and the objective, both by trial."""
 
     title: str
     axes: Mapping[str, Sequence[Any]]

@@ -1,7 +1,7 @@
-"""One self-contained HTML page about a run: pictures by plotly.js, which is inside the page, and tables.
+"""Renders a self-contained HTML page about a run or a sweep: tables, and charts drawn by plotly.js.
 
-Nothing is loaded from anywhere; the page opens from a disk without a network. What comes from a configuration or a
-file (names, codes) is escaped.
+The page contains plotly.js and loads nothing, so it opens without a network. Names and codes from configurations and
+files are escaped.
 """
 
 import html
@@ -81,7 +81,7 @@ def _market(market: Market) -> go.Figure:
             name=label,
             mode="markers",
             marker={"color": color, "symbol": symbol, "size": 11, "line": {"color": DARK, "width": 1}},
-            text=[html.escape(one) for one in marks.says],
+            text=[html.escape(text) for text in marks.says],
             hovertemplate="%{text}<extra></extra>",
             row=1,
             col=1,
@@ -90,25 +90,26 @@ def _market(market: Market) -> go.Figure:
 
 
 def _bars(x: Any, y: Any, colors: Any, title: str) -> go.Figure:
-    figure = go.Figure(go.Bar(x=[html.escape(str(one)) for one in x], y=y, marker={"color": colors}, name=title))
+    figure = go.Figure(go.Bar(x=[html.escape(str(label)) for label in x], y=y, marker={"color": colors}, name=title))
     figure.update_xaxes(type="category", nticks=20)
     figure.update_yaxes(title_text=title)
     return figure
 
 
 def _figures(page: Page) -> list[tuple[str, go.Figure, int]]:
-    """(heading, picture, height in px)."""
-    made = [("Equity and drawdown", _equity(page), 460)]
-    made += [(f"{market.symbol}: price and fills", _market(market), 520) for market in page.markets]
+    """The figures of a page: (heading, figure, height in px)."""
+    figures = [("Equity and drawdown", _equity(page), 460)]
+    figures += [(f"{market.symbol}: price and fills", _market(market), 520) for market in page.markets]
     change = page.days["equity"]
-    made.append(("Per day", _bars(page.days["day"], change, np.where(change < 0, RED, GREEN), "change of equity"), 300))
+    colors = np.where(change < 0, RED, GREEN)
+    figures.append(("Per day", _bars(page.days["day"], change, colors, "change of equity"), 300))
     fees = go.Figure(go.Scatter(x=page.fees.ts, y=page.fees.values, name="fees", line={"color": AMBER, "shape": "hv"}))
     fees.update_yaxes(title_text="fees so far")
-    made.append(("Fees", fees, 300))
+    figures.append(("Fees", fees, 300))
     if page.blocked:
         names, counts = list(page.blocked), list(page.blocked.values())
-        made.append(("Blocked orders", _bars(names, counts, AMBER, "orders"), 300))
-    return made
+        figures.append(("Blocked orders", _bars(names, counts, AMBER, "orders"), 300))
+    return figures
 
 
 def _cell(value: Any) -> str:
@@ -121,7 +122,7 @@ def _cell(value: Any) -> str:
     if isinstance(value, int | np.integer):
         return f"{int(value):,}"
     if isinstance(value, Mapping):
-        return "<br>".join(f"{_cell(one)} {html.escape(str(name))}" for name, one in value.items()) or NOTHING
+        return "<br>".join(f"{_cell(amount)} {html.escape(str(name))}" for name, amount in value.items()) or NOTHING
     return html.escape(str(value))
 
 
@@ -155,7 +156,7 @@ th:first-child, td:first-child { text-align: left; }
 
 
 def _drawn(figures: Sequence[tuple[str, go.Figure, int]]) -> list[str]:
-    """Each figure (heading, picture, height in px) as HTML."""
+    """Draw each figure (heading, figure, height in px) as HTML."""
     parts = []
     for number, (heading, figure, height) in enumerate(figures):
         figure.update_layout(
@@ -174,7 +175,7 @@ def _drawn(figures: Sequence[tuple[str, go.Figure, int]]) -> list[str]:
 
 
 def _document(title: str, head: str, parts: Sequence[str], notes: Sequence[str]) -> str:
-    said = "".join(f'<p class="note">{html.escape(note)}</p>' for note in notes)
+    footnotes = "".join(f'<p class="note">{html.escape(note)}</p>' for note in notes)
     body = "\n".join(parts)
     return f"""<!doctype html>
 <html lang="en">
@@ -189,7 +190,7 @@ def _document(title: str, head: str, parts: Sequence[str], notes: Sequence[str])
 <body>
 <h1>{html.escape(title)}</h1>
 {head}
-{said}
+{footnotes}
 {body}
 </body>
 </html>
@@ -203,7 +204,7 @@ def _titled(tables: Mapping[str, Sequence[Mapping[str, Any]]]) -> list[str]:
 
 
 def render(page: Page) -> str:
-    """The page about a run as HTML."""
+    """Render the page about a run as HTML."""
     figures = "".join(
         f"<div><dt>{html.escape(name)}</dt><dd>{_cell(value)}</dd></div>" for name, value in page.statistics.items()
     )
@@ -213,7 +214,7 @@ def render(page: Page) -> str:
 
 
 def _landscape(page: SweepPage) -> go.Figure:
-    """The objective over what was varied: a line, a map of two axes, or lines through all of them."""
+    """The objective over the varied keys: a line for one, a heat map for two, parallel coordinates for more."""
     scale = "Viridis"
     if len(page.axes) == 1:
         ((name, values),) = page.axes.items()
@@ -229,8 +230,8 @@ def _landscape(page: SweepPage) -> go.Figure:
             z[lines.index(b), columns.index(a)] = np.nan if value is None else value
         figure = go.Figure(
             go.Heatmap(
-                x=[str(one) for one in columns],
-                y=[str(one) for one in lines],
+                x=[str(value) for value in columns],
+                y=[str(value) for value in lines],
                 z=z,
                 colorscale=scale,
                 colorbar={"title": page.objective_name},
@@ -241,21 +242,21 @@ def _landscape(page: SweepPage) -> go.Figure:
         return figure
     dimensions = []
     for name, values in page.axes.items():
-        known = sorted(set(values), key=_place)
-        ticks = {"tickvals": list(range(len(known))), "ticktext": [str(one) for one in known]}
-        dimensions.append({"label": name, "values": [known.index(one) for one in values], **ticks})
+        choices = sorted(set(values), key=_place)
+        ticks = {"tickvals": list(range(len(choices))), "ticktext": [str(value) for value in choices]}
+        dimensions.append({"label": name, "values": [choices.index(value) for value in values], **ticks})
     shown = [np.nan if value is None else value for value in page.objective]
     dimensions.append({"label": page.objective_name, "values": shown})
     return go.Figure(go.Parcoords(line={"color": shown, "colorscale": scale}, dimensions=dimensions))
 
 
 def _place(value: Any) -> tuple[bool, float, str]:
-    """Numbers by size, before words by letter."""
+    """A sort key: numbers by size, then words in alphabetical order."""
     is_number = isinstance(value, int | float)
     return not is_number, float(value) if is_number else 0.0, str(value)
 
 
 def render_sweep(page: SweepPage) -> str:
-    """The page about a sweep as HTML."""
-    figures = [(f"{page.objective_name} over what was varied", _landscape(page), 520)]
+    """Render the page about a sweep as HTML."""
+    figures = [(f"{page.objective_name} over the varied keys", _landscape(page), 520)]
     return _document(page.title, "", [*_drawn(figures), *_titled(page.tables)], page.notes)

@@ -1,4 +1,4 @@
-"""What the page about a run shows, from its artifacts."""
+"""Composes the page about a run from its artifacts."""
 
 from collections.abc import Mapping
 from itertools import pairwise
@@ -15,18 +15,18 @@ from paperbot.timeframe import NS, fixed
 from paperbot.web.model import Line, Market, Marks, Page
 
 POINTS = 4_000
-"""Points of a line; more cannot be told apart on a screen."""
+"""The largest number of points of a line; a screen cannot show more."""
 
 MARKS = 2_000
 TRIPS = 500
 
 
 def compose(results: Results, bars: Columns | None = None) -> Page:
-    """What the page shows. `bars`: candles in place of those that the run has kept."""
+    """Compose the page about a run. `bars`: candles to draw instead of those that the run stored."""
     ledger, summary = results.ledger, results.summary
     candles = results.candles if bars is None else bars
     kept, deep = thinned(ledger["equity"], POINTS), thinned(ledger["drawdown"], POINTS)
-    notes = ["Money is in the account's currency unless a name stands beside it. Times are UTC."]
+    notes = ["Money is in the account currency unless another one is named. Times are UTC."]
     notes += starved_in_words(summary.get("starved", {}))
     symbols = sorted({*results.trades["symbol"], *candles["symbol"]})
     days = by_day(results)
@@ -51,11 +51,11 @@ def compose(results: Results, bars: Columns | None = None) -> Page:
 
 
 def _facts(summary: dict[str, Any]) -> dict[str, str]:
-    """What the run was: in words, not in figures."""
+    """The facts about a run, as text."""
     settings = [f"{key}={value}" for key, value in summary.get("settings", {}).items()]
     facts = {
         "session": summary.get("session"),
-        "symbols": ", ".join(f"{symbol} ({each})" for symbol, each in summary["timeframes"].items()),
+        "symbols": ", ".join(f"{symbol} ({timeframe})" for symbol, timeframe in summary["timeframes"].items()),
         "strategies": ", ".join(summary["strategies"]) or "none",
         "period": f"{_minute(summary['first'])} to {_minute(summary['last'])}, {summary['days']:,.1f} days",
         "bars": f"{summary['bars']:,}",
@@ -106,7 +106,7 @@ def _market(results: Results, symbol: str, candles: Columns, notes: list[str]) -
 
 
 def _group_rows(summary: Mapping[str, Any], by: str) -> list[dict[str, Any]]:
-    """The summary's figures of each symbol or strategy, under the names that people read."""
+    """The summary's figures of each symbol or strategy, with their display names."""
     labels = {by: by, "fills": "fills", "round_trips": "round trips", "wins": "won", "fees": "fees"}
     labels["net_pnl"] = "PnL net of fees"
     return [{label: row[key] for key, label in labels.items()} for row in summary[f"by_{by}"]]
@@ -123,7 +123,7 @@ def _trip_rows(trips: Columns, notes: list[str]) -> list[dict[str, Any]]:
     """The last round trips, newest first."""
     count = len(trips["symbol"])
     if count > TRIPS:
-        notes.append(f"The table has the last {TRIPS} of {count:,} round trips.")
+        notes.append(f"The table shows the last {TRIPS} of {count:,} round trips.")
     return [
         {
             "exit": moment(trips["exit_ts"][i]),
@@ -142,7 +142,7 @@ def _trip_rows(trips: Columns, notes: list[str]) -> list[dict[str, Any]]:
 
 
 def thinned(values: NDArray[Any], most: int) -> NDArray[np.int64]:
-    """Positions of at most about `most` rows that keep a line's look: the lowest and highest of each stretch.
+    """The positions of about `most` rows that keep the shape of a line: the lowest and highest of each stretch.
 
     `values`: float64, NaN allowed.
     """
