@@ -3,10 +3,11 @@
 from decimal import Decimal
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from desk import MINUTE_NS, START_NS, Desk
+from effort import amount
 from paperbot.core import types as t
 
 BPS10 = {"execution": {"fees": {"maker_bps": 10, "taker_bps": 10}}}
@@ -220,6 +221,7 @@ def test_a_stop_below_one_tick_is_triggered_and_waits():
     assert desk.bar(2).fills()[-1] == ("sell", 10, 1, "taker")
 
 
+@settings(max_examples=amount(100, 40))
 @given(
     prices=st.lists(st.integers(1, 40), min_size=4, max_size=8),
     bps=st.integers(0, 9999),
