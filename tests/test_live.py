@@ -571,6 +571,17 @@ def test_faults_of_every_kind_change_nothing(market):
     assert bot.ask("verify")["digest"] == bot.replay(*sources)
 
 
+def test_a_hostile_venue_changes_nothing(market):
+    """Every message and answer of `exchange/hostile.py`, in turn, between the true ones."""
+    folder, files, sources = market
+    with VenueProcess(folder, *sources, options=("--fault", "hostile=0.2", "--updates", "4")) as venue:
+        bot = Bot(folder, venue.settings())
+        log = bot.run("--until", until(files["ETH/USDT"]))
+    assert "bar_refused" in log
+    assert "Traceback" not in log
+    assert bot.ask("verify")["digest"] == bot.replay(*sources)
+
+
 def test_a_feed_that_stays_silent_halts_with_a_reason(tmp_path):
     """The venue dies two seconds before the next bar is due, so the bot finds it too late twelve seconds afterwards."""
     _, sources = two_markets(tmp_path, 40)

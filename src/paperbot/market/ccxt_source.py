@@ -1,5 +1,6 @@
 """Binance Spot through ccxt. No other file imports ccxt."""
 
+import json
 from collections.abc import Callable
 from dataclasses import dataclass
 from math import isfinite, nan
@@ -9,7 +10,7 @@ import ccxt.pro
 from ccxt.async_support.base.ws.client import Client
 from ccxt.base.errors import BaseError, DDoSProtection
 from pydantic import SecretStr
-from tenacity import AsyncRetrying, retry_if_exception_type, wait_exponential_jitter
+from tenacity import AsyncRetrying, retry_if_exception_type, wait_exponential, wait_random
 
 from paperbot.market.bounded import AnswerError, BoundedSession
 from paperbot.market.instruments import VenueRules, rules_of
@@ -41,16 +42,20 @@ class _Client(Client):  # type: ignore[misc]
 
     - It does not read from aiohttp's buffer directly: that bypasses aiohttp's count of unread bytes (which includes an
       overhead per message), so after a burst reading would pause and never resume.
-    - A message that is not JSON goes to `on_bad`; ccxt's own loop would stop without an error.
+    - A message that is neither a kline nor an answer goes to `on_bad`, and so does one that cannot be handled; ccxt's own
+      loop would stop without an error.
     """
 
     buffer = None
     on_bad: Callable[[Any], None] | None = None
 
     def handle_text_or_binary_message(self, data: Any) -> None:
-        """Handle one raw message."""
+        """Handle one raw message: klines and answers to our own requests go on to ccxt, everything else to `on_bad`."""
         try:
-            super().handle_text_or_binary_message(data)
+            message = json.loads(data)
+            if message.get("e") != "kline" and not isinstance(message.get("id"), int):
+                raise ValueError(data)  # noqa: TRY301
+            self.on_message_callback(self, message)
         except Exception:  # noqa: BLE001  (whatever a message breaks, the stream goes on without it)
             if self.on_bad is not None:
                 self.on_bad(data)
@@ -192,10 +197,10 @@ class BinanceSource:
         """Listen until cancelled. Reconnects when the connection is lost, with increasing pauses between failures."""
         self._exchange.on_kline = on_kline
         wanted = [[symbol, self._timeframe] for symbol in self._symbols]
-        retry = retry_if_exception_type(BaseError)
+        retry, wait = retry_if_exception_type(BaseError), wait_exponential(0.05, max=30.0) + wait_random(0.0, 0.5)
         try:
             while True:
-                async for attempt in AsyncRetrying(retry=retry, wait=wait_exponential_jitter(0.05, 30.0, jitter=0.5)):
+                async for attempt in AsyncRetrying(retry=retry, wait=wait):
                     with attempt:
                         try:
                             await self._exchange.watch_ohlcv_for_symbols(wanted)
