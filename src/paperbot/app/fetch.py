@@ -49,6 +49,7 @@ async def _fetch(
     source = make_source(configuration, [request.symbol], request.timeframe, needs_key=False)
     step_ms = duration_s(request.timeframe) * 1000
     store = BarStore(request.out)
+    before = store.count
     if store.last_ms is not None:
         say(f"{request.out}: continues after {format_ts(store.last_ms * MS)}")
     try:
@@ -75,6 +76,10 @@ async def _fetch(
                 store.write()
                 say(f"{request.symbol}: up to {format_ts(next_ms * MS)}")
         store.write()
+    except StateError:
+        if store.count > before:
+            store.write()
+        raise
     finally:
         await source.close()
     last = None if store.last_ms is None else format_ts(store.last_ms * MS)
@@ -85,4 +90,4 @@ async def _patiently(call: Callable[[], Awaitable[Answer]]) -> Answer:
     try:
         return await patiently(call, TRIES)
     except SourceError as error:
-        raise StateError(f"the venue does not answer: {error}; bars that were already written are kept") from None
+        raise StateError(f"the venue does not answer: {error}; the bars fetched so far are kept") from None

@@ -92,7 +92,6 @@ async def open_source(source: BinanceSource, say: Callable[[str], None]) -> None
             source.open,
             START_TRIES,
             lambda error: say(f"the venue does not answer yet: {error}"),
-            is_final=lambda error: "no symbol" in str(error),
         )
     except SourceError as error:
         raise StateError(f"the venue cannot be used: {error}") from None

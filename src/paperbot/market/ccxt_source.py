@@ -42,8 +42,8 @@ class _Client(Client):  # type: ignore[misc]
 
     - It does not read from aiohttp's buffer directly: that bypasses aiohttp's count of unread bytes (which includes an
       overhead per message), so after a burst reading would pause and never resume.
-    - A message that is neither a kline nor an answer goes to `on_bad`, and so does one that cannot be handled; ccxt's own
-      loop would stop without an error.
+    - A message that is neither a kline nor an answer goes to `on_bad`, and so does one that cannot be handled: ccxt's
+      own loop would stop without an error.
     """
 
     buffer = None
@@ -132,7 +132,7 @@ class BinanceSource:
         await self._call(self._exchange.load_markets, True)  # noqa: FBT003  (anew, whatever the last answer was)
         for symbol in self._symbols:
             if symbol not in self._exchange.markets:
-                raise SourceError(f"the venue has no symbol {symbol}")
+                raise SourceError(f"the venue has no symbol {symbol}", is_final=True)
             wrong = self.rules(symbol).wrong()
             if wrong is not None:
                 raise SourceError(f"the venue's rules for {symbol} cannot be read: {wrong}")

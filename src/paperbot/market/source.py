@@ -35,23 +35,24 @@ class Candle:
 
 
 class SourceError(Exception):
-    """The source could not answer. `wait_s`: seconds to wait before the next request (429, 418); 0: none."""
+    """The source could not answer. `wait_s`: seconds to wait before the next request (429, 418); 0: none. `is_final`:
+    another request would not help.
+    """
 
-    def __init__(self, reason: str, wait_s: float = 0.0) -> None:
+    def __init__(self, reason: str, wait_s: float = 0.0, *, is_final: bool = False) -> None:
         super().__init__(reason)
         self.wait_s = wait_s
+        self.is_final = is_final
 
 
 async def patiently(
     call: Callable[[], Awaitable[Answer]],
     tries: int,
     failed: Callable[[SourceError], None] = lambda _: None,
-    *,
-    is_final: Callable[[SourceError], bool] = lambda _: False,
 ) -> Answer:
     """Make the call up to `tries` times, with pauses that double or that the venue asks for; return the answer.
 
-    `failed` is called for each failure; `is_final`: failures that are not retried. Raises the last SourceError.
+    `failed` is called for each failure. Raises the last SourceError, or one that is final at once.
     """
 
     def pause_s(state: RetryCallState) -> float:
@@ -66,7 +67,7 @@ async def patiently(
             failed(error)
             raise
 
-    retry = retry_if_exception(lambda error: isinstance(error, SourceError) and not is_final(error))
+    retry = retry_if_exception(lambda error: isinstance(error, SourceError) and not error.is_final)
     retrying = AsyncRetrying(stop=stop_after_attempt(tries), wait=pause_s, retry=retry, reraise=True)
     return await retrying(once)
 
