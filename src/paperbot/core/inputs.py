@@ -6,7 +6,9 @@ the minor unit of its asset; `*_ppb` are parts per 10^9.
 
 from paperbot.core.fields import byte, fillers, half, number, record, short, word
 
-FRAME_HEAD, FRAME_FEATURES = 7, 8
+FRAME_BAR, FRAME_HELD, FRAME_TARGET, FRAME_HEAD = 5, 5, 6, 7
+"""A frame begins with the bar (open, high, low, close, volume), what is held, and the target; features follow."""
+FRAME_FEATURES = 8
 FRAME_ANSWER = FRAME_HEAD + FRAME_FEATURES
 FRAME_SIZE = FRAME_ANSWER + 1
 """Size of a compiled strategy's frame, in float64 words: head, features, and its answer."""

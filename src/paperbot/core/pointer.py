@@ -18,7 +18,7 @@ from numba.extending import infer_getattr, intrinsic, lower_builtin, lower_getat
 from numba.np import arrayobj
 
 from paperbot.core.numeric import kernel
-from paperbot.core.types import STRATEGY_PARAMS
+from paperbot.core.types import FRAME_BAR, FRAME_HELD, FRAME_TARGET, STRATEGY_PARAMS
 from paperbot.core.world import DTYPES, PLACES, SINGLE, SLOTS
 
 _ADDRESS = "_address"
@@ -184,9 +184,9 @@ def compile_strategy(function: Callable[..., Any], shape: tuple[int, int, int, i
         numbers = carray(address_as_pointer(values), (max(n_params, 1),), np.float64)
         room = carray(address_as_pointer(memory), (n_memory,), np.float64)
         try:
-            slots[answer] = inner(
-                ts, slots[:5], slots[first : first + n_features], numbers[:n_params], room, slots[5], int(slots[6])
-            )
+            bar, features = slots[:FRAME_BAR], slots[first : first + n_features]
+            held, target = slots[FRAME_HELD], int(slots[FRAME_TARGET])
+            slots[answer] = inner(ts, bar, features, numbers[:n_params], room, held, target)
         except Exception:  # noqa: BLE001
             return 1
         return 0

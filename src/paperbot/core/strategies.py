@@ -13,6 +13,8 @@ from paperbot.core.numeric import JIT, kernel
 from paperbot.core.types import (
     FRAME_ANSWER,
     FRAME_HEAD,
+    FRAME_HELD,
+    FRAME_TARGET,
     HOLD,
     NOBODY,
     Fault,
@@ -95,8 +97,8 @@ def _compiled(w: World, strategy: int, symbol: int, target: int, ts: int) -> int
     w.frame[3] = last["last_close"] / unit
     w.frame[4] = last["last_volume"]
     held = w.positions[strategy * w.risk["n_symbols"] + symbol]["quantity"]
-    w.frame[5] = held / w.symbol_params[symbol]["base_unit"]
-    w.frame[6] = float(target)
+    w.frame[FRAME_HELD] = held / w.symbol_params[symbol]["base_unit"]
+    w.frame[FRAME_TARGET] = float(target)
     for k in range(len(params["feature"])):
         slot = params["feature"][k]
         w.frame[FRAME_HEAD + k] = _feature(w, symbol, slot) if slot != NOBODY else 0.0

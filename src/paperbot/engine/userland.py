@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 from paperbot.core import types as t
 from paperbot.core.numeric import JIT
 from paperbot.core.plain import TABLE
-from paperbot.core.types import FRAME_ANSWER, FRAME_FEATURES, FRAME_HEAD
+from paperbot.core.types import FRAME_ANSWER, FRAME_BAR, FRAME_FEATURES, FRAME_HEAD, FRAME_HELD, FRAME_TARGET
 from paperbot.errors import StrategyError, did_you_mean
 from paperbot.events import NO_SIGNALS, Signals, signals
 from paperbot.strategy import COMPILED_MARK, HOLD, Bar
@@ -160,8 +160,8 @@ def _compile(strategy: Loaded) -> None:
 
         def plain(ts: int, frame: Any, values: Any, room: Any) -> float:
             features = frame[FRAME_HEAD : FRAME_HEAD + n_features]
-            target = int(frame[6])
-            return float(function(ts, frame[:5], features, values[:n_params], room, float(frame[5]), target))
+            held, target = float(frame[FRAME_HELD]), int(frame[FRAME_TARGET])
+            return float(function(ts, frame[:FRAME_BAR], features, values[:n_params], room, held, target))
 
         strategy.address = len(TABLE) + 1
         TABLE[strategy.address] = plain
