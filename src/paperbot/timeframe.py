@@ -87,7 +87,7 @@ def parse_timeframe(text: str) -> Timeframe:
         return Timeframe(LONGEST_MONTH_NS + CLOCK_CHANGE_NS, text, months=1, zone=zone)
     ns = duration_s(length) * NS
     if ns % (2 * HOUR_NS):
-        raise ValueError(f"{text!r}: a zone needs bars of a whole multiple of two hours")
+        raise ValueError(f"{text!r}: a time zone is for bars of whole two hours or longer; leave it out")
     return Timeframe(ns + CLOCK_CHANGE_NS, text, zone=zone)
 
 
