@@ -98,7 +98,7 @@ def test_a_peer_that_fails_loses_nothing(tmp_path, monkeypatch):
     assert len(saved["rows"]) == 1
 
 
-@pytest.mark.parametrize("job", ["sma", "rsi"])
+@pytest.mark.parametrize("job", ["sma", pytest.param("rsi", marks=pytest.mark.long)])
 def test_our_trades_are_those_of_the_specification(tmp_path, job):
     np.savez(tmp_path / "bars.npz", **side_by_side.bars(20_000))
     said = {}

@@ -163,8 +163,8 @@ def test_a_reader_that_goes_away_does_not_stop_the_work(tmp_path):
     ("command", "said"),
     [
         (("data", "check", "bars.parquet"), "reading bars.parquet"),
-        (("replay", "BTC/USDT=bars.parquet"), "300/?"),
-        (("report",), "drawing the page"),
+        pytest.param(("replay", "BTC/USDT=bars.parquet"), "300/?", marks=pytest.mark.long),
+        pytest.param(("report",), "drawing the page", marks=pytest.mark.long),
     ],
 )
 def test_a_terminal_is_told_what_goes_on(tmp_path, command, said):

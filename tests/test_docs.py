@@ -112,6 +112,7 @@ def test_version_is_the_packages():
     assert f'version = "{__version__}"' in (ROOT / "pyproject.toml").read_text()
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("command", [["ruff", "check"], ["flake8"]])
 def test_linters_find_nothing(command):
     done = subprocess.run([sys.executable, "-m", *command], cwd=ROOT, capture_output=True, text=True, check=False)

@@ -42,16 +42,16 @@ def test_killswitch_drill_flips_the_gauge_trips_once_and_blocks_orders(tripped):
 
 def test_killswitch_halt_outlives_the_process_and_only_resume_lifts_it(tripped):
     folder, _, _ = tripped
-    for _ in range(2):
-        code, out, _ = run(["drill", "reload"], folder, PROMETHEUS_PORT="0")
+    for reload in (run, call):
+        code, out, _ = reload(["drill", "reload"], folder, PROMETHEUS_PORT="0")
         assert code == 0
         assert "kill switch: halted (daily_loss); trips: 1; orders blocked by it here: 1" in out
         assert "order submitted" not in out
-    code, out, _ = run(["drill", "reload", "--resume"], folder, PROMETHEUS_PORT="0")
+    code, out, _ = call(["drill", "reload", "--resume"], folder, PROMETHEUS_PORT="0")
     assert code == 0
     assert "killswitch_lifted" in out
     assert "order submitted: " in out
-    code, out, _ = run(["drill", "reload"], folder, PROMETHEUS_PORT="0")
+    code, out, _ = call(["drill", "reload"], folder, PROMETHEUS_PORT="0")
     assert "kill switch: not halted" in out
 
 

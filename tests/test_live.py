@@ -169,8 +169,8 @@ def test_for_ends_a_session_and_the_port_is_held_after_it(market):
 # ---- nothing lost -------------------------------------------------------------------------------------------------
 FAIL_POINTS = [
     "journal.before_commit:150",
-    "journal.after_commit:151",
-    "durable.before_rename:3",
+    pytest.param("journal.after_commit:151", marks=pytest.mark.long),
+    pytest.param("durable.before_rename:3", marks=pytest.mark.long),
     "durable.after_rename:3",
     "parquet.before_rename:2",
 ]
@@ -313,9 +313,14 @@ def test_edited_parameters_are_an_input_and_replay_too(market):
     ("key", "value", "words"),
     [
         ("symbols", "[BTC/USDT]", "symbols cannot change inside a session"),
-        ("account.currency", "USDT", "account.currency cannot change inside a session"),
-        ("features.rsi", "21", "features (kinds and windows) cannot change inside a session"),
-        ("capacities.open_orders", "99", "capacities.open_orders cannot change inside a session"),
+        *(
+            pytest.param(key, value, f"{what} cannot change inside a session", marks=pytest.mark.long)
+            for key, value, what in (
+                ("account.currency", "USDT", "account.currency"),
+                ("features.rsi", "21", "features (kinds and windows)"),
+                ("capacities.open_orders", "99", "capacities.open_orders"),
+            )
+        ),
     ],
 )
 def test_what_may_not_change_is_one_sentence(market, key, value, words):
@@ -396,6 +401,7 @@ def test_the_venues_filters_are_compared_and_taken_if_wanted(market):
     assert symbols["step"].tolist() == [1_000, 1_000]
 
 
+@pytest.mark.long
 def test_closed_days_are_parts_and_the_whole_is_their_sum(tmp_path):
     path = write_bars(tmp_path / "btc.parquet", 3000)
     with VenueProcess(tmp_path, f"BTC/USDT={path}") as venue:

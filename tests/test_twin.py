@@ -71,7 +71,11 @@ def test_streams_meet_every_rule():
         ({"BTC/BUSD": "binance_BTCBUSD_1m_20221213.parquet"}, ()),
         ({"BTC/BUSD": "binance_BTCBUSD_1m_20221213.parquet"}, ("execution.slippage_model=atr_scaled",)),
         ({"BTC/USD": "coinbase_BTCUSD_1m_201804.parquet"}, ("risk.take_profit_atr_mult=3", "risk.attach_stop=true")),
-        (FIVE_BITTREX, ("risk.daily_loss_cap=0", "execution.fees.asset=received", "risk.max_gross_exposure=0")),
+        pytest.param(
+            FIVE_BITTREX,
+            ("risk.daily_loss_cap=0", "execution.fees.asset=received", "risk.max_gross_exposure=0"),
+            marks=pytest.mark.long,
+        ),
     ],
 )
 def test_recorded_markets_agree(real_data, files, settings):

@@ -48,6 +48,7 @@ def test_the_demo_runs_in_an_empty_folder_and_comes_to_the_same_digest(wheel, tm
     ]
 
 
+@pytest.mark.long
 def test_a_first_hour_in_an_empty_folder(wheel, tmp_path):
     made = run(wheel, tmp_path, "config", "init")
     assert made.returncode == 0, made.stderr
