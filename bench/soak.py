@@ -4,9 +4,12 @@ The digest at the end must be that of replay, because all data did arrive in the
 """
 
 import argparse
+import re
+import socket
 import sys
 import tempfile
 import time
+import urllib.request
 from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent / "tests"))
@@ -38,6 +41,23 @@ def rss_mb(pid: int) -> float:
     return 0.0
 
 
+def free_port() -> int:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return probe.getsockname()[1]
+
+
+def stall_s(port: int) -> float:
+    """The event loop's longest stall of the last minute or two; 0 where nothing answers."""
+    try:
+        with urllib.request.urlopen(f"http://127.0.0.1:{port}/metrics", timeout=5) as answer:
+            text = answer.read().decode()
+    except OSError:
+        return 0.0
+    found = re.search(r"^paperbot_loop_stall_seconds(?:{})? (\S+)$", text, re.MULTILINE)
+    return float(found[1]) if found else 0.0
+
+
 def soak(minutes: float, seed: int) -> int:
     bars = max(int(minutes * 60 * 50), 200)
     with tempfile.TemporaryDirectory() as name:
@@ -47,12 +67,14 @@ def soak(minutes: float, seed: int) -> int:
         options = ("--speed", "3000", "--seed", str(seed), *faults)
         with VenueProcess(folder, *sources, options=options) as venue:
             bot = Bot(folder, {**venue.settings(), "run.artifacts_every_s": "20"})
-            process = bot.start("--until", until(files["ETH/USDT"]))
-            sizes, began = [], time.monotonic()
+            port = free_port()
+            process = bot.start("--until", until(files["ETH/USDT"]), PROMETHEUS_PORT=str(port))
+            sizes, stalls, began = [], [0.0], time.monotonic()
             while process.poll() is None:
                 time.sleep(1.0)
                 if process.poll() is None:
                     sizes.append(rss_mb(process.pid))
+                    stalls.append(stall_s(port))
                 if time.monotonic() - began > minutes * 60 * 4 + 120:
                     process.kill()
             log = (folder / "run.log").read_text()
@@ -64,6 +86,8 @@ def soak(minutes: float, seed: int) -> int:
     half = sizes[len(sizes) // 2 :]
     print(f"{time.monotonic() - began:.0f} s, {found['inputs']} inputs, {seen}, {codes}")
     print(f"RSS: {min(sizes):.0f} MB at the start, {half[0]:.0f} MB at half, {half[-1]:.0f} MB at the end")
+    later = sorted(stalls[len(stalls) // 2 :])
+    print(f"longest stall of the loop: {1000 * max(stalls):.0f} ms, in the second half {1000 * later[-1]:.0f} ms")
     print(f"digest {found['digest'][:16]}, clean {expected[:16]}")
     is_flat = half[-1] - half[0] < 25
     return 0 if found["digest"] == expected and is_flat else 1

@@ -111,7 +111,7 @@ class Bot:
 
     def start(self, *more: str, **variables: str) -> subprocess.Popen:
         command = [sys.executable, "-m", "paperbot.main", "run", *self.config, *arguments(self.settings), *more]
-        env = environment(PROMETHEUS_PORT="0", LOG_LEVEL=variables.pop("LOG_LEVEL", "WARNING"), **variables)
+        env = environment(**{"PROMETHEUS_PORT": "0", "LOG_LEVEL": "WARNING", **variables})
         log = (self.folder / "run.log").open("ab")
         return subprocess.Popen(command, cwd=self.folder, env=env, stdout=log, stderr=log)
 
