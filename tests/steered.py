@@ -36,13 +36,13 @@ class SteeredVenue(Venue):
                 if word == "play":
                     if self.pace_s and message.at_ms > self.clock.now_ms():
                         await asyncio.sleep(self.pace_s / self._updates)
-                    await self._somebody.wait()
+                    await self._has_listeners.wait()
                     self.clock.reach(message.at_ms)
-                    await self._say(message)
+                    await self._send(message)
                     await asyncio.sleep(0)
                 message = next(tape, None)
             if word == "play":
-                await self._somebody.wait()
+                await self._has_listeners.wait()
             self.clock.reach(value)
             print(f"reached {value}", flush=True)  # noqa: T201
 
