@@ -125,26 +125,31 @@ def session(desk):
     return (desk / "data/sessions/current").read_text().strip()
 
 
-def to_run():
-    """The lines that are run; those of other pages than the README only in the whole suite."""
-    for page, line in LINES:
-        if not is_example(line):
-            yield pytest.param(page, line, marks=[] if page == "README.md" else [pytest.mark.long])
+def lines_to_run(page):
+    return [line for name, line in LINES if name == page and not is_example(line)]
 
 
-@pytest.mark.parametrize(("page", "line"), list(to_run()))
-def test_a_line_runs_as_it_is_printed(page, line, desk, session):
-    process = shell(line.replace("NAME", session), desk)
-    words = until(line)
-    said = ""
-    if words is not None:
-        said = told(process, words)
-        process.send_signal(signal.SIGTERM)
-    code, rest, _ = finish(process)
-    said += rest
-    assert code == 0, f"{page}: {line}\n{said[-2000:]}"
-    assert words is None or words in said
-    assert "Traceback" not in said
+def pages_with_lines():
+    """The README; the other pages only in the whole suite."""
+    names = [page.name for page in PAGES if lines_to_run(page.name)]
+    return [pytest.param(name, marks=[] if name == "README.md" else [pytest.mark.long]) for name in names]
+
+
+@pytest.mark.parametrize("page", pages_with_lines())
+def test_lines_run_as_they_are_printed(page, desk, session):
+    """In the page's order: some lines need what those before them have made."""
+    for line in lines_to_run(page):
+        process = shell(line.replace("NAME", session), desk)
+        words = until(line)
+        said = ""
+        if words is not None:
+            said = told(process, words)
+            process.send_signal(signal.SIGTERM)
+        code, rest, _ = finish(process)
+        said += rest
+        assert code == 0, f"{page}: {line}\n{said[-2000:]}"
+        assert words is None or words in said, line
+        assert "Traceback" not in said, line
 
 
 @pytest.mark.parametrize("beginning", EXAMPLES)
