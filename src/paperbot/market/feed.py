@@ -104,7 +104,7 @@ class Feed:
         self._wake = asyncio.Event()
         self._not_before_s = 0.0
         self._failures = 0
-        self._is_time_doubted = False
+        self._is_time_doubted, self._is_time_checked = False, False
         self._reopen = asyncio.Event()
         self._stream_ms, self._stream_at_s = 0, 0.0
 
@@ -113,6 +113,7 @@ class Feed:
         """Ask the server for its time and return it in ms UTC. Raises SourceError."""
         at = await agreed_time_ms(self._source, self.server.proven_now_ms())
         self.server.hear(at, exact=True)
+        self._is_time_checked = True
         return at
 
     def begin(self, next_ms: int) -> None:
@@ -197,6 +198,7 @@ class Feed:
         if not self.server.hear(at_ms, within_ms=max(BELIEVED_STEPS * self._step_ms, BELIEVED_MS)):
             self._is_time_doubted = True  # The bar itself is checked against the server's time once it is known.
             self._wake.set()
+        self._is_time_checked = False
         self._stream_ms, self._stream_at_s = self.server.now_ms(), self._clock.monotonic_s()
         if kline.get("x") is True:
             self._offer(lane, candle, "stream")
@@ -367,6 +369,7 @@ class Feed:
         await asyncio.sleep(max(self._not_before_s - self._clock.monotonic_s(), 0.0))
 
     def _fail(self, error: SourceError) -> None:
+        self._is_time_checked = True  # Nothing that could be asked says otherwise.
         self._failures += 1
         backoff_s = min(FIRST_BACKOFF_S * 2.0 ** (self._failures - 1), LONGEST_BACKOFF_S)
         backoff_s *= random.uniform(0.5, 1.0)  # noqa: S311
@@ -377,9 +380,10 @@ class Feed:
     def age_s(self) -> float:
         """How long the next slice is overdue, in seconds of the server's time; 0 if it is not due yet.
 
-        Only answers to requests count: a stream's event times alone make nothing overdue.
+        A stream's event times alone make nothing overdue: they count once a request was answered or has failed.
         """
-        now_ms = self.server.proven_now_ms() or self.server.now_ms()
+        proven_ms = 0 if self._is_time_checked else self.server.proven_now_ms()
+        now_ms = proven_ms or self.server.now_ms()
         if now_ms == 0:
             return 0.0
         oldest_ms = min(lane.next_ms for lane in self._lanes.values())
