@@ -10,6 +10,7 @@ Its clock stands still until a line on standard input moves it, so that nothing 
 
 import argparse
 import asyncio
+import os
 import sys
 
 from paperbot.exchange.serve import market_of
@@ -47,8 +48,9 @@ class SteeredVenue(Venue):
             print(f"reached {value}", flush=True)  # noqa: T201
 
     async def serve(self):
-        """Serve until standard input ends."""
+        """Serve until standard input ends. A player that fails ends the process: nobody would ever be answered."""
         await self.start()
+        self._player.add_done_callback(lambda player: player.cancelled() or player.exception() is None or os._exit(1))
         print(f"venue at {self.url} and {self.ws_url}", flush=True)  # noqa: T201
         lines = asyncio.StreamReader()
         await asyncio.get_running_loop().connect_read_pipe(lambda: asyncio.StreamReaderProtocol(lines), sys.stdin)
