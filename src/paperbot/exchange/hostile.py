@@ -60,13 +60,13 @@ MESSAGES: dict[str, Callable[[Tree], str | bytes]] = {
     "a string": _text('"kline"'),
     "a list of lists": _text("[[1,2],[3]]"),
     "cut off": _text('{"e":"kline","E":1'),
-    "no JSON": _text("<html>maintenance</html>"),
+    "text that is not JSON": _text("<html>maintenance</html>"),
     "3,000 brackets": _text("[" * DEEP),
     "3,000 closed brackets": _text("[" * DEEP + "]" * DEEP),
     "100,000 brackets": _text("[" * DEEPER),
     "100,000 objects": _text('{"a":' * DEEPER),
     "bytes": _text(bytes(range(256))),
-    "bytes that are no UTF-8": _text(b'{"e":"kline","E":1,"s":"\xff\xfe"}'),
+    "bytes that are not UTF-8": _text(b'{"e":"kline","E":1,"s":"\xff\xfe"}'),
     "half a surrogate": _text('{"e":"kline","s":"\\ud800"}'),
     "an error": _text('{"error":{"code":2,"msg":"Invalid request"}}'),
     "a result that nobody asked for": _text('{"result":null,"id":"x"}'),
@@ -95,8 +95,8 @@ MESSAGES: dict[str, Callable[[Tree], str | bytes]] = {
     "an open time off the grid": _with(k_t=61_001),
     "a price of 400 digits": _digits("c", DIGITS_400),
     "a price in words": _with(k_c="much"),
-    "a price that is no number": _with(k_c="NaN"),
-    "a price without end": _with(k_h="Infinity"),
+    "a price that is not a number": _with(k_c="NaN"),
+    "an infinite price": _with(k_h="Infinity"),
     "a price that is a list": _with(k_o=["1"]),
     "a price that is missing": _with(k_o=None),
     "final in words": _with(k_x="true", k_c="0"),
@@ -133,13 +133,13 @@ _ANY: dict[str, Answer] = {
     "a list of numbers": Answer(b"[1,2,3]"),
     "cut off": Answer(b'{"serverTime":16'),
     "HTML": Answer(b"<html>maintenance</html>", content_type="text/html"),
-    "bytes that are no UTF-8": Answer(b'{"serverTime":"\xff\xfe"}'),
+    "bytes that are not UTF-8": Answer(b'{"serverTime":"\xff\xfe"}'),
     "an unknown charset": Answer(b'{"serverTime":1}', content_type="application/json; charset=klingon"),
     "3,000 brackets": Answer(b"[" * DEEP),
     "100,000 brackets": Answer(b"[" * DEEPER),
     "100,000 objects": Answer(b'{"a":' * DEEPER),
-    "a body that is no gzip": Answer(b"{}", headers={"Content-Encoding": "gzip"}),
-    "a body that unpacks to far too much": Answer(
+    "a body that is not gzip": Answer(b"{}", headers={"Content-Encoding": "gzip"}),
+    "a body that unpacks to 64 MB": Answer(
         gzip.compress(b" " * BOMB_BYTES), headers={"Content-Encoding": "gzip"}
     ),
     "a redirect to another host": Answer(status=302, headers={"Location": "http://127.0.0.1:9/api/v3/time"}),
@@ -150,11 +150,11 @@ _ANY: dict[str, Answer] = {
     "a bad gateway": Answer(b"<html>Bad Gateway</html>", 502, content_type="text/html"),
     "unavailable": Answer(b"", 503),
     "busy, without a time": Answer(b'{"code":-1003,"msg":"Too many requests."}', 429),
-    "busy, for ages": _busy(429, "1" + "0" * 18),
+    "busy, for 10^18 seconds": _busy(429, "1" + "0" * 18),
     "busy, for a day": _busy(429, "86400"),
-    "busy, without end": _busy(429, "inf"),
-    "busy, for no number": _busy(429, "nan"),
-    "busy, for less than nothing": _busy(429, "-5"),
+    "busy, for an infinite time": _busy(429, "inf"),
+    "busy, for a time that is not a number": _busy(429, "nan"),
+    "busy, for a negative time": _busy(429, "-5"),
     "busy, in words": _busy(429, "tomorrow"),
 }
 
@@ -202,7 +202,7 @@ _INFO: dict[str, Answer] = {
 
 ANSWERS: dict[str, dict[str, Answer]] = {
     "time": {**_ANY, **_TIME},
-    # An empty list says that there is no bar, which only the venue can know.
+    # An empty list is left out: it is a valid answer, and says that no bars exist.
     "klines": {**{name: answer for name, answer in _ANY.items() if name != "an empty list"}, **_KLINES},
     "exchangeInfo": {**_ANY, **_INFO},
 }

@@ -27,7 +27,8 @@ from paperbot.live.start import LiveRequest
 from paperbot.live.status import LastBlocked, status_of
 from paperbot.llm.advisor import Provider
 from paperbot.market.ccxt_source import BinanceSource
-from paperbot.market.feed import Arrival, Feed
+from paperbot.market.feed import Feed
+from paperbot.market.lane import Arrival
 from paperbot.market.source import MS, Answer, SourceError, patiently
 from paperbot.provenance import settings_of
 from paperbot.telemetry.notify import Notifier

@@ -12,7 +12,6 @@ This module knows no exchange; it asks a `Source`.
 import asyncio
 import random
 from collections.abc import Callable, Iterable
-from dataclasses import dataclass, field
 from math import isfinite
 from typing import Any
 
@@ -21,6 +20,7 @@ import numpy as np
 from paperbot.errors import DataError
 from paperbot.events import Bars, joined
 from paperbot.market.candles import Checker, Columns, Grid
+from paperbot.market.lane import Arrival, Lane
 from paperbot.market.source import MS, Candle, ServerTime, Source, SourceError, agreed_time_ms, is_time_ms
 from paperbot.ports import Clock
 from paperbot.timeframe import DAY_NS, fixed
@@ -36,35 +36,6 @@ BELIEVED_STEPS, BELIEVED_MS = 2, 60_000
 
 SILENT_BARS, SILENT_S = 3, 3.0
 """Bars that REST has and seconds of our clock without a message, after which a stream is opened anew."""
-
-
-@dataclass(frozen=True)
-class Arrival:
-    """A bar that may enter (`event`, one BAR_EVENT record), or, without `event`, a close whose bar is proven absent."""
-
-    symbol: int
-    close_ts: int
-    source: str
-    event: Bars | None = None
-
-
-@dataclass
-class _Lane:
-    """The state of one symbol: the next expected open, bars that wait for it, and bars that entered recently.
-
-    `contradictory`: the last contradictory version of the next expected bar. REST is asked for it again from
-    `not_before_s` on; `tries` counts the attempts.
-    """
-
-    symbol: str
-    index: int
-    checker: Checker
-    next_ms: int = 0
-    waiting: dict[int, tuple[Candle, str]] = field(default_factory=dict)
-    taken: dict[int, Candle] = field(default_factory=dict)
-    contradictory: Candle | None = None
-    tries: int = 0
-    not_before_s: float = 0.0
 
 
 class Feed:
@@ -93,7 +64,7 @@ class Feed:
         self._refused, self._failed = refused, failed
         self._clock = clock
         self._lanes = {
-            symbol: _Lane(symbol, index, Checker(symbol, index, fixed(timeframe_ms * MS), Grid(decimals)))
+            symbol: Lane(symbol, index, Checker(symbol, index, fixed(timeframe_ms * MS), Grid(decimals)))
             for index, (symbol, decimals) in enumerate(zip(symbols, price_decimals, strict=True))
         }
         self.server = ServerTime(clock)
@@ -205,7 +176,7 @@ class Feed:
         if self._due(lane):
             self._wake.set()
 
-    def _parse(self, lane: _Lane, row: Any) -> Candle | None:
+    def _parse(self, lane: Lane, row: Any) -> Candle | None:
         """Return a row as a candle; refuse it and return None if it is malformed or off the timeframe's grid."""
         try:
             opened, values = row[0], [float(value) for value in row[1:6]]
@@ -219,7 +190,7 @@ class Feed:
             return None
         return Candle(opened, *values)
 
-    def _event(self, lane: _Lane, candle: Candle) -> Bars | None:
+    def _event(self, lane: Lane, candle: Candle) -> Bars | None:
         """Check a bar and return its event; refuse it and return None if it contradicts itself."""
         try:
             return lane.checker.events(_columns([candle]))
@@ -229,7 +200,7 @@ class Feed:
                 self._refused("contradictory", lane.symbol, str(error))
             return None
 
-    def _offer(self, lane: _Lane, candle: Candle, source: str) -> None:
+    def _offer(self, lane: Lane, candle: Candle, source: str) -> None:
         """Take in a final bar; `source` is where it came from."""
         if candle.open_ms < lane.next_ms:
             self._refuse_old(lane, candle)
@@ -244,7 +215,7 @@ class Feed:
         if lane.waiting:
             self._wake.set()
 
-    def _refuse_old(self, lane: _Lane, candle: Candle) -> None:
+    def _refuse_old(self, lane: Lane, candle: Candle) -> None:
         entered = lane.taken.get(candle.open_ms)
         if entered == candle:
             self._refused("duplicate_bar", lane.symbol, f"{candle}")
@@ -253,7 +224,7 @@ class Feed:
         else:
             self._refused("late_bar", lane.symbol, f"{candle}")
 
-    def _drain(self, lane: _Lane) -> None:
+    def _drain(self, lane: Lane) -> None:
         while lane.next_ms in lane.waiting:
             candle, source = lane.waiting.pop(lane.next_ms)
             event = self._event(lane, candle)
@@ -264,14 +235,14 @@ class Feed:
             if len(lane.taken) > REMEMBERED:
                 del lane.taken[next(iter(lane.taken))]
 
-    def _enter(self, lane: _Lane, source: str, event: Bars | None) -> None:
+    def _enter(self, lane: Lane, source: str, event: Bars | None) -> None:
         lane.next_ms += self._step_ms
         lane.contradictory, lane.tries, lane.not_before_s = None, 0, 0.0
         where = "catch_up" if lane.next_ms <= self.present_ms else source
         self._out.put_nowait(Arrival(lane.index, lane.next_ms * MS, where, event))
 
     # ---- REST
-    def _due(self, lane: _Lane) -> bool:
+    def _due(self, lane: Lane) -> bool:
         """Whether REST must be asked: the next expected bar is overdue, or a later one is waiting for it."""
         if self._clock.monotonic_s() < lane.not_before_s:
             return False
@@ -302,7 +273,7 @@ class Feed:
         except SourceError as error:
             self._fail(error)
 
-    async def _ask(self, lane: _Lane) -> float:
+    async def _ask(self, lane: Lane) -> float:
         """Request a page of bars from the next expected one on, and enter what it proves final or absent.
 
         Returns the seconds to wait before the next request.
@@ -345,7 +316,7 @@ class Feed:
         if self.listening and is_behind and self._clock.monotonic_s() - self._stream_at_s > SILENT_S:
             self._reopen.set()
 
-    async def _page(self, lane: _Lane, since_ms: int) -> dict[int, Candle]:
+    async def _page(self, lane: Lane, since_ms: int) -> dict[int, Candle]:
         """Return one page of bars from `since_ms` on, by open.
 
         Raises SourceError if any row is malformed or was not asked for: such an answer proves nothing.
@@ -359,7 +330,7 @@ class Feed:
             raise SourceError(f"the server's answer for {lane.symbol} has rows that were not asked for and was ignored")
         return candles
 
-    def _drop_future(self, lane: _Lane, at_ms: int) -> None:
+    def _drop_future(self, lane: Lane, at_ms: int) -> None:
         """Refuse waiting bars that the stream called final although they cannot have ended yet."""
         for opened_ms in [open_ms for open_ms in lane.waiting if open_ms + self._step_ms > at_ms + self._grace_ms]:
             candle, _ = lane.waiting.pop(opened_ms)
