@@ -47,11 +47,6 @@ def remember(sources: Iterable[str]) -> None:
             file.write("".join(f"{line}\n" for line in sorted(new)))
 
 
-def sources_in(journal: Journal) -> dict[str, str]:
-    """The source of each compiled strategy in a journal, by name; the latest one if it has changed."""
-    return {name: source for params in journal.all_params() for name, source in sources_of(params)}
-
-
 def check(journal: Journal, session: str, plan: Plan | None = None, *, trusted: bool = False) -> None:
     """Raises CommandError for a journal with strategy code that the user has never run from their own files.
 
@@ -75,5 +70,6 @@ def check(journal: Journal, session: str, plan: Plan | None = None, *, trusted: 
 
 
 def code(journal: Journal) -> list[dict[str, Any]]:
-    """The name and source of each compiled strategy in a journal."""
-    return [{"strategy": name, "source": source} for name, source in sources_in(journal).items()]
+    """Return name and source of each compiled strategy in a journal; of a source that changed, the last one."""
+    latest = {name: source for params in journal.all_params() for name, source in sources_of(params)}
+    return [{"strategy": name, "source": source} for name, source in latest.items()]

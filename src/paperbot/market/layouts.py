@@ -61,7 +61,6 @@ _COMMON: dict[str, Sequence[str]] = {
 _INDEXED = {"open_ts": ("0",), "open": ("1",), "high": ("2",), "low": ("3",), "close": ("4",), "volume": ("5",)}
 _DATE_TIME = {"open_ts": ("0 1",), "open": ("2",), "high": ("3",), "low": ("4",), "close": ("5",), "volume": ("6",)}
 _EPOCH_FIRST = r"^\d{9,19}(\.0*)?$"
-_QUOTES = ("usd", "usdt", "usdc", "busd", "eur", "gbp", "jpy", "try", "btc", "eth", "bnb", "to", "currency", "krw")
 
 
 def _named(**other: Sequence[str]) -> dict[str, Sequence[str]]:
